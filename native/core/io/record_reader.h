@@ -1,0 +1,41 @@
+// Pull side: records of one source, one after the other.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/io/record.h"
+
+namespace monolith {
+
+// Uncompressed bytes of one source. Implementations: a file descriptor, memory, a Python object.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  // Reads at most `n` bytes, at least one unless the source has ended; 0 at the end. Throws Error(kIo, kBadData).
+  // Returns early with what is at hand, as read(2) does.
+  virtual size_t Read(char* to, size_t n) = 0;
+  // Skips forward; the default reads and drops. Returns the number of bytes skipped (less only at the end).
+  virtual uint64_t Skip(uint64_t n);
+  const std::string& name() const { return name_; }
+
+ protected:
+  explicit ByteSource(std::string name) : name_(std::move(name)) {}
+
+ private:
+  std::string name_;  // as the user knows it: a path, "stdin", kafka://…
+};
+
+class RecordReader {
+ public:
+  virtual ~RecordReader() = default;
+  // Next record; false at the end. The view stays valid until the next call of Next() or Refill().
+  // Throws Error(kBadData) naming source and byte offset when the framing is broken; there is no going on then.
+  virtual bool Next(Record* record) = 0;
+  // True when Next() can answer from memory: a whole frame is buffered. Chains flush their output when it turns false.
+  virtual bool Buffered() const = 0;
+  virtual const std::string& name() const = 0;
+  virtual uint64_t offset() const = 0;  // of the next record in the uncompressed stream
+};
+
+}  // namespace monolith

@@ -1,0 +1,7 @@
+#include "python/bind.h"
+
+namespace monolith {
+
+void BindOperators(nb::module_& m) {}
+
+}  // namespace monolith

@@ -1,0 +1,23 @@
+// The Python extension `monolith_cli._native._core`: the core's objects as Python sees them. Each part of the core has
+// a bind_*.cc of its own; long calls release the GIL.
+#include "python/bind.h"
+
+#include "core/base/error.h"
+
+NB_MODULE(_core, m) {
+  m.doc() = "Native core of monolith-cli.";
+  nb::register_exception_translator([](const std::exception_ptr& p, void*) {
+    try {
+      std::rethrow_exception(p);
+    } catch (const monolith::Error& e) {
+      // monolith_cli.errors holds one class per exit code.
+      nb::object make = nb::module_::import_("monolith_cli.errors").attr("from_code");
+      nb::object error = make(static_cast<int>(e.code()), e.what());
+      PyErr_SetObject(error.type().ptr(), error.ptr());
+    }
+  });
+  monolith::BindIo(m);
+  monolith::BindOperators(m);
+  monolith::BindRecords(m);
+  monolith::BindTables(m);
+}
