@@ -1,0 +1,50 @@
+// What a table is made of. Plain structs; the protobuf form of the spec is decoded into them (table_config.cc).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace monolith {
+
+struct OptimizerConfig {
+  enum class Kind { kSgd, kAdagrad, kFtrl, kAdam };
+  Kind kind = Kind::kAdagrad;
+  float initial_accumulator_value = 0.1f;  // adagrad, ftrl
+  float weight_decay_factor = 0;           // adagrad, adam
+  float beta = 0, l1 = 0, l2 = 0;          // ftrl
+  float beta1 = 0.9f, beta2 = 0.99f, epsilon = 0.01f;  // adam
+  bool use_nesterov = false;               // adam
+};
+
+struct InitializerConfig {
+  enum class Kind { kConstant, kRandomUniform };  // zeros and ones are constants
+  Kind kind = Kind::kRandomUniform;
+  float constant = 0;
+  float minval = -0.05f, maxval = 0.05f;
+};
+
+// A contiguous part of an embedding with its own initializer, optimizer and learning rate.
+struct SegmentConfig {
+  int dim = 0;
+  InitializerConfig initializer;
+  OptimizerConfig optimizer;
+};
+
+struct TableConfig {
+  std::string name;
+  std::vector<SegmentConfig> segments;
+  uint64_t initial_capacity = 1;
+  uint32_t default_expire_days = 36500;
+  std::vector<std::pair<uint32_t, uint32_t>> slot_expire_days;  // slot (v2) -> days
+  uint64_t seed = 0;  // of the random initializer; the same key gets the same start whatever the order or the threads
+
+  int dim() const;
+};
+
+// Decodes a serialized monolith.hash_table.EmbeddingHashTableConfig. Throws Error(kConfig) naming table and field.
+TableConfig DecodeTableConfig(std::string_view name, std::string_view serialized);
+
+}  // namespace monolith
