@@ -1,0 +1,33 @@
+"""The click layer: one module per command, each maps options to one call of the layer below."""
+
+# Command name -> module in this package. `monolith VERB` offers each under its name (without a leading `monolith-`).
+COMMANDS = {
+    "pb-cat": "pb_cat",
+    "pb-convert": "pb_convert",
+    "pb-filter": "pb_filter",
+    "pb-gen": "pb_gen",
+    "pb-head": "pb_head",
+    "pb-show": "pb_show",
+    "pb-shuffle": "pb_shuffle",
+    "pb-stat": "pb_stat",
+    "monolith-train": "monolith_train",
+    "monolith-eval": "monolith_eval",
+    "monolith-predict": "monolith_predict",
+    "monolith": "monolith",
+}
+
+# Further names a verb answers to.
+ALIASES = {"read-instances": "pb-cat"}
+
+
+def verbs() -> dict[str, str]:
+    """Verb of `monolith` -> command name."""
+    names = {c.removeprefix("monolith-"): c for c in COMMANDS if c != "monolith"}
+    return {**names, **ALIASES}
+
+
+def load(name: str):
+    """The click command of one command name."""
+    import importlib
+
+    return importlib.import_module(f"monolith_cli.commands.{COMMANDS[name]}").main

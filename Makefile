@@ -1,0 +1,65 @@
+# `make demo` and `make test` set everything up by themselves; `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+PY := $(VENV)/bin/python
+BUILD ?= build
+PEERS ?= ../shared/bench
+CMAKE = $(VENV)/bin/cmake
+NINJA = $(VENV)/bin/ninja
+export PATH := $(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-stream bench-train bench-start
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(VENV)/.ready ## the Python environment with everything the build and the tests need
+
+$(VENV)/.ready: pyproject.toml requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+build: setup ## the native core, the extension, the TensorFlow ops and the protobuf classes, into the checkout
+	$(CMAKE) -S . -B $(BUILD) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(NINJA) -DPython_EXECUTABLE=$(CURDIR)/$(PY) -DMONOLITH_TESTS=ON >$(BUILD).log || { cat $(BUILD).log; exit 1; }
+	$(NINJA) -C $(BUILD) --quiet
+	$(CMAKE) --install $(BUILD) --prefix . >/dev/null
+
+demo: build ## the main job end to end: make samples, filter, train, evaluate, predict
+	examples/movielens/demo.sh
+
+test: test-native test-python ## all tests
+
+test-native: build ## the tests of the core
+	$(VENV)/bin/ctest --test-dir $(BUILD) --output-on-failure
+
+test-python: build ## the tests of commands, library and packaging
+	$(PY) -m pytest -q tests
+
+sanitize: setup ## the native tests under address, undefined-behaviour and thread sanitizers
+	for s in address,undefined thread; do \
+	  $(CMAKE) -S . -B $(BUILD)-$$s -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(NINJA) -DMONOLITH_PYTHON=OFF -DMONOLITH_TENSORFLOW=OFF -DMONOLITH_TESTS=ON -DMONOLITH_SANITIZE=$$s >/dev/null && \
+	  $(NINJA) -C $(BUILD)-$$s --quiet && $(VENV)/bin/ctest --test-dir $(BUILD)-$$s --output-on-failure || exit 1; done
+
+FUZZ_SECONDS ?= 600
+fuzz: setup ## every fuzzer for FUZZ_SECONDS (600) each; needs clang++
+	FUZZ_SECONDS=$(FUZZ_SECONDS) native/fuzz/run.sh
+
+bench: bench-table bench-stream bench-train bench-start ## the speed table, each subject beside its peers
+bench-table: build
+	$(PY) benchmarks/table.py --build $(BUILD) --peers $(PEERS)
+bench-stream: build
+	$(PY) benchmarks/stream.py --peers $(PEERS)
+bench-train: build
+	$(PY) benchmarks/train.py --peers $(PEERS)
+bench-start: build
+	$(PY) benchmarks/start.py
+
+docs: build ## man pages and completion, made from the commands
+	PYTHONPATH=. $(PY) -m monolith_cli.commands.manpage .
+
+clean: ## what the build made
+	rm -rf $(BUILD) $(BUILD)-* $(BUILD).log monolith_cli/_native monolith_protos

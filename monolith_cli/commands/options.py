@@ -1,0 +1,56 @@
+"""Options that several commands share: spelled and meant the same everywhere."""
+
+from __future__ import annotations
+
+import click
+
+TYPES = ["instance", "example", "example_batch"]
+
+record_type = click.option(
+    "-t", "--type", "record_type", type=click.Choice(TYPES), default="instance", show_default=True,
+    envvar="MONOLITH_RECORD_TYPE", help="Record type of the stream.")
+
+sources = click.argument("sources", metavar="[SOURCE]...", nargs=-1)
+
+on_bad_record = click.option(
+    "--on-bad-record", metavar="fail|skip|PATH", default="fail", show_default=True,
+    help="What to do with a record that cannot be read: end with exit code 65 after passing on all that came before; leave it out "
+         "and count it; or keep its bytes, framed, in the file PATH. A cut-off end of a source counts as one bad record.")
+
+output = click.option(
+    "-o", "--output", type=click.Path(dir_okay=False), metavar="PATH",
+    help="Write to this file, which appears whole at the end, instead of standard output.")
+
+seed = click.option("--seed", type=click.IntRange(min=0), help="Seed of all random choices. [default: from the system]")
+
+json_output = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
+
+def framing(function):
+    """How the sources are framed, packed and chosen: one group of options, handed over as `framing`, a dict."""
+    import functools
+
+    names = ("has_sort_id", "kafka_dump", "kafka_dump_prefix", "lagrangex_header", "compression", "format", "max_record_size")
+
+    @functools.wraps(function)
+    def wrapper(*args, **values):
+        return function(*args, framing={name: values.pop(name) for name in names}, **values)
+
+    for option in reversed(_FRAMING):
+        wrapper = option(wrapper)
+    return wrapper
+
+
+_FRAMING = (
+    click.option("--has-sort-id", is_flag=True, help="Each frame starts with a sort id (length and text)."),
+    click.option("--kafka-dump", is_flag=True, help="Each frame has eight more bytes before the length."),
+    click.option("--kafka-dump-prefix", is_flag=True, help="Each frame starts with a Kafka dump prefix of 8 or 16 bytes."),
+    click.option("--lagrangex-header", is_flag=True,
+                 help="Each frame starts with an 8-byte header that holds the data source key; goes before the other framing options."),
+    click.option("--compression", type=click.Choice(["auto", "none", "zstd", "gzip", "zlib", "snappy"]), default="auto",
+                 show_default=True, help="Compression of the sources; auto tells it by content (snappy by the suffix .snappy)."),
+    click.option("--format", type=click.Choice(["pb", "tfrecord"]), default="pb", show_default=True,
+                 help="Container of the sources: length-prefixed messages or TFRecord."),
+    click.option("--max-record-size", type=click.IntRange(min=1), default=1 << 30, show_default=True, metavar="BYTES",
+                 help="A longer record is taken for broken framing."),
+)

@@ -1,0 +1,44 @@
+#include "core/base/stop.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+
+namespace monolith {
+namespace {
+
+std::atomic<int> stop_signal{0};
+int stop_pipe[2] = {-1, -1};
+static_assert(std::atomic<int>::is_always_lock_free, "the flag is set in a signal handler");
+
+void Handle(int signal) {
+  const int saved = errno;
+  int none = 0;
+  if (!stop_signal.compare_exchange_strong(none, signal)) _exit(128 + signal);
+  [[maybe_unused]] const ssize_t written = write(stop_pipe[1], "", 1);
+  errno = saved;
+}
+
+}  // namespace
+
+void InstallStopHandlers() {
+  if (stop_pipe[0] < 0 && pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0) stop_pipe[0] = stop_pipe[1] = -1;
+  struct sigaction action = {};
+  action.sa_handler = Handle;
+  sigemptyset(&action.sa_mask);
+  for (int signal : {SIGINT, SIGTERM}) {
+    struct sigaction old;
+    // A shell starts background jobs with SIGINT ignored; that stays.
+    if (sigaction(signal, nullptr, &old) == 0 && old.sa_handler == SIG_IGN) continue;
+    sigaction(signal, &action, nullptr);
+  }
+}
+
+int StopRequested() { return stop_signal.load(std::memory_order_relaxed); }
+
+int StopDescriptor() { return stop_pipe[0]; }
+
+}  // namespace monolith

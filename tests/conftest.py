@@ -1,0 +1,40 @@
+"""Fixtures of all tests: running commands as a user does, real data where it is at hand."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_command(name, *args, stdin=b"", env=None, check=True, timeout=300, cwd=None, **popen):
+    """Runs one command; stdout as bytes, stderr as text. With check, a non-zero exit fails the test and shows stderr."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")}
+    environment |= {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"} | (env or {})
+    if "stdin" not in popen and isinstance(stdin, (bytes, bytearray)):
+        popen["input"] = stdin
+    else:
+        popen["stdin"] = stdin
+    done = subprocess.run([sys.executable, "-m", "monolith_cli", name, *map(str, args)], env=environment, timeout=timeout, cwd=cwd,
+                          stdout=popen.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, **popen)
+    done.stderr = done.stderr.decode("utf-8", "replace")
+    if check and done.returncode != 0:
+        pytest.fail(f"{name} {' '.join(map(str, args))}: exit {done.returncode}\n{done.stderr}")
+    return done
+
+
+@pytest.fixture
+def run():
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real data sets; tests that need it are skipped without it."""
+    path = Path(os.environ.get("MONOLITH_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"real data sets are not at hand: {path} (set MONOLITH_SHARED_DATA)")
+    return path
