@@ -44,3 +44,4 @@ def main(as_json, id_fields, run, **settings):
     fields = tuple(f.strip() for f in id_fields.split(",") if f.strip()) if as_json else ()
     for lines in predict(ReadConfig(id_fields=fields, **settings), as_json, run):
         sys.stdout.write(lines)
+        sys.stdout.flush()  # a live stream's scores are not held back

@@ -54,7 +54,8 @@ class Progress:
 class TrainLoop:
     """Runs the train op until the input ends, a step limit is reached or a stop is asked for.
 
-    state: where training stands; it is advanced. position_after(records) -> the input position that a checkpoint keeps.
+    state: where training stands; it is advanced. position_after(records, at_end) -> the input position that a checkpoint
+    keeps.
     """
 
     def __init__(self, session, built: BuiltGraph, directory: CheckpointDirectory, state: State, cadence: Cadence,
@@ -63,6 +64,7 @@ class TrainLoop:
         self._cadence, self._position_after, self._run, self._writer = cadence, position_after, run, writer
         self.progress = Progress()
         self._saved_step = state.global_step
+        self._at_end = False
         self._consumed = state.input.get("records", 0)
         counter = built.hidden.get(RECORDS_END, built.rows)
         self._counts_up = RECORDS_END not in built.hidden
@@ -82,7 +84,7 @@ class TrainLoop:
         try:
             self._steps(started)
         except tf.errors.OutOfRangeError:
-            pass
+            self._at_end = not self._run.stop_requested()
         except tf.errors.OpError:
             # What was trained before the broken record is whole.
             self._finish(started)
@@ -146,7 +148,7 @@ class TrainLoop:
         state = self._state
         if state.global_step == self._saved_step:
             return
-        state.input = self._position_after(self._consumed)
+        state.input = self._position_after(self._consumed, self._at_end)
         prefix = self._directory.save(self._session, self._built, state)
         self._saved_step = state.global_step
         self._run.log.info(f"saved {prefix}")
