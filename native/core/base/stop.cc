@@ -1,3 +1,4 @@
+#include <initializer_list>
 #include "core/base/stop.h"
 
 #include <fcntl.h>
@@ -6,6 +7,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <initializer_list>
 
 namespace monolith {
 namespace {

@@ -16,7 +16,8 @@ const char* RecordTypeName(RecordType type);
 struct Record {
   std::string_view payload;  // valid until the next call that produced it
   // True when the eight bytes before payload.data() hold its length as the bare wire has it, so that a record which
-  // leaves unchanged is copied with its frame, many at a time.
+  // leaves unchanged is copied with its frame, many at a time. Such bytes must stay as they are until Flush(); those of
+  // a record that is not framed are copied by Write().
   bool framed = false;
   uint64_t offset = 0;  // of the frame in the uncompressed stream of its source
   uint64_t end = 0;     // offset of the byte after it

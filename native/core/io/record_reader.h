@@ -17,6 +17,8 @@ class ByteSource {
   virtual size_t Read(char* to, size_t n) = 0;
   // Skips forward; the default reads and drops. Returns the number of bytes skipped (less only at the end).
   virtual uint64_t Skip(uint64_t n);
+  // Makes a Read() that waits, now or later, throw Interrupted. May be called from any thread.
+  virtual void Cancel() {}
   const std::string& name() const { return name_; }
 
  protected:
@@ -31,11 +33,15 @@ class RecordReader {
   virtual ~RecordReader() = default;
   // Next record; false at the end. The view stays valid until the next call of Next() or Refill().
   // Throws Error(kBadData) naming source and byte offset when the framing is broken; there is no going on then.
+  // Throws BadRecord, with *record filled, when one record cannot be used but the next can be read.
   virtual bool Next(Record* record) = 0;
   // True when Next() can answer from memory: a whole frame is buffered. Chains flush their output when it turns false.
   virtual bool Buffered() const = 0;
   virtual const std::string& name() const = 0;
   virtual uint64_t offset() const = 0;  // of the next record in the uncompressed stream
+  // After broken framing: the bytes from the broken frame on, at most n of them; 0 when there are no more.
+  virtual size_t ReadRest(char* /*to*/, size_t /*n*/) { return 0; }
+  virtual void Cancel() {}  // as that of its source
 };
 
 }  // namespace monolith

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "core/io/record_reader.h"
@@ -29,24 +30,38 @@ struct RecordBatch {
 struct StreamPosition {
   uint64_t records = 0;  // records before this position
   std::string source;    // the source that holds the next record ("" before the first)
-  uint64_t source_index = 0;
+  uint64_t source_index = 0;  // counts the sources that were opened
   uint64_t offset = 0;   // byte in that source's uncompressed stream
 };
 
 class RecordStream {
  public:
-  // `next_reader` opens the next source, nullptr at the end; it is called on the stream's thread.
-  RecordStream(RecordType type, size_t batch_size, std::function<std::unique_ptr<RecordReader>()> next_reader,
-               size_t batches_ahead = 4);
-  ~RecordStream();
+  // Opens the next source, nullptr at the end; called on the stream's thread.
+  using NextReader = std::function<std::shared_ptr<RecordReader>()>;
 
-  // The next batch; nullptr at the end. The last one may be smaller. An error of the sources is thrown once every batch
-  // before it has been handed out.
+  // `skip_records` are passed over first; they count in `first` and in positions, and must be there. `start` is where
+  // the first source that `next_reader` returns stands, when earlier records or sources were left out by the caller.
+  RecordStream(RecordType type, size_t batch_size, NextReader next_reader, size_t batches_ahead = 4,
+               uint64_t skip_records = 0, StreamPosition start = {});
+  ~RecordStream();
+  RecordStream(const RecordStream&) = delete;
+  RecordStream& operator=(const RecordStream&) = delete;
+
+  // The next batch; nullptr at the end and after Stop() or a stop request. The last one may be smaller. An error of the
+  // sources is thrown once every batch before it has been handed out.
   std::shared_ptr<RecordBatch> Next();
 
-  // The position after `records` records, which must be the end of a batch handed out not long ago.
+  // The position after `records` records, which must be the end of a batch handed out not long ago (or the start).
   StreamPosition PositionAfter(uint64_t records) const;
+
+  // Ends the stream, a read that waits included. Never waits longer than a few seconds.
   void Stop();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+  std::mutex join_mutex_;
+  std::thread thread_;
 };
 
 // Streams by name, for the op that reads them.

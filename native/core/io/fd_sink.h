@@ -1,0 +1,36 @@
+// The end of a chain: records as the bare wire into a file descriptor.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/io/record.h"
+
+namespace monolith {
+
+class FdSink : public RecordSink {
+ public:
+  // `name` is for messages; `owned` closes the descriptor at the end. What was not flushed by then is lost.
+  FdSink(int fd, std::string name, bool owned = false);
+  ~FdSink() override;
+
+  // Records that follow each other in memory with their frames are written straight from there, as one run.
+  void Write(const Record& record) override;
+  // Throws Error(kIo): a full disk, a reader that went away (where SIGPIPE is ignored).
+  void Flush() override;
+
+ private:
+  void CloseRun();
+  void Append(const char* bytes, size_t n);
+  void WriteOut(const char* run, size_t n);
+
+  const int fd_;
+  const std::string name_;
+  const bool owned_;
+  const char* run_ = nullptr;      // framed records in the memory of their reader, not yet copied or written
+  const char* run_end_ = nullptr;
+  std::unique_ptr<char[]> buffer_;
+  size_t used_ = 0;
+};
+
+}  // namespace monolith

@@ -1,0 +1,24 @@
+#include "core/io/record.h"
+
+#include "core/base/error.h"
+
+namespace monolith {
+
+RecordType ParseRecordType(std::string_view name) {
+  if (name == "instance") return RecordType::kInstance;
+  if (name == "example") return RecordType::kExample;
+  if (name == "example_batch" || name == "examplebatch") return RecordType::kExampleBatch;
+  throw Error(ErrorCode::kUsage,
+              "record type '" + std::string(name) + "': choose instance, example or example_batch");
+}
+
+const char* RecordTypeName(RecordType type) {
+  switch (type) {
+    case RecordType::kInstance: return "instance";
+    case RecordType::kExample: return "example";
+    case RecordType::kExampleBatch: return "example_batch";
+  }
+  return "";
+}
+
+}  // namespace monolith

@@ -1,0 +1,192 @@
+#include "core/operators/chain.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/base/error.h"
+#include "core/base/stop.h"
+#include "core/io/fd_sink.h"
+
+namespace monolith {
+namespace {
+
+constexpr uint64_t kWarnings = 10;
+constexpr uint64_t kLookEvery = 1 << 16;  // records between looks at the stop flag while input is at hand
+constexpr size_t kSetAsidePiece = 1 << 20;
+
+std::unique_ptr<RecordSink> OpenSetAside(const std::string& path) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (fd < 0)
+    throw Error(ErrorCode::kCannotCreate, path + ": cannot open for bad records: " + std::strerror(errno));
+  return std::make_unique<FdSink>(fd, path, true);
+}
+
+}  // namespace
+
+// Feeds one operator, which writes to the next.
+class Chain::Link : public RecordSink {
+ public:
+  Link(Operator* op, RecordSink* next) : op_(op), next_(next) {}
+  void Write(const Record& record) override { op_->Process(record, next_); }
+  void Flush() override { next_->Flush(); }
+  void Finish() { op_->Finish(next_); }
+
+ private:
+  Operator* op_;
+  RecordSink* next_;
+};
+
+// Counts what leaves and holds the limit.
+class Chain::Tail : public RecordSink {
+ public:
+  Tail(RecordSink* sink, uint64_t limit) : sink_(sink), limit_(limit) {}
+  void Write(const Record& record) override {
+    if (records_ >= limit_) return;
+    sink_->Write(record);
+    ++records_;
+    bytes_ += record.payload.size() + 8;
+  }
+  void Flush() override { sink_->Flush(); }
+  bool full() const { return records_ >= limit_; }
+  uint64_t records() const { return records_; }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  RecordSink* sink_;
+  const uint64_t limit_;
+  uint64_t records_ = 0, bytes_ = 0;
+};
+
+Chain::Chain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<RecordSink> sink, ChainOptions options)
+    : operators_(std::move(operators)), sink_(std::move(sink)), options_(std::move(options)) {
+  tail_ = std::make_unique<Tail>(sink_.get(), options_.limit_out);
+  head_ = tail_.get();
+  links_.resize(operators_.size());
+  for (size_t i = operators_.size(); i-- > 0;) {
+    links_[i] = std::make_unique<Link>(operators_[i].get(), head_);
+    head_ = links_[i].get();
+  }
+  if (options_.on_bad_record == OnBadRecord::kSetAside) set_aside_ = OpenSetAside(options_.set_aside_path);
+}
+
+Chain::~Chain() = default;
+
+bool Chain::Wanted() const { return records_in_ < options_.limit_in && !tail_->full(); }
+
+bool Chain::Run(RecordReader* reader) {
+  try {
+    for (uint64_t i = 1; Wanted(); ++i) {
+      if (!reader->Buffered()) {
+        FlushAll();
+        if (StopRequested()) return false;
+      } else if (i % kLookEvery == 0) {
+        Publish();
+      }
+      if (!Step(reader)) break;
+    }
+  } catch (const Interrupted&) {
+    FlushAll();
+    return false;
+  } catch (const BadRecord&) {
+    Finish();
+    throw;
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kBadData) throw;
+    if (options_.on_bad_record == OnBadRecord::kFail) {
+      Finish();
+      throw;
+    }
+    HandleBrokenSource(reader, e);
+  }
+  FlushAll();
+  return Wanted() && !StopRequested();
+}
+
+bool Chain::Step(RecordReader* reader) {
+  Record record;
+  try {
+    if (!reader->Next(&record)) return false;
+    ++records_in_;
+    bytes_in_ += record.end - record.offset;
+    head_->Write(record);
+  } catch (const BadRecord& e) {
+    HandleBadRecord(reader, record, e);
+  }
+  return true;
+}
+
+void Chain::HandleBadRecord(RecordReader* reader, const Record& record, const BadRecord& error) {
+  const std::string where = reader->name() + ": byte " + std::to_string(record.offset) + ": " + error.what();
+  if (options_.on_bad_record == OnBadRecord::kFail)
+    throw BadRecord(where + " (--on-bad-record skip leaves such records out)");
+  ++bad_records_;
+  if (set_aside_) {
+    set_aside_->Write(record);
+    set_aside_->Flush();
+  }
+  Warn(where);
+}
+
+// There is no telling where the next record begins: the rest of this source is left out, or kept in pieces.
+void Chain::HandleBrokenSource(RecordReader* reader, const Error& error) {
+  FlushAll();
+  ++bad_records_;
+  Warn(std::string(error.what()) + "; the rest of this source is left out");
+  if (!set_aside_) return;
+  std::string piece(kSetAsidePiece, '\0');
+  try {
+    while (const size_t n = reader->ReadRest(piece.data(), piece.size())) {
+      Record record;
+      record.payload = {piece.data(), n};
+      set_aside_->Write(record);
+      set_aside_->Flush();
+    }
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kBadData) throw;  // the source itself is corrupt from here on
+  } catch (const Interrupted&) {
+  }
+}
+
+void Chain::Warn(const std::string& message) {
+  if (!options_.warn || bad_records_ > kWarnings) return;
+  options_.warn(bad_records_ == kWarnings ? message + " (further ones are only counted)" : message);
+}
+
+void Chain::Finish() {
+  if (!finished_) {
+    finished_ = true;
+    for (auto& link : links_) link->Finish();
+  }
+  FlushAll();
+}
+
+void Chain::FlushAll() {
+  sink_->Flush();
+  Publish();
+}
+
+void Chain::Publish() {
+  const uint64_t now[5] = {records_in_, tail_->records(), bytes_in_, tail_->bytes(), bad_records_};
+  for (int i = 0; i < 5; ++i) published_[i].store(now[i], std::memory_order_relaxed);
+}
+
+StreamStats Chain::stats() const {
+  StreamStats s;
+  s.records_in = published_[0].load(std::memory_order_relaxed);
+  s.records_out = published_[1].load(std::memory_order_relaxed);
+  s.bytes_in = published_[2].load(std::memory_order_relaxed);
+  s.bytes_out = published_[3].load(std::memory_order_relaxed);
+  s.bad_records = published_[4].load(std::memory_order_relaxed);
+  return s;
+}
+
+std::map<std::string, uint64_t> Chain::DroppedBy() const {
+  std::map<std::string, uint64_t> all;
+  for (const auto& op : operators_)
+    for (const auto& [reason, count] : op->DroppedBy()) all[std::string(op->name()) + "." + reason] += count;
+  return all;
+}
+
+}  // namespace monolith

@@ -1,0 +1,79 @@
+// Runs the records of readers through operators into a sink.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/io/record.h"
+#include "core/io/record_reader.h"
+#include "core/operators/operator.h"
+
+namespace monolith {
+
+// What happens to a record that cannot be read, and to the broken end of a source.
+enum class OnBadRecord { kFail, kSkip, kSetAside };
+
+struct ChainOptions {
+  static constexpr uint64_t kNoLimit = UINT64_MAX;
+
+  uint64_t limit_in = kNoLimit;   // records taken from the readers
+  uint64_t limit_out = kNoLimit;  // records written
+  OnBadRecord on_bad_record = OnBadRecord::kFail;
+  std::string set_aside_path;  // of kSetAside: appended to, framed as the bare wire
+  // Hears of the first bad records, ten at most; all are counted. Called on the thread of Run().
+  std::function<void(const std::string& message)> warn;
+};
+
+// Not thread-safe, but for stats() and DroppedBy() of a chain at rest.
+class Chain {
+ public:
+  Chain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<RecordSink> sink, ChainOptions options = {});
+  ~Chain();
+
+  // Runs one source to its end. All that was let through has been written when it returns or throws. False when no
+  // further source is wanted: a limit is reached or a stop was requested (base/stop.h); what was in memory in whole
+  // records has been passed on then.
+  bool Run(RecordReader* reader);
+
+  // After the last source: lets operators write what they held back.
+  void Finish();
+
+  // May be called while another thread is in Run(); then it is a little behind.
+  StreamStats stats() const;
+
+  // Operators' counts, keys as "operator.reason".
+  std::map<std::string, uint64_t> DroppedBy() const;
+
+ private:
+  class Link;
+  class Tail;
+
+  bool Wanted() const;
+  bool Step(RecordReader* reader);
+  void Push(RecordReader* reader, const Record& record);
+  void HandleBadRecord(RecordReader* reader, const Record& record, const BadRecord& error);
+  void HandleBrokenSource(RecordReader* reader, const Error& error);
+  void Warn(const std::string& message);
+  void FlushAll();
+  void Publish();
+
+  std::vector<std::shared_ptr<Operator>> operators_;
+  std::shared_ptr<RecordSink> sink_;
+  ChainOptions options_;
+  std::unique_ptr<Tail> tail_;
+  std::vector<std::unique_ptr<Link>> links_;
+  RecordSink* head_;
+  std::unique_ptr<RecordSink> set_aside_;
+  bool finished_ = false;
+
+  uint64_t records_in_ = 0, bytes_in_ = 0, bad_records_ = 0;
+  std::atomic<uint64_t> published_[5] = {};
+};
+
+}  // namespace monolith
