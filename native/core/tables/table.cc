@@ -151,12 +151,13 @@ inline size_t Pipeline(const State& s, const int64_t* keys, size_t begin, size_t
     if (b >= 1 && b - 1 < num_blocks) {
       FetchRows<kWrite>(rows, first(b - 1), size(b - 1), prefetch_bytes, &blocks[(b - 1) % 4]);
     }
-    if (b < 2) continue;
-    Block& ready = blocks[(b - 2) % 4];
-    const size_t at = begin + (b - 2) * kBlock, m = size(b - 2);
-    for (size_t i = 0; i < m; ++i)
-      if (!done(at + i, ready.keys[i])) return at + i;
-    if (b - 1 < num_blocks) FetchLater<kWrite>(rows, first(b - 1), prefetch_bytes, &blocks[(b - 1) % 4]);
+    if (b >= 2) {
+      const Block& ready = blocks[(b - 2) % 4];
+      const size_t at = begin + (b - 2) * kBlock, m = size(b - 2);
+      for (size_t i = 0; i < m; ++i)
+        if (!done(at + i, ready.keys[i])) return at + i;
+    }
+    if (b >= 1 && b - 1 < num_blocks) FetchLater<kWrite>(rows, first(b - 1), prefetch_bytes, &blocks[(b - 1) % 4]);
   }
   return n;
 }
@@ -175,7 +176,7 @@ template <int kDim, class Done>
 size_t ReadSome(const State& s, const int64_t* keys, size_t begin, size_t n, size_t any_dim, float* out, Done on_done) {
   const View& view = *s.view;
   const size_t dim = kDim ? kDim : any_dim;
-  return Pipeline<false>(s, keys, begin, n, dim * sizeof(float), [&](size_t i, Pending& p) {
+  return Pipeline<false>(s, keys, begin, n, dim * sizeof(float), [&](size_t i, Pending p) {
     while (p.row && !CopyIfWhole(p, view, out + i * dim, dim)) {
       if (view.stale.load(std::memory_order_acquire)) return false;
       Pause();
