@@ -1,7 +1,5 @@
 #include "core/tables/hash_index.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -43,8 +41,6 @@ void MoveKeys(const Segment& from, int shift, const std::vector<Segment*>& to, b
 }
 
 }  // namespace
-
-void YieldCpu() { sched_yield(); }
 
 Segment::Segment(size_t total) : total_(total), bytes_(total * sizeof(Group)) {
   homes_ = total_ - TailOf(total_);

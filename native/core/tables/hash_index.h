@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/tables/key_hash.h"
+#include "core/tables/pause.h"
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -27,20 +28,13 @@
 
 namespace monolith {
 
-// What a group's `meta` holds: slots in use, whether a key went past, who writes, and a count of writes.
+// What a group's `meta` holds. Slots are filled in order and never change while threads are about.
 struct Meta {
-  static constexpr uint32_t kCount = 7;        // slots are filled in order
-  static constexpr uint32_t kOverflow = 8;     // a key whose own group this is stands further on
-  static constexpr uint32_t kLockShift = 4;    // 0: free, 1..5: the row of that slot - 1 is being written, 7: the group is
-  static constexpr uint32_t kLock = 7u << kLockShift;
-  static constexpr uint32_t kVersion = 1u << 8;  // the upper 24 bits count writes of rows
+  static constexpr uint32_t kCount = 7;     // slots in use
+  static constexpr uint32_t kOverflow = 8;  // a key whose own group this is, or comes before it, stands further on
+  static constexpr uint32_t kLock = 16;     // somebody inserts here
 
   static unsigned Used(uint32_t m) { return (1u << (m & kCount)) - 1; }
-  static bool WritesSlot(uint32_t m, unsigned slot) { return (m & kLock) == (slot + 1) << kLockShift; }
-  // Nothing wrote the row of `slot` between the two readings.
-  static bool Unchanged(uint32_t before, uint32_t after, unsigned slot) {
-    return (before ^ after) < kVersion && !WritesSlot(after, slot);
-  }
 };
 
 struct alignas(64) Group {
@@ -65,24 +59,17 @@ struct alignas(64) Group {
   }
 #endif
 
-  // Waits until nobody writes in this group, then holds it with `lock` (a value of the lock bits). Returns meta as it was.
-  uint32_t Lock(uint32_t lock);
+  // Waits until nobody inserts here, then holds the group. Returns meta as it was; lookups go on.
+  uint32_t Lock();
   void Unlock(uint32_t m) { meta.store(m, std::memory_order_release); }
 };
 static_assert(sizeof(Group) == 64);
 
-inline void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
-void YieldCpu();
-
-inline uint32_t Group::Lock(uint32_t lock) {
+inline uint32_t Group::Lock() {
   for (unsigned spins = 0;; ++spins) {
     uint32_t m = meta.load(std::memory_order_relaxed);
     if (!(m & Meta::kLock) &&
-        meta.compare_exchange_weak(m, m | lock << Meta::kLockShift, std::memory_order_acquire, std::memory_order_relaxed))
+        meta.compare_exchange_weak(m, m | Meta::kLock, std::memory_order_acquire, std::memory_order_relaxed))
       return m;
     if (spins < 64) Pause();
     else YieldCpu();
@@ -120,7 +107,7 @@ class Segment {
   size_t homes_, total_, bytes_, limit_;
 };
 
-// What threads see: immutable but for `stale` and the groups themselves.
+// What threads see: immutable but for the groups themselves.
 class View {
  public:
   struct Entry {
@@ -142,9 +129,6 @@ class View {
   const std::vector<std::shared_ptr<Segment>>& segments() const { return segments_; }
   int depth() const { return depth_; }
   int depth_of(size_t entry) const { return entries_[entry].depth; }
-
-  // Set when another view has taken its place and writers may have gone on there: what was read here must be read again.
-  std::atomic<bool> stale{false};
 
  private:
   int depth_, shift_;

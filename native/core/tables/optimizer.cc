@@ -5,11 +5,7 @@
 
 #include "core/tables/key_hash.h"
 
-#if defined(__GNUC__) && !defined(__clang__)
-// sqrtf as one instruction, selects instead of branches: what the loops below need to become vector code.
-#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
-#endif
-
+// Compiled without errno and traps of floating point (CMakeLists.txt): roots and selects then become vector code.
 namespace monolith {
 namespace {
 

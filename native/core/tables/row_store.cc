@@ -43,7 +43,7 @@ void* MapMemory(size_t bytes, bool huge) {
 
 void UnmapMemory(void* p, size_t bytes) { munmap(p, bytes); }
 
-RowStore::RowStore(int row_floats) {
+RowStore::RowStore(int row_floats) : locks_(new RowLock[kRowLocks]) {
   const size_t stride = Stride(size_t(row_floats) * sizeof(float));
   int shift = 6;
   while ((stride << (shift + 1)) <= kSlabBytes) ++shift;
@@ -51,7 +51,7 @@ RowStore::RowStore(int row_floats) {
   slab_bytes_ = (rows_offset_ + (stride << shift) + 4095) / 4096 * 4096;
   max_slabs_ = (size_t{1} << 32) >> shift;
   slabs_ = static_cast<std::atomic<char*>*>(MapMemory(max_slabs_ * sizeof(*slabs_), false));
-  address_ = {slabs_, stride, shift, (1u << shift) - 1};
+  address_ = {slabs_, locks_.get(), stride, shift, (1u << shift) - 1};
 }
 
 RowStore::~RowStore() {

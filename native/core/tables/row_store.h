@@ -4,11 +4,44 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
 
+#include "core/tables/pause.h"
+
 namespace monolith {
+
+inline constexpr size_t kRowLocks = 2048;
+
+// Writers of rows exclude each other and are noticed by readers through words that many rows share. They lie in the nearest
+// caches, so that an update does not dirty the index, and growth of the index does not concern them. A word names the row
+// that is being written, so that readers of other rows need not wait, and counts writes, so that readers notice one that
+// came and went.
+struct RowLock {
+  std::atomic<uint64_t> word{0};  // count of writes << 32 | row + 1, or 0 when none is being written
+
+  static bool Writes(uint64_t w, uint32_t row) { return static_cast<uint32_t>(w) == row + 1; }
+  // The row was not written between two readings of the word.
+  static bool Unchanged(uint64_t before, uint64_t after, uint32_t row) {
+    return (before ^ after) >> 32 == 0 && !Writes(before, row) && !Writes(after, row);
+  }
+  // Waits for the writer of whatever row has the word; returns what Unlock takes.
+  uint64_t Lock(uint32_t row);
+  void Unlock(uint64_t held) { word.store(held + (uint64_t{1} << 32), std::memory_order_release); }
+};
+
+inline uint64_t RowLock::Lock(uint32_t row) {
+  for (unsigned spins = 0;; ++spins) {
+    uint64_t w = word.load(std::memory_order_relaxed);
+    if (static_cast<uint32_t>(w) == 0 &&
+        word.compare_exchange_weak(w, w | (row + 1), std::memory_order_acquire, std::memory_order_relaxed))
+      return w;
+    if (spins < 64) Pause();
+    else YieldCpu();
+  }
+}
 
 // Anonymous memory; from 4 MiB on it is aligned to and backed by huge pages. Throws Error(kUnavailable) when there is none.
 void* MapMemory(size_t bytes, bool huge);
@@ -26,6 +59,7 @@ class RowStore {
   // the rows; its pointer is to the rows.
   struct Address {
     const std::atomic<char*>* slabs;
+    RowLock* locks;
     size_t stride;  // bytes from row to row
     int shift;
     uint32_t mask;
@@ -33,6 +67,7 @@ class RowStore {
     char* Slab(uint32_t row) const { return slabs[row >> shift].load(std::memory_order_acquire); }
     float* Row(uint32_t row) const { return reinterpret_cast<float*>(Slab(row) + size_t{row & mask} * stride); }
     uint32_t* Timestamp(uint32_t row) const { return reinterpret_cast<uint32_t*>(Slab(row)) - 1 - (row & mask); }
+    RowLock& Lock(uint32_t row) const { return locks[row % kRowLocks]; }
   };
   const Address& address() const { return address_; }
   float* Row(uint32_t row) const { return address_.Row(row); }
@@ -47,6 +82,7 @@ class RowStore {
   void MapSlab(size_t slab);
 
   Address address_;
+  std::unique_ptr<RowLock[]> locks_;
   size_t rows_offset_, slab_bytes_, max_slabs_;
   std::atomic<char*>* slabs_;  // mapped for all slabs there can be, touched as they come
   std::atomic<uint64_t> next_{0};

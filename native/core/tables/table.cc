@@ -19,12 +19,10 @@ constexpr size_t kSectionKeys = 4096;
 struct Pending {
   Group* group;
   float* row;  // nullptr: not found
-  uint32_t meta;
   uint32_t row_number;
-  unsigned slot;
 };
 
-// Floats that a writer may be changing meanwhile; the caller finds out by the group's version and reads again.
+// Floats that a writer may be changing meanwhile; the caller finds out by the row's lock and reads again.
 __attribute__((no_sanitize("thread"))) inline void CopyFloats(float* __restrict out, const float* in, size_t n) {
 #ifdef MONOLITH_TSAN
   for (size_t i = 0; i < n; ++i) {
@@ -55,10 +53,7 @@ inline bool Probe(int64_t key, Group* group, Pending* p) {
   for (;; ++group) {
     const uint32_t m = group->meta.load(std::memory_order_acquire);
     if (const unsigned hits = group->Match(key, m)) {
-      p->group = group;
-      p->meta = m;
-      p->slot = static_cast<unsigned>(__builtin_ctz(hits));
-      p->row_number = group->rows[p->slot];
+      p->row_number = group->rows[__builtin_ctz(hits)];
       return true;
     }
     if (!(m & Meta::kOverflow)) return false;
@@ -94,12 +89,11 @@ struct Block {
   size_t num_later;
 };
 
-template <bool kWrite>
 inline void FetchGroups(const View& view, const int64_t* keys, size_t n, Block* b) {
   for (size_t i = 0; i < n; ++i) {
     Group* g = view.Home(HashKey(keys[i]));
     b->keys[i].group = g;
-    __builtin_prefetch(g, kWrite ? 1 : 0);
+    __builtin_prefetch(g);
   }
 }
 
@@ -111,10 +105,8 @@ inline void FetchRows(const RowStore::Address& rows, const int64_t* keys, size_t
     const Group* g = p.group;
     const uint32_t m = g->meta.load(std::memory_order_acquire);
     const unsigned hits = g->Match(keys[i], m);
-    // For a key that is not here this is some row of the group, or row 0: fetched for nothing, and looked up again below.
-    p.meta = m;
-    p.slot = static_cast<unsigned>(__builtin_ctz(hits | 1u << (Group::kSlots - 1)));
-    p.row_number = hits ? g->rows[p.slot] : 0;
+    // For a key that is not here this is row 0: fetched for nothing, and looked up again below.
+    p.row_number = hits ? g->rows[__builtin_ctz(hits | 1u << (Group::kSlots - 1))] : 0;
     p.row = rows.Row(p.row_number);
     PrefetchBytes<kWrite>(p.row, bytes);
     if (kWrite) __builtin_prefetch(rows.Timestamp(p.row_number), 1);
@@ -122,7 +114,7 @@ inline void FetchRows(const RowStore::Address& rows, const int64_t* keys, size_t
     later += hits == 0;
   }
   b->num_later = later;
-  for (size_t k = 0; k < later; ++k) __builtin_prefetch(b->keys[b->later[k]].group + 1, kWrite ? 1 : 0);
+  for (size_t k = 0; k < later; ++k) __builtin_prefetch(b->keys[b->later[k]].group + 1);
 }
 
 template <bool kWrite>
@@ -147,7 +139,7 @@ inline size_t Pipeline(const State& s, const int64_t* keys, size_t begin, size_t
   const auto first = [&](size_t b) { return keys + begin + b * kBlock; };
   const auto size = [&](size_t b) { return std::min(kBlock, n - begin - b * kBlock); };
   for (size_t b = 0; b < num_blocks + 2; ++b) {
-    if (b < num_blocks) FetchGroups<kWrite>(view, first(b), size(b), &blocks[b % 4]);
+    if (b < num_blocks) FetchGroups(view, first(b), size(b), &blocks[b % 4]);
     if (b >= 1 && b - 1 < num_blocks) {
       FetchRows<kWrite>(rows, first(b - 1), size(b - 1), prefetch_bytes, &blocks[(b - 1) % 4]);
     }
@@ -162,27 +154,26 @@ inline size_t Pipeline(const State& s, const int64_t* keys, size_t begin, size_t
   return n;
 }
 
-inline bool CopyIfWhole(const Pending& p, const View& view, float* out, size_t dim) {
-  if (Meta::WritesSlot(p.meta, p.slot)) return false;
-  CopyFloats(out, p.row, dim);
-  LoadBarrier();
-  return Meta::Unchanged(p.meta, p.group->meta.load(std::memory_order_acquire), p.slot) &&
-         !view.stale.load(std::memory_order_acquire);
+// Copies a row; waits for nothing but a writer of this very row.
+inline void CopyWhole(const RowStore::Address& rows, uint32_t row_number, const float* row, float* out, size_t dim) {
+  const RowLock& lock = rows.Lock(row_number);
+  for (;;) {
+    const uint64_t before = lock.word.load(std::memory_order_acquire);
+    CopyFloats(out, row, dim);
+    LoadBarrier();
+    if (__builtin_expect(RowLock::Unchanged(before, lock.word.load(std::memory_order_acquire), row_number), 1)) return;
+    Pause();
+  }
 }
 
-// Reads keys [begin, n) of a batch; returns where it stopped because the view became stale, n at the end.
-// on_done(i, found) follows every key. kDim = 0: any length.
+// Reads keys [begin, n) of a batch; on_done(i, found) follows every key. kDim = 0: any length. A view that is replaced
+// meanwhile stays good to read: growth does not move rows, and those of a cleared table stay as they were.
 template <int kDim, class Done>
-size_t ReadSome(const State& s, const int64_t* keys, size_t begin, size_t n, size_t any_dim, float* out, Done on_done) {
-  const View& view = *s.view;
+void ReadSome(const State& s, const int64_t* keys, size_t begin, size_t n, size_t any_dim, float* out, Done on_done) {
   const size_t dim = kDim ? kDim : any_dim;
-  return Pipeline<false>(s, keys, begin, n, dim * sizeof(float), [&](size_t i, Pending p) {
-    while (p.row && !CopyIfWhole(p, view, out + i * dim, dim)) {
-      if (view.stale.load(std::memory_order_acquire)) return false;
-      Pause();
-      p.group = view.Home(HashKey(keys[i]));
-      Resolve<false>(s.rows->address(), keys[i], 0, &p);
-    }
+  const RowStore::Address rows = s.rows->address();
+  Pipeline<false>(s, keys, begin, n, dim * sizeof(float), [&](size_t i, const Pending& p) {
+    if (p.row) CopyWhole(rows, p.row_number, p.row, out + i * dim, dim);
     on_done(i, p.row != nullptr);
     return true;
   });
@@ -190,15 +181,15 @@ size_t ReadSome(const State& s, const int64_t* keys, size_t begin, size_t n, siz
 
 template <class Done>
 void ReadAll(Impl& impl, const int64_t* keys, size_t n, size_t dim, float* out, Done on_done) {
-  for (size_t begin = 0; begin < n;) {
+  for (size_t begin = 0; begin < n; begin += kSectionKeys) {
     const size_t end = std::min(n, begin + kSectionKeys);
     Impl::ReadSection section(impl);
     const State& s = section.state();
     switch (dim) {
-      case 8: begin = ReadSome<8>(s, keys, begin, end, dim, out, on_done); break;
-      case 16: begin = ReadSome<16>(s, keys, begin, end, dim, out, on_done); break;
-      case 32: begin = ReadSome<32>(s, keys, begin, end, dim, out, on_done); break;
-      default: begin = ReadSome<0>(s, keys, begin, end, dim, out, on_done);
+      case 8: ReadSome<8>(s, keys, begin, end, dim, out, on_done); break;
+      case 16: ReadSome<16>(s, keys, begin, end, dim, out, on_done); break;
+      case 32: ReadSome<32>(s, keys, begin, end, dim, out, on_done); break;
+      default: ReadSome<0>(s, keys, begin, end, dim, out, on_done);
     }
   }
 }
@@ -207,16 +198,17 @@ void ReadAll(Impl& impl, const int64_t* keys, size_t n, size_t dim, float* out, 
 
 template <class Op>
 inline void WriteExisting(const RowStore::Address& rows, const Pending& p, size_t i, Op& op) {
-  const uint32_t m = p.group->Lock(p.slot + 1);
+  RowLock& lock = rows.Lock(p.row_number);
+  const uint64_t held = lock.Lock(p.row_number);
   op.Existing(i, p.row);
   uint32_t* ts = rows.Timestamp(p.row_number);
   if (*ts != op.Timestamp(i)) *ts = op.Timestamp(i);
-  p.group->Unlock(m + Meta::kVersion);
+  lock.Unlock(held);
 }
 
 // Holds the group that a key belongs to, and with it the right to insert that key; lets go of it in the end.
 struct HomeLock {
-  explicit HomeLock(Group* g) : group(g), meta(g->Lock(7)) {}
+  explicit HomeLock(Group* g) : group(g), meta(g->Lock()) {}
   ~HomeLock() { group->Unlock(meta); }
   Group* group;
   uint32_t meta;
@@ -231,7 +223,7 @@ bool FindRoom(HomeLock* home, Group* end, Group** group, uint32_t* meta) {
       if (g != home->group) g->Unlock(m);
       return false;
     }
-    const uint32_t next = (g + 1)->Lock(7);
+    const uint32_t next = (g + 1)->Lock();
     if (g == home->group) home->meta |= Meta::kOverflow;
     else g->Unlock(m | Meta::kOverflow);
     m = next;
@@ -255,9 +247,7 @@ bool WriteAbsent(const State& s, int64_t key, size_t i, Op& op) {
     for (Group* g = home.group;; ++g) {
       const uint32_t m = g == home.group ? home.meta : g->meta.load(std::memory_order_acquire);
       if (const unsigned hits = g->Match(key, m)) {
-        p.group = g;
-        p.slot = static_cast<unsigned>(__builtin_ctz(hits));
-        p.row_number = g->rows[p.slot];
+        p.row_number = g->rows[__builtin_ctz(hits)];
         found = true;
         break;
       }
@@ -291,7 +281,7 @@ bool WriteAbsent(const State& s, int64_t key, size_t i, Op& op) {
   return true;
 }
 
-// As ReadSome; stops in front of a key that needs growth.
+// Writes keys [begin, n); returns where it stopped, in front of a key that needs growth, or n.
 template <class Op>
 size_t WriteSome(const State& s, const int64_t* keys, size_t begin, size_t n, Op& op) {
   const RowStore::Address rows = s.rows->address();
@@ -440,18 +430,20 @@ bool EmbeddingTable::Contains(int64_t key) const {
 
 bool EmbeddingTable::GetRow(int64_t key, std::vector<float>* floats, uint32_t* timestamp) const {
   floats->resize(static_cast<size_t>(impl_->plan.row_floats()));
+  Impl::ReadSection section(*impl_);
+  const State& s = section.state();
+  const RowStore::Address rows = s.rows->address();
+  Pending p;
+  if (!Probe(key, s.view->Home(HashKey(key)), &p)) return false;
+  const RowLock& lock = rows.Lock(p.row_number);
   for (;;) {
-    Impl::ReadSection section(*impl_);
-    const State& s = section.state();
-    Pending p;
-    p.group = s.view->Home(HashKey(key));
-    Resolve<false>(s.rows->address(), key, 0, &p);
-    if (!p.row) return false;
+    const uint64_t before = lock.word.load(std::memory_order_acquire);
     float ts;
-    CopyFloats(&ts, reinterpret_cast<const float*>(s.rows->Timestamp(p.row_number)), 1);
-    std::memcpy(timestamp, &ts, sizeof ts);
+    CopyFloats(&ts, reinterpret_cast<const float*>(rows.Timestamp(p.row_number)), 1);
+    CopyFloats(floats->data(), rows.Row(p.row_number), floats->size());
     LoadBarrier();
-    if (CopyIfWhole(p, *s.view, floats->data(), floats->size())) return true;
+    std::memcpy(timestamp, &ts, sizeof ts);
+    if (RowLock::Unchanged(before, lock.word.load(std::memory_order_acquire), p.row_number)) return true;
     Pause();
   }
 }

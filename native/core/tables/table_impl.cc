@@ -31,7 +31,6 @@ void EmbeddingTable::Impl::ThawWriters() {
 
 void EmbeddingTable::Impl::Publish(State* next) {
   State* old = state.exchange(next, std::memory_order_seq_cst);
-  old->view->stale.store(true, std::memory_order_seq_cst);
   {
     std::lock_guard<std::mutex> lock(retire_mutex);
     retired.push_back(old);
