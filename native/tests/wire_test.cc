@@ -62,6 +62,7 @@ TEST(GroupsAreOneField) {
   Reader reader(s);
   Field f;
   CHECK(reader.Next(&f) && f.number == 1 && f.type == Type::kStartGroup);
+  CHECK(f.bytes == std::string("\x10\x05\x1b\x1c"));
   CHECK(reader.Next(&f) && f.number == 4 && f.scalar == 1);
   CHECK(!reader.Next(&f));
 }
