@@ -1,0 +1,60 @@
+"""What a model file imports.
+
+Importing it imports TensorFlow; the stream commands never do.
+"""
+
+from monolith_cli.model.combiners import Combiner, FirstN, ReduceMean, ReduceSum
+from monolith_cli.model.errors import ModelError
+from monolith_cli.model.feature import FeatureColumn, FeatureSlot, FeatureSlotConfig
+from monolith_cli.model.model import EVAL, PREDICT, TRAIN, ClipType, MonolithModel
+from monolith_cli.model.parsers import parse_example_batch, parse_examples, parse_instances
+from monolith_cli.model.spec import EstimatorSpec
+from monolith_cli.tables.config import (
+    AdagradOptimizer,
+    AdamOptimizer,
+    ConstantsInitializer,
+    CuckooHashTableConfig,
+    FixedR8Compressor,
+    Fp16Compressor,
+    Fp32Compressor,
+    FtrlOptimizer,
+    OneBitCompressor,
+    RandomUniformInitializer,
+    SgdOptimizer,
+    ZerosInitializer,
+)
+from monolith_cli.training.learning_rate_functions import LearningRateFunction, PolynomialDecay
+
+__all__ = [
+    "AdagradOptimizer",
+    "AdamOptimizer",
+    "ClipType",
+    "Combiner",
+    "ConstantsInitializer",
+    "CuckooHashTableConfig",
+    "EVAL",
+    "EstimatorSpec",
+    "FeatureColumn",
+    "FeatureSlot",
+    "FeatureSlotConfig",
+    "FirstN",
+    "FixedR8Compressor",
+    "Fp16Compressor",
+    "Fp32Compressor",
+    "FtrlOptimizer",
+    "LearningRateFunction",
+    "ModelError",
+    "MonolithModel",
+    "OneBitCompressor",
+    "PREDICT",
+    "PolynomialDecay",
+    "RandomUniformInitializer",
+    "ReduceMean",
+    "ReduceSum",
+    "SgdOptimizer",
+    "TRAIN",
+    "ZerosInitializer",
+    "parse_example_batch",
+    "parse_examples",
+    "parse_instances",
+]

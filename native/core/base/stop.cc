@@ -1,3 +1,4 @@
+#include <initializer_list>
 #include "core/base/stop.h"
 
 #include <fcntl.h>

@@ -1,0 +1,301 @@
+"""MonolithModel: what a model file subclasses."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from typing import Any
+
+import tensorflow as tf
+
+from monolith_cli.model import heads
+from monolith_cli.model.combiners import Combiner
+from monolith_cli.model.errors import ModelError
+from monolith_cli.model.feature import (
+    DEFAULT_EXPIRE_DAYS,
+    FeatureColumn,
+    FeatureFactory,
+    FeatureSlot,
+    FeatureSlotConfig,
+    switch_slot,
+)
+
+TRAIN, EVAL, PREDICT = "train", "eval", "predict"
+
+# Keys of a batch that start so are for the command, and hidden from model_fn.
+HIDDEN = "__monolith_"
+
+
+class ClipType(enum.IntEnum):
+    """How gradients are limited; `clip_norm` None leaves them alone in every type."""
+
+    ClipByNorm = 1
+    ClipByGlobalNorm = 2
+    ClipByValue = 3
+    ClipByDenseAndSparse = 4
+    NoClip = 5
+
+
+class MonolithModel:
+    """Base of the models. A subclass has `parse_fn` (or `input_fn`) and `model_fn`.
+
+        class MovieRanking(MonolithModel):
+            def parse_fn(self, records, mode):
+                return parse_instances(records, fidv2_features=["user", "movie"], dense_features=["label"],
+                                       dense_feature_shapes=[1])
+
+            def model_fn(self, features, mode):
+                user, movie = self.lookup_embedding_slice(["user", "movie"], "vec", 32)
+                ...
+                return EstimatorSpec(label, pred, "rank", loss, optimizer, classification=False)
+
+    Attributes that a subclass may set:
+    batch_size: records in a batch; the command sets it. Default 512.
+    head_name: name of the head where model_fn gives none; `a,b` for two. Default "pred".
+    clip_norm, clip_type, sparse_clip_norm, sparse_norm_warmup_steps: gradient clipping. Default None: none.
+    dense_weight_decay: added to each dense gradient, times its variable. Default 0.
+    dense_reduce_mean: dense gradients divided by the batch size. Default False.
+    default_occurrence_threshold: of the columns that set none. Default 0.
+    _default_dense_optimizer: the optimizer of a model_fn that returns a tuple.
+    """
+
+    batch_size: int = 512
+    head_name: str = "pred"
+    clip_norm: float | None = None
+    clip_type: ClipType = ClipType.ClipByGlobalNorm
+    sparse_clip_norm: float | None = None
+    sparse_norm_warmup_steps: int | None = None
+    dense_weight_decay: float = 0.0
+    dense_reduce_mean: bool = False
+    default_occurrence_threshold: int = 0
+    _default_dense_optimizer: Any = None
+
+    def __init__(self):
+        self.model_file = ""
+        self.mode = TRAIN
+        self.notes: list[str] = []
+        self._factory = FeatureFactory()
+        self._slices: dict[tuple[str, str], Any] = {}
+        self._records_fn = self._hidden_fn = None
+        self._initialized = True
+        self.begin_graph(TRAIN)
+
+    # --- the three functions of a model ------------------------------------------------------------------------------
+
+    def input_fn(self, mode: str) -> tf.data.Dataset:
+        """A tf.data dataset of dicts. The default reads the command's sources and calls `parse_fn` for each batch."""
+
+
+        def parse(records):
+            features = self.parse_fn(records, mode)
+            if not isinstance(features, dict):
+                raise ModelError(f"parse_fn must return a dict of features, not {type(features).__name__}")
+            return {**features, **(self._hidden_fn(records) if self._hidden_fn else {})}
+
+        return self.records().map(tf.autograph.experimental.do_not_convert(parse))
+
+    def parse_fn(self, records, mode: str) -> dict[str, Any]:
+        """A batch of records -> features by name. Write it with parse_instances, parse_examples, parse_example_batch."""
+        raise ModelError(f"{type(self).__name__} has neither parse_fn nor input_fn: define one of them")
+
+    def model_fn(self, features: dict[str, Any], mode: str):
+        """The network: returns an EstimatorSpec, or a tuple (label, loss, pred). `mode`: train, eval or predict."""
+        raise ModelError(f"{type(self).__name__} has no model_fn: define it")
+
+    def records(self) -> tf.data.Dataset:
+        """The batches of the command's sources, one scalar each, for `parse_*`."""
+        if self._records_fn is None:
+            raise ModelError("records() is only there while the input of a command is built")
+        return self._records_fn()
+
+    # --- embeddings --------------------------------------------------------------------------------------------------
+
+    def create_embedding_feature_column(
+        self,
+        feature_name: str | int,
+        occurrence_threshold: int | None = None,
+        expire_time: int = DEFAULT_EXPIRE_DAYS,
+        max_seq_length: int = 0,
+        shared_name: str | int | None = None,
+        combiner: str | Combiner | None = None,
+    ) -> FeatureColumn:
+        """The column of a feature, with a table of its own or, with shared_name, the table of another one.
+
+        feature_name: a name, or the number of a slot. expire_time: days. max_seq_length: > 0 keeps the first ids of a row
+        apart (FirstN) in place of their sum. combiner: reduce_sum, reduce_mean, first_n or an object. A second call with
+        the same name returns the first column.
+        """
+        factory = self._factory
+        name, slot_id = factory.resolve_name(feature_name)
+        if name in factory.columns:
+            return factory.columns[name]
+        threshold = self.default_occurrence_threshold if occurrence_threshold is None else occurrence_threshold
+        if threshold > 0:
+            self._note(f"column {name!r}: occurrence_threshold {threshold} has no effect, every id is trained")
+        if shared_name is None:
+            slot = self._create_slot(name, slot_id, threshold, expire_time)
+        else:
+            slot = self._shared_slot(shared_name, threshold, expire_time)
+        return factory.create_column(name, slot, combiner, max_seq_length)
+
+    def _create_slot(self, name: str, slot_id: int | None, threshold: int, expire_time: int) -> FeatureSlot:
+        config = FeatureSlotConfig(name=name, slot_id=slot_id, occurrence_threshold=threshold, expire_time=expire_time)
+        return self._factory.create_feature_slot(config)
+
+    def _shared_slot(self, shared_name: str | int, threshold: int, expire_time: int) -> FeatureSlot:
+        name, slot_id = self._factory.resolve_name(shared_name)
+        if name in self._factory.columns:
+            return self._factory.columns[name].feature_slot
+        if name in self._factory.slots:
+            return self._factory.slots[name]
+        return self._create_slot(name, slot_id, threshold, expire_time)
+
+    def lookup_embedding_slice(
+        self,
+        features,
+        slice_name: str,
+        slice_dim: int | None = None,
+        initializer=None,
+        optimizer=None,
+        compressor=None,
+        learning_rate_fn=None,
+        group_out_type: str = "add_n",
+        out_type: str | None = None,
+    ):
+        """Embeddings of several features under one slice name.
+
+        features: a list of names, slots or columns, all `slice_dim` wide; a list of (feature, width) pairs or a dict
+        feature -> width, without slice_dim; or a list of lists of slots, where each inner list becomes one embedding
+        (group_out_type: add_n, or concat on axis 1).
+        out_type: None -> list of [B, width]; concat, stack (axis 1), add_n -> one tensor.
+        The first lookup of a slice decides its width, initializer, optimizer and learning rate.
+        """
+        groups = _feature_groups(features, slice_dim)
+        args = (initializer, optimizer, compressor, learning_rate_fn)
+        outputs = []
+        for group in groups:
+            found = [self._lookup_one(f, slice_name, dim, args) for f, dim in group]
+            outputs.append(found[0] if len(found) == 1 else _merge(found, group_out_type, "group_out_type"))
+        if out_type is None:
+            return outputs
+        return _merge(outputs, out_type, "out_type", name=self.layout_name(features, slice_name))
+
+    def layout_name(self, features, slice_name: str) -> str:
+        """`<slice_name>_<md5 of the sorted features>`."""
+        names = [str(f) for f in features]
+        return f"{slice_name}_" + hashlib.md5(",".join(sorted(names)).encode()).hexdigest()
+
+    def _lookup_one(self, feature, slice_name: str, dim: int, args: tuple) -> tf.Tensor:
+        column = feature if isinstance(feature, FeatureColumn) else self.create_embedding_feature_column(feature)
+        key = (column.feature_slot.name, slice_name)
+        if key not in self._slices:
+            # Asked before the slice is made, so that a misspelt feature is what the message is about.
+            self._factory.ragged(column)
+            self._slices[key] = column.feature_slot.add_feature_slice(dim, *args)
+        return column.embedding_lookup(self._slices[key])
+
+    def share_slot(self, features=None, share_meta=None, variant_type: str = "example", suffix: str = "share"):
+        """Gives a feature's ids another slot: share_meta {name: (inplace, slot)}.
+
+        In place under its own name, otherwise under `<name>_<suffix>`. With `features` returns the dict with these
+        features; without, a function from such a dict to such a dict. `variant_type` is kept for old models.
+        """
+        targets = {n: (n if inplace else f"{n}_{suffix}", slot) for n, (inplace, slot) in (share_meta or {}).items()}
+        for target, slot in targets.values():
+            self._factory.slot_ids[target] = slot
+
+        def apply(batch):
+            batch = dict(batch)
+            for name, (target, slot) in targets.items():
+                batch[target] = switch_slot(batch[name], slot)
+            return batch
+
+        return apply if features is None else apply(features)
+
+    # --- losses and extras -------------------------------------------------------------------------------------------
+
+    def get_sigmoid_loss_and_pred(self, name, logits, label, batch_size=None, sample_rate=1.0, sample_bias=False, mode=None,
+                                  instance_weight=None, mask=None, logit_clip_threshold=None,
+                                  predict_before_correction=True):  # fmt: skip
+        """(loss, pred) of a binary head: see `heads.sigmoid_loss_and_pred`. `mode` defaults to the mode at hand."""
+        return heads.sigmoid_loss_and_pred(
+            name, logits, label, batch_size, sample_rate, sample_bias, mode or self.mode, instance_weight, mask,
+            logit_clip_threshold, predict_before_correction,
+        )  # fmt: skip
+
+    def get_softmax_loss_and_pred(self, name, logits, label, mode=None):
+        """(loss, pred) of a head with classes: see `heads.softmax_loss_and_pred`. `mode` defaults to the mode at hand."""
+        return heads.softmax_loss_and_pred(name, logits, label, mode or self.mode)
+
+    def add_loss(self, losses) -> None:
+        """Adds one scalar, or a list of them, to the loss of this graph."""
+        self._extra_losses.extend(losses if isinstance(losses, (list, tuple)) else [losses])
+
+    def add_training_hook(self, hook) -> None:
+        """Adds a tf.compat.v1.train.SessionRunHook to this graph's training."""
+        self._training_hooks.append(hook)
+
+    def add_extra_output(self, name: str, outputs) -> None:
+        """Adds one more signature of an exported model."""
+        if name in self._extra_outputs:
+            raise ModelError(f"extra output {name!r} exists already")
+        self._extra_outputs[name] = outputs
+
+    # --- for the trainer ---------------------------------------------------------------------------------------------
+
+    def read_from(self, records_fn, hidden_fn=None) -> None:
+        """Where the input comes from: records_fn() -> dataset of record batches; hidden_fn(batch) -> dict of tensors that
+        the command itself wants of each batch, its keys starting with HIDDEN."""
+        self._records_fn, self._hidden_fn = records_fn, hidden_fn
+
+    def begin_graph(self, mode: str) -> None:
+        """Forgets what belonged to the graph built before."""
+        self.mode = mode
+        self._extra_losses: list = []
+        self._training_hooks: list = []
+        self._extra_outputs: dict[str, Any] = {}
+
+    def fresh(self, collected: bool = False) -> "MonolithModel":
+        """Another object of this class, for another graph: layers made in __init__ belong to one graph.
+
+        With `collected` it knows the slots and slices that this one looked up.
+        """
+        other = type(self)()
+        other.model_file, other.batch_size = self.model_file, self.batch_size
+        other._records_fn, other._hidden_fn = self._records_fn, self._hidden_fn
+        if collected:
+            other._factory.adopt(self._factory)
+            other._slices = dict(self._slices)
+        return other
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def _feature_groups(features, slice_dim: int | None) -> list[list[tuple[Any, int]]]:
+    """Every accepted form as groups of (feature, width)."""
+    if isinstance(features, dict) and slice_dim is None:
+        return [[(f, dim)] for f, dim in features.items()]
+    if isinstance(features, (list, tuple)) and features:
+        if slice_dim is None:
+            if all(isinstance(f, (list, tuple)) and len(f) == 2 and isinstance(f[1], int) for f in features):
+                return [[(f, dim)] for f, dim in features]
+        elif all(isinstance(f, (str, int, FeatureColumn)) for f in features):
+            return [[(f, slice_dim)] for f in features]
+        elif all(isinstance(f, (list, tuple)) and f and all(isinstance(i, int) for i in f) for f in features):
+            return [[(i, slice_dim) for i in f] for f in features]
+    raise ModelError(
+        "lookup_embedding_slice takes a list of features with slice_dim, a list of lists of slots with slice_dim, or "
+        f"without slice_dim a list of (feature, width) or a dict feature -> width; not {features!r} with slice_dim {slice_dim}"
+    )
+
+
+def _merge(tensors: list, how: str, option: str, name: str | None = None):
+    if how == "concat":
+        return tf.concat(tensors, axis=1, name=name)
+    if how == "stack" and option == "out_type":
+        return tf.stack(tensors, axis=1, name=name)
+    if how in ("add_n", "addn"):
+        return tf.add_n(tensors, name=name)
+    raise ModelError(f"unknown {option} {how!r}: use " + ("concat, stack or add_n" if option == "out_type" else "add_n or concat"))

@@ -1,0 +1,114 @@
+"""From the loss to the updates: gradients, clipping, the dense optimizer and the fused update of the tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from monolith_cli.model.errors import ModelError
+from monolith_cli.model.model import ClipType
+
+tf1 = tf.compat.v1
+
+
+@dataclass
+class Clipping:
+    """What a model says about its gradients; the fields are those of MonolithModel."""
+
+    clip_type: ClipType = ClipType.ClipByGlobalNorm
+    clip_norm: float | None = None
+    sparse_clip_norm: float | None = None
+    sparse_norm_warmup_steps: int | None = None
+
+
+def clip_gradients(dense: list, sparse: list, clipping: Clipping, global_step) -> tuple[list, list]:
+    """Both lists limited as `clipping` says. Entries may be None; the inputs are not changed."""
+    kind, norm = ClipType(clipping.clip_type), clipping.clip_norm
+    if kind == ClipType.ClipByDenseAndSparse:
+        return _by_global_norm(dense, norm), _by_global_norm(sparse, clipping.sparse_clip_norm)
+    if kind == ClipType.NoClip or norm is None:
+        return dense, sparse
+    if kind == ClipType.ClipByNorm:
+        return tuple([None if g is None else tf.clip_by_norm(g, norm) for g in part] for part in (dense, sparse))
+    if kind == ClipType.ClipByValue:
+        return tuple([None if g is None else tf.clip_by_value(g, -norm, norm) for g in part] for part in (dense, sparse))
+    total = tf.linalg.global_norm(dense + sparse)
+    sparse_norm = norm if clipping.sparse_clip_norm is None else clipping.sparse_clip_norm
+    warmup = clipping.sparse_norm_warmup_steps
+    if warmup:
+        sparse_norm = sparse_norm * tf.minimum(tf.cast(global_step, tf.float32) / float(warmup), 1.0)
+    return _by_global_norm(dense, norm, total), _by_global_norm(sparse, sparse_norm, total)
+
+
+def _by_global_norm(grads: list, limit, total=None) -> list:
+    if limit is None or all(g is None for g in grads):
+        return grads
+    if total is None:
+        total = tf.linalg.global_norm(grads)
+    scale = tf.where(total > limit, limit / total, 1.0)
+    return [None if g is None else _scaled(g, scale) for g in grads]
+
+
+def _scaled(g, scale):
+    if isinstance(g, tf.IndexedSlices):
+        return tf.IndexedSlices(g.values * scale, g.indices, g.dense_shape)
+    return g * scale
+
+
+def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, update_ops: list) -> tf.Operation:
+    """One step: gradients of `loss`, then every update, then global_step + 1.
+
+    lookups: what the fused lookup gave; apply_sparse(grads in the same form, global step) makes the update of the tables.
+    """
+    step_variable = tf1.train.get_or_create_global_step()
+    step = step_variable.read_value()
+    variables = tf1.trainable_variables()
+    slices = [(name, i) for name, tensors in lookups.items() for i in range(len(tensors))]
+    targets = [lookups[name][i] for name, i in slices]
+    grads = tf1.gradients(loss, variables + targets)
+    dense, sparse = grads[: len(variables)], grads[len(variables) :]
+    if all(g is None for g in grads):
+        raise ModelError("the loss depends on no variable and on no embedding: there is nothing to train")
+    if model.dense_reduce_mean:
+        dense = [None if g is None else g / float(model.batch_size) for g in dense]
+    clipping = Clipping(model.clip_type, model.clip_norm, model.sparse_clip_norm, model.sparse_norm_warmup_steps)
+    dense, sparse = clip_gradients(dense, sparse, clipping, step)
+    dense = [_decayed(g, v, model.dense_weight_decay) for g, v in zip(dense, variables)]
+    updates = list(update_ops) + _apply_dense(dense, variables, optimizer)
+    if any(g is not None for g in sparse):
+        by_name: dict[str, list] = {name: [None] * len(tensors) for name, tensors in lookups.items()}
+        for (name, i), g in zip(slices, sparse):
+            by_name[name][i] = g
+        updates.append(apply_sparse(by_name, step))
+    with tf.control_dependencies([*updates, step]):
+        return step_variable.assign_add(1, read_value=False)
+
+
+def _decayed(g, variable, decay: float):
+    return g if g is None or not decay else g + decay * variable
+
+
+def _apply_dense(grads: list, variables: list, optimizer) -> list:
+    """Updates of the dense variables; one with an `optimizer` attribute of its own uses that."""
+    pairs = [(g, v) for g, v in zip(grads, variables) if g is not None]
+    shared = [(g, v) for g, v in pairs if getattr(v, "optimizer", None) is None]
+    updates = [v.optimizer.apply_gradients([(g, v)]) for g, v in pairs if getattr(v, "optimizer", None) is not None]
+    if shared:
+        check_optimizer(optimizer, len(shared))
+        updates.append(optimizer.apply_gradients(shared))
+    return updates
+
+
+def check_optimizer(optimizer: Any, dense_variables: int) -> None:
+    if optimizer is None:
+        raise ModelError(
+            f"model_fn returned no optimizer for its {dense_variables} dense variables: "
+            "EstimatorSpec(optimizer=tf.compat.v1.train.AdagradOptimizer(0.05)), or self._default_dense_optimizer"
+        )
+    if not isinstance(optimizer, tf1.train.Optimizer):
+        raise ModelError(
+            f"unknown optimizer {optimizer!r}: dense variables take a tf.compat.v1.train optimizer, "
+            "for example tf.compat.v1.train.AdagradOptimizer(0.05)"
+        )

@@ -1,0 +1,216 @@
+"""The graph of one command: input, one fused lookup, model_fn, and in training the updates.
+
+A first object of the model is run once on placeholders, to learn its slots, slices and columns (`collect`); a second one
+then builds the graph that runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from monolith_cli.model.errors import ModelError, user_code
+from monolith_cli.model.feature import source_name
+from monolith_cli.model.model import EVAL, HIDDEN, PREDICT, TRAIN, MonolithModel
+from monolith_cli.model.spec import Head, ModelResult, normalize
+from monolith_cli.tables.graph import MultiTable
+from monolith_cli.training import gradients, plan
+
+tf1 = tf.compat.v1
+
+TABLES_NAME = "MonolithMultiHashTable_0"
+_ASSIGNS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
+
+
+@dataclass
+class BuiltGraph:
+    """What a session runs. `train_op` and `loss` are None where the mode has none; `hidden` holds what the
+    command asked of each batch."""
+
+    graph: tf.Graph
+    model: MonolithModel
+    iterator_init: tf.Operation
+    features: dict[str, Any]
+    heads: list[Head]
+    tables: "_TableFiles | None"
+    init: tf.Operation
+    saver: Any
+    global_step: Any
+    rows: tf.Tensor
+    hidden: dict[str, tf.Tensor]
+    loss: tf.Tensor | None = None
+    train_op: tf.Operation | None = None
+    hooks: list | None = None
+
+
+def collect(model: MonolithModel) -> dict:
+    """Runs model_fn on placeholders in a scratch graph; returns the configurations of its tables."""
+    import keras
+
+    keras.backend.clear_session()
+    with tf1.Graph().as_default():
+        tf1.train.get_or_create_global_step()
+        model.begin_graph(TRAIN)
+        features, _, _ = _next_batch(model, TRAIN)
+        features = model._factory.begin_collect(features)
+        with user_code(model.model_file, "model_fn"):
+            result = normalize(model.model_fn(features, TRAIN), model.head_name, model._default_dense_optimizer)
+            _check_heads(result, TRAIN)
+            model._factory.end_collect()
+            return plan.table_configs(model._factory)
+
+
+def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | None = None) -> BuiltGraph:
+    """The graph of `mode` for a model whose `records` are set. `wrap_input(dataset)` may change the dataset of dicts.
+
+    Raises ModelError, which names FILE:LINE, for a mistake of the model.
+    """
+    import keras
+
+    configs = collect(model)
+    keras.backend.clear_session()
+    model = model.fresh(collected=True)
+    graph = tf1.Graph()
+    with graph.as_default():
+        tf1.set_random_seed(seed)
+        global_step = tf1.train.get_or_create_global_step()
+        model.begin_graph(mode)
+        features, hidden, init_iterator = _next_batch(model, mode, wrap_input)
+        rows = _batch_rows(features)
+        tables = MultiTable(TABLES_NAME, configs, seed=seed) if configs else None
+        lookup = _Lookup(tables, configs, model, features, training=mode == TRAIN)
+        bound = model._factory.bind(features, lookup.outputs)
+        before = set(graph.get_operations())
+        with user_code(model.model_file, "model_fn"):
+            result = normalize(model.model_fn(bound, mode), model.head_name, model._default_dense_optimizer)
+            _check_heads(result, mode)
+            loss = None if mode == PREDICT else _total_loss(result, model, mode)
+            train = _train_op(graph, before, model, loss, result, lookup) if mode == TRAIN else None
+        model.notes += [n for n in result.notes if n not in model.notes]
+        return BuiltGraph(
+            graph=graph,
+            model=model,
+            iterator_init=init_iterator,
+            features=dict(bound),
+            heads=result.heads,
+            tables=_TableFiles(tables) if tables else None,
+            init=tf1.global_variables_initializer(),
+            saver=tf1.train.Saver(tf1.global_variables(), max_to_keep=0, write_version=tf1.train.SaverDef.V2),
+            global_step=global_step,
+            rows=rows,
+            hidden=hidden,
+            loss=loss,
+            train_op=train,
+            hooks=list(model._training_hooks),
+        )
+
+
+class _TableFiles:
+    """Saving, restoring and counting the tables of a graph."""
+
+    def __init__(self, tables: MultiTable):
+        self.basename = tf1.placeholder(tf.string, [], "tables_basename")
+        self._save, self._restore = tables.save(self.basename), tables.restore(self.basename)
+        self._sizes = tables.sizes()
+
+    def save(self, session, folder: str) -> None:
+        """Writes every table into `folder`."""
+        session.run(self._save, {self.basename: os.path.join(folder, TABLES_NAME)})
+
+    def restore(self, session, folder: str) -> None:
+        session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME)})
+
+    def sizes(self, session) -> dict[str, int]:
+        """Table name -> ids in it."""
+        return {name: int(size) for name, size in session.run(self._sizes).items()}
+
+
+class _Lookup:
+    """The fused lookup of all columns, and the update of their tables."""
+
+    def __init__(self, tables, configs, model, features, training: bool):
+        self.tables, self.configs = tables, configs
+        self.plans = plan.feature_plans(model._factory, features) if tables else []
+        self.ids = {p.feature: features[source_name(p.feature, features)] for p in self.plans}
+        for name, ids in self.ids.items():
+            if not isinstance(ids, tf.RaggedTensor):
+                raise ModelError(f"feature {name!r} is dense in this mode, and sparse in mode 'train'")
+        self.outputs = tables.lookup(self.ids, self.plans, insert_missing=training) if self.plans else {}
+        req_time = features.get("req_time")
+        self.req_time = None if req_time is None else tf.reduce_max(tf.cast(req_time, tf.int64))
+
+    def apply(self, grads: dict[str, list], step) -> tf.Operation:
+        rates = plan.learning_rates(self.configs)
+        return self.tables.apply_gradients(self.ids, self.plans, grads, rates, step, req_time=self.req_time)
+
+
+def _next_batch(model: MonolithModel, mode: str, wrap_input: Callable | None = None):
+    with user_code(model.model_file, "input_fn"):
+        dataset = model.input_fn(mode)
+        if not isinstance(dataset, tf.data.Dataset):
+            raise ModelError(f"input_fn must return a tf.data.Dataset, not {type(dataset).__name__}")
+        if not isinstance(dataset.element_spec, dict):
+            raise ModelError(f"parse_fn must return a dict of features, not {dataset.element_spec!r}")
+    if wrap_input is not None:
+        dataset = wrap_input(dataset)
+    iterator = tf1.data.make_initializable_iterator(dataset.prefetch(2))
+    batch = iterator.get_next()
+    hidden = {k: v for k, v in batch.items() if k.startswith(HIDDEN)}
+    return {k: v for k, v in batch.items() if k not in hidden}, hidden, iterator.initializer
+
+
+def _batch_rows(features: dict[str, Any]) -> tf.Tensor:
+    """int64 scalar: rows in the batch."""
+    for value in features.values():
+        if isinstance(value, tf.RaggedTensor):
+            return tf.cast(value.nrows(), tf.int64)
+        if value.shape.rank is None or value.shape.rank > 0:
+            return tf.shape(value, out_type=tf.int64)[0]
+    raise ModelError("the input has no feature with a batch dimension")
+
+
+def _check_heads(result: ModelResult, mode: str) -> None:
+    for head in result.heads:
+        if mode != PREDICT and head.label is None:
+            raise ModelError(f"head {head.name!r} has no label: model_fn must return one in mode {mode!r}")
+    if mode == TRAIN and result.loss is None:
+        raise ModelError("model_fn returned no loss in mode 'train'")
+    if mode == PREDICT:
+        return
+    for head in result.heads:
+        pred, label = tf.convert_to_tensor(head.pred), tf.convert_to_tensor(head.label)
+        flat = [[d for d in t.shape.as_list()[1:] if d != 1] if t.shape.rank else None for t in (pred, label)]
+        if None not in flat and flat[0] != flat[1]:
+            raise ModelError(f"head {head.name!r}: pred has shape {pred.shape}, but its label {label.shape}")
+
+
+def _total_loss(result: ModelResult, model: MonolithModel, mode: str):
+    loss = result.loss
+    if loss is None:
+        return None
+    loss = tf.convert_to_tensor(loss)
+    if mode == TRAIN and loss.shape.rank not in (0, None):
+        raise ModelError(f"the loss must be one number, but it has shape {loss.shape}: reduce it, for example with tf.reduce_mean")
+    return tf.add_n([loss, *model._extra_losses]) if model._extra_losses else loss
+
+
+def _train_op(graph: tf.Graph, before: set, model: MonolithModel, loss, result: ModelResult, lookup: _Lookup):
+    return gradients.train_op(
+        model, loss, result.optimizer, lookup.outputs, lookup.apply, _update_ops(graph, before)
+    )
+
+
+def _update_ops(graph: tf.Graph, before: set) -> list:
+    """What model_fn wants run in every step: the collection UPDATE_OPS, and assignments that layers made (moving averages,
+    states of random generators)."""
+    initializers = {v.initializer for v in tf1.global_variables() + tf1.local_variables()}
+    made = [op for op in graph.get_operations() if op not in before and op.type in _ASSIGNS and op not in initializers]
+    collected = tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
+    return list(dict.fromkeys([*made, *(getattr(op, "op", op) for op in collected)]))
+
+
+__all__ = ["EVAL", "PREDICT", "TRAIN", "TABLES_NAME", "BuiltGraph", "build", "collect"]

@@ -1,0 +1,88 @@
+"""From a model's slots to the configurations of its tables: adjacent equal slices become one segment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monolith_cli.model.errors import ModelError
+from monolith_cli.model.feature import DEFAULT_EXPIRE_DAYS, FeatureFactory, FeatureSlot
+from monolith_cli.tables import config as table_config
+from monolith_cli.tables.graph import FeaturePlan
+from monolith_cli.training.learning_rate_functions import PolynomialDecay
+
+
+def segment_of(s) -> tuple[Any, Any]:
+    """(segment proto, learning rate: number or callable) of one slice."""
+    try:
+        segment = table_config.CombineAsSegment(s.dim, s.initializer, s.optimizer, s.compressor)
+    except (AttributeError, TypeError) as e:
+        raise ModelError(
+            f"slot {s.slot.name!r}: slices take the initializers, optimizers and compressors of monolith_cli.model "
+            f"({e}); dense variables alone take tf.compat.v1.train optimizers"
+        ) from None
+    return segment, s.learning_rate_fn if s.learning_rate_fn is not None else _own_rate(segment)
+
+
+def _own_rate(segment) -> Any:
+    kind = segment.opt_config.WhichOneof("type")
+    config = getattr(segment.opt_config, kind)
+    rate = getattr(config, "learning_rate", 0.0)
+    warmup = getattr(config, "warmup_steps", 0)
+    return PolynomialDecay(0.0, warmup, rate) if warmup > 0 else rate
+
+
+def merged_segments(slot: FeatureSlot) -> tuple[list, list]:
+    """(segments, learning rates): adjacent slices that are equal but for their width are one segment."""
+    segments: list = []
+    rates: list = []
+    last_key = None
+    for s in slot.slices:
+        segment, rate = segment_of(s)
+        dim, segment.dim_size = segment.dim_size, 0
+        key = (segment.SerializeToString(deterministic=True), str(rate))
+        if key == last_key:
+            segments[-1].dim_size += dim
+            continue
+        segment.dim_size = dim
+        segments.append(segment)
+        rates.append(rate)
+        last_key = key
+    return segments, rates
+
+
+def table_configs(factory: FeatureFactory) -> dict[str, table_config.HashTableConfigInstance]:
+    """Table name -> configuration, one table per slot."""
+    from monolith_protos import embedding_hash_table_pb2
+
+    configs = {}
+    for name, slot in sorted(factory.slots.items()):
+        if not slot.slices:
+            raise ModelError(f"slot {name!r} has no slice: look up one of its features, or drop it")
+        proto = embedding_hash_table_pb2.EmbeddingHashTableConfig()
+        segments, rates = merged_segments(slot)
+        proto.entry_config.segments.extend(segments)
+        slot.config.hashtable_config.mutate_table(proto)
+        if slot.config.expire_time != DEFAULT_EXPIRE_DAYS:
+            proto.slot_expire_time_config.default_expire_time = slot.config.expire_time
+        configs[name] = table_config.HashTableConfigInstance(proto, rates)
+    return configs
+
+
+def feature_plans(factory: FeatureFactory, features) -> list[FeaturePlan]:
+    """What the fused lookup does, for the columns whose feature the input has."""
+    return [
+        FeaturePlan(
+            feature=c.feature_name,
+            table=c.feature_slot.name,
+            slice_dims=c.feature_slot.slice_dims,
+            combiner=c.combiner.name,
+            max_seq_length=c.combiner.max_seq_length,
+        )
+        for c in factory.present_columns(features)
+        if c.feature_slot.slices
+    ]
+
+
+def learning_rates(configs: dict[str, table_config.HashTableConfigInstance]) -> dict[str, list]:
+    """Table name -> one rate per segment: numbers, or scalar tensors that follow the global step."""
+    return {name: [fn() if callable(fn) else fn for fn in config.learning_rate_fns] for name, config in configs.items()}

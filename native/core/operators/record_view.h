@@ -1,0 +1,82 @@
+// What operators ask of one Instance or Example: LineId fields, labels, weight, fids. Only what was asked for at set-up
+// is looked at; nothing is copied out of the record.
+//
+// A record is broken when its top-level fields cannot be walked from end to end, or when a part that a condition looks
+// at cannot be. Parts nobody asks for are passed over by their length and not checked.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/io/record.h"
+#include "core/records/line_id.h"
+
+namespace monolith {
+
+class RecordView {
+ public:
+  // Throws Error(kUsage) for example_batch, saying how to expand it; `who` is the command it says it for.
+  RecordView(RecordType type, const char* who);
+
+  // Before the first record: what will be asked.
+  int WantLineId(const LineIdField& field) { return line_id_.Want(field); }
+  void WantLabels() { want_labels_ = true; }
+  void WantWeight() { want_weight_ = true; }
+  void WantFids() { want_fids_ = true; }
+
+  // The next record. Throws BadRecord. All views stay valid as long as `payload` does.
+  void Load(std::string_view payload);
+
+  // In an Example the features `__LINE_ID__`, `__LABEL__` and `instance_weight` replace the fields, as in training.
+  const LineIdReader& line_id() const { return line_id_; }
+  const std::vector<float>& labels() const { return labels_; }
+  float weight() const { return weight_; }  // 1.0 when unset
+
+  // Runs of fids as they stand in the record, little-endian and unaligned.
+  struct Fids {
+    const char* data;
+    size_t n;
+  };
+  // The set of fids by spec 20, section 1: an Instance's v1 list; all v1 and v2 lists of an Example.
+  template <class Visit>
+  bool AnyFids(Visit visit) {
+    if (type_ == RecordType::kExample) Expand();
+    for (const Fids& run : v1_)
+      if (visit(run)) return true;
+    if (type_ == RecordType::kInstance) return false;
+    for (const Fids& run : v2_)
+      if (visit(run)) return true;
+    return false;
+  }
+  bool HasFid(uint64_t fid);
+  // A slot of a v1 list, or of any v2 list, those of an Instance's columns included.
+  bool HasSlot(uint32_t slot);
+
+ private:
+  void LoadInstance(std::string_view payload);
+  void LoadExample(std::string_view payload);
+  void NoteReserved(std::string_view named_feature);
+  void ApplyReserved();
+  void Expand();  // fids of features, once a record
+  void ExpandColumn(std::string_view column);
+  void ExpandNamedFeature(std::string_view named_feature);
+  void AddLabels(std::string_view bytes);
+
+  const RecordType type_;
+  bool want_labels_ = false, want_weight_ = false, want_fids_ = false;
+
+  const char* origin_ = nullptr;
+  LineIdReader line_id_;
+  std::vector<float> labels_;
+  float weight_ = 1.0f;
+  std::vector<Fids> v1_, v2_;
+  std::vector<std::string_view> features_;  // not expanded yet
+  bool expanded_ = false;
+  std::string_view reserved_[3];  // the named features of __LINE_ID__, __LABEL__, instance_weight; data() null for none
+  std::deque<std::string> storage_;
+};
+
+}  // namespace monolith

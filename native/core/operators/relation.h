@@ -1,0 +1,51 @@
+// The comparisons of the value filters (spec 20, section 2.1): one operator with its operands, of one type.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/operators/fid_scan.h"
+
+namespace monolith {
+
+enum class RelOp : uint8_t {
+  kGt, kGe, kEq, kLt, kLe, kNe,  // v ⋈ o[0]
+  kBetween,                      // o[0] ≤ v < o[1]
+  kIn, kNotIn,                   // v ∈ o, v ∉ o
+  kStartsWith, kEndsWith,        // strings: with any of o
+  kAny, kAll, kDiff,             // integer lists as sets: V∩O ≠ ∅, O ⊆ V, V∩O = ∅
+};
+
+const char* RelOpName(RelOp op);
+
+// Integers compare as int64, fixed64 fields as uint64, floats as float32, strings by unsigned bytes. NaN equals nothing.
+class Relation {
+ public:
+  // Throw Error(kUsage) when there are fewer operands than the operator needs, or when it is none of the type's.
+  static Relation Ints(RelOp op, std::vector<int64_t> operands);
+  static Relation Uints(RelOp op, std::vector<uint64_t> operands);
+  static Relation Floats(RelOp op, std::vector<float> operands);
+  static Relation Strings(RelOp op, std::vector<std::string> operands);
+  static Relation List(RelOp op, std::vector<int64_t> operands);
+
+  RelOp op() const { return op_; }
+  bool Int(int64_t v) const;
+  bool Uint(uint64_t v) const;
+  bool Float(float v) const;
+  bool String(std::string_view v) const;
+  bool List(const std::vector<int64_t>& v) const;
+
+ private:
+  explicit Relation(RelOp op) : op_(op) {}
+
+  RelOp op_;
+  std::vector<int64_t> ints_;
+  std::vector<uint64_t> uints_;
+  std::vector<float> floats_;
+  std::vector<std::string> strings_;  // sorted for in, not in
+  FidSet set_;                        // of the integers, for the set operators
+};
+
+}  // namespace monolith

@@ -1,0 +1,243 @@
+// The resource of all tables of a model, and what is done to one table or to all at once outside a training step.
+#include <string>
+#include <vector>
+
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/resource_op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/tables_resource.h"
+
+namespace monolith {
+namespace {
+
+namespace tf = tensorflow;
+using tf::shape_inference::InferenceContext;
+
+REGISTER_OP("MonolithTables")
+    .Output("handle: resource")
+    .Attr("names: list(string) >= 1")
+    .Attr("configs: list(string) >= 1")
+    .Attr("seed: int = 0")
+    .Attr("container: string = ''")
+    .Attr("shared_name: string")
+    .SetIsStateful()
+    .SetShapeFn(tf::shape_inference::ScalarShape)
+    .Doc("The tables of this process under `shared_name`, made on first use from serialized EmbeddingHashTableConfigs.");
+
+REGISTER_OP("MonolithTablesLookupIds")
+    .Input("handle: resource")
+    .Input("ids: int64")
+    .Output("embeddings: float")
+    .Attr("table: string")
+    .Attr("dim: int >= 1")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext* c) {
+      int dim = 0;
+      TF_RETURN_IF_ERROR(c->GetAttr("dim", &dim));
+      tf::shape_inference::ShapeHandle ids;
+      TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 1, &ids));
+      c->set_output(0, c->Matrix(c->Dim(ids, 0), dim));
+      return absl::OkStatus();
+    })
+    .Doc("Weights of one table by id; zeros for an absent one.");
+
+REGISTER_OP("MonolithTablesAssign")
+    .Input("handle: resource")
+    .Input("ids: int64")
+    .Input("values: float")
+    .Input("req_time: int64")
+    .Attr("table: string")
+    .Attr("add: bool = false")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); })
+    .Doc("Overwrites the weights of ids, or adds to them.");
+
+REGISTER_OP("MonolithTablesSizes")
+    .Input("handle: resource")
+    .Output("sizes: int64")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext* c) {
+      c->set_output(0, c->Vector(c->UnknownDim()));
+      return absl::OkStatus();
+    })
+    .Doc("Rows of each table, tables in sorted order of their names.");
+
+REGISTER_OP("MonolithTablesClear")
+    .Input("handle: resource")
+    .Attr("tables: list(string)")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); });
+
+REGISTER_OP("MonolithTablesSave")
+    .Input("handle: resource")
+    .Input("basename: string")
+    .Attr("shards: int = -1")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); });
+
+REGISTER_OP("MonolithTablesRestore")
+    .Input("handle: resource")
+    .Input("basename: string")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); });
+
+class TablesOp : public tf::ResourceOpKernel<TablesResource> {
+ public:
+  explicit TablesOp(tf::OpKernelConstruction* ctx) : ResourceOpKernel(ctx) {
+    std::vector<std::string> names, configs;
+    int64_t seed = 0;
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("names", &names));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("configs", &configs));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("seed", &seed));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("shared_name", &shared_name_));
+    OP_REQUIRES(ctx, names.size() == configs.size(),
+                absl::InvalidArgumentError("names and configs have different lengths"));
+    OP_REQUIRES_OK(ctx, Guard([&] {
+                     for (size_t i = 0; i < names.size(); ++i) {
+                       configs_.push_back(DecodeTableConfig(names[i], configs[i]));
+                       configs_.back().seed = static_cast<uint64_t>(seed);
+                     }
+                   }));
+  }
+
+ private:
+  absl::Status CreateResource(TablesResource** resource) override {
+    return Guard([&] { *resource = new TablesResource(OpenTables(shared_name_, configs_)); });
+  }
+  // Another graph of this session opened them before: the core knows whether the configs are the same.
+  absl::Status VerifyResource(TablesResource*) override {
+    return Guard([&] { OpenTables(shared_name_, configs_); });
+  }
+
+  std::string shared_name_;
+  std::vector<TableConfig> configs_;
+};
+
+class LookupIdsOp : public TablesKernel {
+ public:
+  explicit LookupIdsOp(tf::OpKernelConstruction* ctx) : TablesKernel(ctx) {
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("table", &table_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("dim", &dim_));
+  }
+
+ protected:
+  absl::Status Run(tf::OpKernelContext* ctx, MultiTable* tables) override {
+    const EmbeddingTable& table = tables->table(TableIndex(*tables, table_));
+    if (table.dim() != dim_) return absl::InvalidArgumentError("dim is not that of table '" + table_ + "'");
+    const auto ids = ctx->input(1).flat<int64_t>();
+    tf::Tensor* out = nullptr;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(0, {static_cast<int64_t>(ids.size()), dim_}, &out));
+    table.Lookup(ids.data(), ids.size(), out->flat<float>().data());
+    return absl::OkStatus();
+  }
+
+ private:
+  std::string table_;
+  int dim_ = 0;
+};
+
+class AssignOp : public TablesKernel {
+ public:
+  explicit AssignOp(tf::OpKernelConstruction* ctx) : TablesKernel(ctx) {
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("table", &table_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("add", &add_));
+  }
+
+ protected:
+  absl::Status Run(tf::OpKernelContext* ctx, MultiTable* tables) override {
+    EmbeddingTable& table = tables->table(TableIndex(*tables, table_));
+    const auto ids = ctx->input(1).flat<int64_t>();
+    const auto values = ctx->input(2).flat<float>();
+    if (values.size() != ids.size() * table.dim())
+      return ToStatus(ErrorCode::kUsage, "table '" + table_ + "': " + std::to_string(ids.size()) + " ids need " +
+                                             std::to_string(ids.size() * table.dim()) + " values, but there are " +
+                                             std::to_string(values.size()));
+    const uint32_t now = UpdateTime(ctx->input(3));
+    add_ ? table.AssignAdd(ids.data(), ids.size(), values.data(), now)
+         : table.Assign(ids.data(), ids.size(), values.data(), now);
+    return absl::OkStatus();
+  }
+
+ private:
+  std::string table_;
+  bool add_ = false;
+};
+
+class SizesOp : public TablesKernel {
+ public:
+  using TablesKernel::TablesKernel;
+
+ protected:
+  absl::Status Run(tf::OpKernelContext* ctx, MultiTable* tables) override {
+    tf::Tensor* out = nullptr;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(0, {static_cast<int64_t>(tables->num_tables())}, &out));
+    for (size_t t = 0; t < tables->num_tables(); ++t)
+      out->flat<int64_t>()(t) = static_cast<int64_t>(tables->table(t).size());
+    return absl::OkStatus();
+  }
+};
+
+class ClearOp : public TablesKernel {
+ public:
+  explicit ClearOp(tf::OpKernelConstruction* ctx) : TablesKernel(ctx) {
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("tables", &names_));
+  }
+
+ protected:
+  absl::Status Run(tf::OpKernelContext*, MultiTable* tables) override {
+    for (const std::string& name : names_) tables->table(TableIndex(*tables, name)).Clear();
+    return absl::OkStatus();
+  }
+
+ private:
+  std::vector<std::string> names_;
+};
+
+absl::Status Basename(tf::OpKernelContext* ctx, std::string* basename) {
+  if (ctx->input(1).NumElements() != 1) return absl::InvalidArgumentError("basename must be a scalar");
+  *basename = ctx->input(1).flat<tf::tstring>()(0);
+  return absl::OkStatus();
+}
+
+class SaveOp : public TablesKernel {
+ public:
+  explicit SaveOp(tf::OpKernelConstruction* ctx) : TablesKernel(ctx) {
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("shards", &shards_));
+  }
+
+ protected:
+  absl::Status Run(tf::OpKernelContext* ctx, MultiTable* tables) override {
+    std::string basename;
+    TF_RETURN_IF_ERROR(Basename(ctx, &basename));
+    tables->Save(basename, shards_);
+    return absl::OkStatus();
+  }
+
+ private:
+  int shards_ = -1;
+};
+
+class RestoreOp : public TablesKernel {
+ public:
+  using TablesKernel::TablesKernel;
+
+ protected:
+  absl::Status Run(tf::OpKernelContext* ctx, MultiTable* tables) override {
+    std::string basename;
+    TF_RETURN_IF_ERROR(Basename(ctx, &basename));
+    tables->Restore(basename);
+    return absl::OkStatus();
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("MonolithTables").Device(tf::DEVICE_CPU), TablesOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithTablesLookupIds").Device(tf::DEVICE_CPU), LookupIdsOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithTablesAssign").Device(tf::DEVICE_CPU), AssignOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithTablesSizes").Device(tf::DEVICE_CPU), SizesOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithTablesClear").Device(tf::DEVICE_CPU), ClearOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithTablesSave").Device(tf::DEVICE_CPU), SaveOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithTablesRestore").Device(tf::DEVICE_CPU), RestoreOp);
+
+}  // namespace
+}  // namespace monolith

@@ -1,0 +1,58 @@
+"""Every command that the documentation shows is run: the blocks marked `sh` of README.md and docs/, in order, each file in one folder of
+its own; and the examples of every command (help and man page) in a folder with the files they speak of."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from monolith_cli.commands import COMMANDS, load
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [p for p in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if "```sh" in p.read_text(encoding="utf-8")]
+EXAMPLES = [(name, e) for name in COMMANDS if name != "monolith" for e in load(name).examples]
+
+
+def blocks(page: Path) -> str:
+    """The `sh` blocks of a page as one script; `make` and `git` lines are what the reader has done before."""
+    text = "\n".join(re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S))
+    return "\n".join(line for line in text.splitlines() if not re.match(r"(make|git|pip|export PATH)\b", line))
+
+
+def shell(script: str, folder: Path, timeout=600):
+    import sys
+
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")}
+    env |= {"PATH": f"{ROOT / 'bin'}:{os.environ['PATH']}", "MONOLITH_PYTHON": sys.executable, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=env, capture_output=True, text=True,
+                          timeout=timeout, check=False)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_page_runs_from_top_to_bottom(page, tmp_path):
+    for name in ("examples",):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    done = shell(blocks(page), tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory):
+    """The files that the examples of the manuals speak of."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    done = shell((ROOT / "tests" / "sandbox.sh").read_text(), folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("name,example", EXAMPLES, ids=[f"{n}: {e.caption}" for n, e in EXAMPLES])
+def test_example_of_manual(name, example, sandbox, tmp_path):
+    assert name in example.line
+    folder = tmp_path / "work"
+    shutil.copytree(sandbox, folder)
+    done = shell(example.line, folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
