@@ -172,11 +172,14 @@ void BindCsv(nb::module_& m) {
 
 }  // namespace
 
+void BindGenStat(nb::module_& m);  // bind_gen_stat.cc
+
 void BindRecords(nb::module_& m) {
   BindFids(m);
   BindText(m);
   BindConvert(m);
   BindCsv(m);
+  BindGenStat(m);
 }
 
 }  // namespace monolith
