@@ -36,7 +36,7 @@ becomes trunc(log2(|v| + 1)); features that are not asked for are left out.""",
                    Example("TFRecord files of tf.train.Example", "pb-convert --from tf_example --sparse company=1 --dense fare --label tips --to example trips-*.gz > trips.pb")],
          exits={65: "a record, line or row cannot be read: the message names source, place and reason; what came before was passed on",
                 66: "a source or the schema does not exist", 73: "an output cannot be created", 78: "the schema has a mistake: the message names file and key"},
-         see_also=["pb-cat(1)", "pb-show(1)", "pb-gen(1)"], binary_output=True, reads_stdin=True)
+         see_also=["pb-cat(1)", "pb-show(1)", "pb-gen(1)"], binary_output=lambda options: options.get("to_type") != "jsonl", reads_stdin=True)
 @options.sources
 @click.option("--from", "from_type", type=click.Choice(convert.FROM), required=True, help="What the sources hold.")
 @click.option("--to", "to_type", type=click.Choice(convert.TO), required=True,

@@ -1,5 +1,6 @@
 #include "core/records/gen.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/fid.h"
@@ -76,6 +77,9 @@ Generator::Generator(const GenOptions& options)
     line_id_fields_.push_back(FindLineIdField(field));
     Require(line_id_fields_.back(), "LineId has no field '" + field + "'");
   }
+  std::sort(line_id_fields_.begin(), line_id_fields_.end(),
+            [](const LineIdField* a, const LineIdField* b) { return a->number < b->number; });
+  line_id_fields_.erase(std::unique(line_id_fields_.begin(), line_id_fields_.end()), line_id_fields_.end());
 }
 
 void Generator::MakeFids(const Feature& feature) {
