@@ -69,7 +69,10 @@ class Reading:
             raise graph.unwrap_error(e) or e from None
 
     def all(self):
-        return list(iter(self.batch, None))
+        batches = []
+        while (batch := self.batch()) is not None:
+            batches.append(batch)
+        return batches
 
     def close(self):
         self.session.close()

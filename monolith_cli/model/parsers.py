@@ -63,6 +63,7 @@ def current_context() -> ParserContext:
     return _contexts()[-1]
 
 
+@tf.autograph.experimental.do_not_convert
 def parse_instances(
     tensor: tf.Tensor,
     fidv1_features: Sequence[int | str] | None = None,
@@ -85,12 +86,20 @@ def parse_instances(
     A missing sparse feature is an empty row; a missing dense one, or one of another length than its shape, is zeros or "";
     label: the first ones, rest 0; instance_weight: 1.0. Raises ConfigError naming the feature.
     """
-    slots = [_slot_of(f) for f in fidv1_features or ()]
-    request = _Request("instance", dict(locals()), dense_features, dense_feature_shapes, dense_feature_types)
-    request.add_extra(extra_features, extra_feature_shapes)
-    return request.parse(tensor, slots, list(fidv2_features or ()))
+    request = _Request(
+        "instance",
+        fidv1_features=fidv1_features,
+        fidv2_features=fidv2_features,
+        dense_features=dense_features,
+        dense_feature_shapes=dense_feature_shapes,
+        dense_feature_types=dense_feature_types,
+        extra_features=extra_features,
+        extra_feature_shapes=extra_feature_shapes,
+    )
+    return request.parse(tensor, [_slot_of(f) for f in fidv1_features or ()], list(fidv2_features or ()))
 
 
+@tf.autograph.experimental.do_not_convert
 def parse_examples(
     tensor: tf.Tensor,
     sparse_features: Sequence[str] | None = None,
@@ -111,11 +120,19 @@ def parse_examples(
     is there but empty gives 1.17549435e-38); label: missing ones are -3.4028235e38; instance_weight: 1.0.
     Raises ConfigError naming the feature.
     """
-    request = _Request("example", dict(locals()), dense_features, dense_feature_shapes, dense_feature_types)
-    request.add_extra(extra_features, extra_feature_shapes)
+    request = _Request(
+        "example",
+        sparse_features=sparse_features,
+        dense_features=dense_features,
+        dense_feature_shapes=dense_feature_shapes,
+        dense_feature_types=dense_feature_types,
+        extra_features=extra_features,
+        extra_feature_shapes=extra_feature_shapes,
+    )
     return request.parse(tensor, [], list(sparse_features or ()))
 
 
+@tf.autograph.experimental.do_not_convert
 def parse_example_batch(
     tensor: tf.Tensor,
     sparse_features: Sequence[str] | None = None,
@@ -130,35 +147,29 @@ def parse_example_batch(
     tensor: variant scalar, or string [number of batches]. Everything else as `parse_examples`, but a missing label is 0.
     SHARED columns are repeated for all rows. Raises ConfigError naming the feature.
     """
-    request = _Request("example_batch", dict(locals()), dense_features, dense_feature_shapes, dense_feature_types)
-    request.add_extra(extra_features, extra_feature_shapes)
+    request = _Request(
+        "example_batch",
+        sparse_features=sparse_features,
+        dense_features=dense_features,
+        dense_feature_shapes=dense_feature_shapes,
+        dense_feature_types=dense_feature_types,
+        extra_features=extra_features,
+        extra_feature_shapes=extra_feature_shapes,
+    )
     return request.parse(tensor, [], list(sparse_features or ()))
 
 
 class _Request:
-    """One call of a parse function: the dense part is gathered first, then the op is made."""
+    """One call of a parse function, by the names of its arguments: checks the dense part, then makes the op."""
 
-    def __init__(self, record_type: str, arguments: dict[str, Any], names, shapes, types):
+    def __init__(self, record_type: str, **arguments: Sequence | None):
         self.record_type = record_type
-        arguments.pop("tensor")
-        arguments.pop("slots", None)
-        self.arguments = {k: list(v) if v is not None else None for k, v in arguments.items()}
-        self.names = list(names or ())
-        self.widths = _widths("dense", self.names, shapes)
-        self.types = [tf.float32] * len(self.names) if types is None else [tf.as_dtype(t) for t in types]
-        self.num_extra = 0
-        if len(self.types) != len(self.names):
-            raise ConfigError(f"{len(self.names)} dense_features, but {len(self.types)} dense_feature_types")
-        for name, dtype in zip(self.names, self.types):
-            if dtype not in _DENSE_TYPES:
-                raise ConfigError(f"dense feature {name!r}: its type is {dtype.name}; it can be float32, int64 or string")
-
-    def add_extra(self, names: Sequence[str] | None, shapes: Sequence[int] | None) -> None:
-        names = list(names or ())
-        self.widths += _widths("extra", names, shapes)
-        self.types += [_line_id_type(name) for name in names]
-        self.names += names
-        self.num_extra = len(names)
+        self.arguments = {k: None if v is None else list(v) for k, v in arguments.items()}
+        dense, extra = list(arguments["dense_features"] or ()), list(arguments["extra_features"] or ())
+        self.names, self.num_extra = dense + extra, len(extra)
+        self.widths = _widths("dense", dense, arguments["dense_feature_shapes"])
+        self.widths += _widths("extra", extra, arguments["extra_feature_shapes"])
+        self.types = _dense_types(dense, arguments["dense_feature_types"]) + [_line_id_type(name) for name in extra]
 
     def parse(self, tensor: tf.Tensor, slots: list[tuple[int, str]], fidv2: list[str]):
         slot_names = [name for _, name in slots]
@@ -203,6 +214,16 @@ def _widths(group: str, names: list[str], shapes: Sequence[int] | None) -> list[
         if not isinstance(shape, int) or shape < 1:
             raise ConfigError(f"{group} feature {name!r}: its shape is {shape!r}; it must be a number above 0")
     return shapes
+
+
+def _dense_types(names: list[str], types: Sequence[tf.DType] | None) -> list[tf.DType]:
+    types = [tf.float32] * len(names) if types is None else [tf.as_dtype(t) for t in types]
+    if len(types) != len(names):
+        raise ConfigError(f"{len(names)} dense_features, but {len(types)} dense_feature_types")
+    for name, dtype in zip(names, types):
+        if dtype not in _DENSE_TYPES:
+            raise ConfigError(f"dense feature {name!r}: its type is {dtype.name}; it can be float32, int64 or string")
+    return types
 
 
 def _slot_of(feature: int | str) -> tuple[int, str]:

@@ -19,10 +19,6 @@ class ListSink : public RecordSink {
 }  // namespace
 
 void BindOperators(nb::module_& m) {
-  nb::class_<Operator>(m, "Operator", "What looks at, drops, rewrites or multiplies records.")
-      .def_prop_ro("name", &Operator::name)
-      .def("dropped_by", &Operator::DroppedBy, "Records dropped so far, by reason.");
-
   m.def("apply", [](Operator& op, nb::bytes payload) {
     nb::list out;
     ListSink sink(&out);
@@ -39,6 +35,7 @@ void BindOperators(nb::module_& m) {
   }, nb::arg("operator"), "Tells one operator that the input has ended; returns what it held back.");
 
   nb::class_<Filter, Operator>(m, "Filter")
+      .def("dropped_by", &Filter::DroppedBy, "Records dropped so far, by reason.")
       .def("__init__",
            [](Filter* self, const std::string& type, std::optional<int64_t> req_time_min, std::vector<uint64_t> filter_fids,
               std::vector<uint64_t> has_fids, std::vector<uint64_t> select_fids, std::vector<uint32_t> select_slots,

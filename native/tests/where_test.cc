@@ -4,6 +4,7 @@
 
 #include "core/base/fid.h"
 #include "core/wire/schema.h"
+#include "core/wire/wire.h"
 #include "tests/check.h"
 
 using namespace monolith;

@@ -91,6 +91,7 @@ void Filter::Reject(const Record& record) {
 
 void Filter::Finish(RecordSink*) {
   if (rejected_) rejected_->Commit();
+  rejected_.reset();
 }
 
 std::map<std::string, uint64_t> Filter::DroppedBy() const {
