@@ -74,7 +74,7 @@ def test_trains_a_network_and_writes_what_it_should(run, tmp_path):
 
     import tensorflow as tf
     from google.protobuf import text_format
-    from monolith_protos.checkpoint_state_pb2 import MonolithCheckpointState
+    from monolith_protos.monolith_checkpoint_state_pb2 import MonolithCheckpointState
 
     # TensorFlow's own readers see the checkpoint and the summaries.
     assert tf.train.latest_checkpoint(str(tmp_path / "m")).endswith("model.ckpt-65")

@@ -209,7 +209,7 @@ class CheckpointDirectory:
 
     def _read_monolith_state(self):
         from google.protobuf import text_format
-        from monolith_protos.checkpoint_state_pb2 import MonolithCheckpointState
+        from monolith_protos.monolith_checkpoint_state_pb2 import MonolithCheckpointState
 
         try:
             with open(os.path.join(self.model_dir, MONOLITH_STATE_FILE), encoding="utf-8") as f:
@@ -219,7 +219,7 @@ class CheckpointDirectory:
 
     def _write_monolith_state(self) -> None:
         from google.protobuf import text_format
-        from monolith_protos.checkpoint_state_pb2 import MonolithCheckpointState
+        from monolith_protos.monolith_checkpoint_state_pb2 import MonolithCheckpointState
 
         state = self._read_monolith_state() or MonolithCheckpointState()
         state.last_checkpoint_save_timestamp = int(time.time())
