@@ -109,6 +109,14 @@ def _guarded(prog: str, call) -> int:
         _report(prog, describe_os_error(e))
         _trace()
         return exit_code_of_os_error(e)
+    except ModuleNotFoundError as e:
+        if (e.name or "").startswith("monolith_cli"):
+            message = f"the native part is not built ({e.name}): `make build` in the checkout, or `pip install .`"
+        else:
+            message = f"the Python package {e.name} is missing in {sys.prefix}: `make setup` in the checkout, or `pip install .`"
+        _report(prog, message)
+        _trace()
+        return 70
     except Exception as e:  # noqa: BLE001 - the last resort: a bug must not look like a user's mistake
         _report(prog, f"internal error: {type(e).__name__}: {e}\nThis is a bug. Run again with -v for the trace.")
         _trace()
