@@ -53,8 +53,8 @@ def user_code(path: str, what: str):
     """Runs code of the model file: every exception leaves as a ModelError that starts with FILE:LINE."""
     try:
         yield
-    except ModelError as e:
-        if e.located:
+    except ConfigError as e:
+        if getattr(e, "located", False):
             raise
         _raise_located(e, path, what, str(e))
     except Error:

@@ -22,6 +22,9 @@ from monolith_cli.model.feature import (
 
 TRAIN, EVAL, PREDICT = "train", "eval", "predict"
 
+# Keys of a batch that start so are for the command, and hidden from model_fn.
+HIDDEN = "__monolith_"
+
 
 class ClipType(enum.IntEnum):
     """How gradients are limited; `clip_norm` None leaves them alone in every type."""
@@ -73,7 +76,7 @@ class MonolithModel:
         self.notes: list[str] = []
         self._factory = FeatureFactory()
         self._slices: dict[tuple[str, str], Any] = {}
-        self._records_fn = None
+        self._records_fn = self._hidden_fn = None
         self._initialized = True
         self.begin_graph(TRAIN)
 
@@ -81,8 +84,15 @@ class MonolithModel:
 
     def input_fn(self, mode: str) -> tf.data.Dataset:
         """A tf.data dataset of dicts. The default reads the command's sources and calls `parse_fn` for each batch."""
-        parse = tf.autograph.experimental.do_not_convert(lambda records: self.parse_fn(records, mode))
-        return self.records().map(parse)
+
+
+        def parse(records):
+            features = self.parse_fn(records, mode)
+            if not isinstance(features, dict):
+                raise ModelError(f"parse_fn must return a dict of features, not {type(features).__name__}")
+            return {**features, **(self._hidden_fn(records) if self._hidden_fn else {})}
+
+        return self.records().map(tf.autograph.experimental.do_not_convert(parse))
 
     def parse_fn(self, records, mode: str) -> dict[str, Any]:
         """A batch of records -> features by name. Write it with parse_instances, parse_examples, parse_example_batch."""
@@ -233,6 +243,11 @@ class MonolithModel:
 
     # --- for the trainer ---------------------------------------------------------------------------------------------
 
+    def read_from(self, records_fn, hidden_fn=None) -> None:
+        """Where the input comes from: records_fn() -> dataset of record batches; hidden_fn(batch) -> dict of tensors that
+        the command itself wants of each batch, its keys starting with HIDDEN."""
+        self._records_fn, self._hidden_fn = records_fn, hidden_fn
+
     def begin_graph(self, mode: str) -> None:
         """Forgets what belonged to the graph built before."""
         self.mode = mode
@@ -246,7 +261,8 @@ class MonolithModel:
         With `collected` it knows the slots and slices that this one looked up.
         """
         other = type(self)()
-        other.model_file, other.batch_size, other._records_fn = self.model_file, self.batch_size, self._records_fn
+        other.model_file, other.batch_size = self.model_file, self.batch_size
+        other._records_fn, other._hidden_fn = self._records_fn, self._hidden_fn
         if collected:
             other._factory.adopt(self._factory)
             other._slices = dict(self._slices)

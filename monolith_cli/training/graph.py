@@ -15,11 +15,10 @@ import tensorflow as tf
 
 from monolith_cli.model.errors import ModelError, user_code
 from monolith_cli.model.feature import source_name
-from monolith_cli.model.model import EVAL, PREDICT, TRAIN, MonolithModel
+from monolith_cli.model.model import EVAL, HIDDEN, PREDICT, TRAIN, MonolithModel
 from monolith_cli.model.spec import Head, ModelResult, normalize
 from monolith_cli.tables.graph import MultiTable
 from monolith_cli.training import gradients, plan
-from monolith_cli.training.position import RECORDS_END
 
 tf1 = tf.compat.v1
 
@@ -29,7 +28,8 @@ _ASSIGNS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 
 @dataclass
 class BuiltGraph:
-    """What a session runs. `train_op`, `loss` and `records_end` are None where the mode or the input has none."""
+    """What a session runs. `train_op` and `loss` are None where the mode has none; `hidden` holds what the
+    command asked of each batch."""
 
     graph: tf.Graph
     model: MonolithModel
@@ -41,7 +41,7 @@ class BuiltGraph:
     saver: Any
     global_step: Any
     rows: tf.Tensor
-    records_end: tf.Tensor | None = None
+    hidden: dict[str, tf.Tensor]
     loss: tf.Tensor | None = None
     train_op: tf.Operation | None = None
     hooks: list | None = None
@@ -55,7 +55,7 @@ def collect(model: MonolithModel) -> dict:
     with tf1.Graph().as_default():
         tf1.train.get_or_create_global_step()
         model.begin_graph(TRAIN)
-        features, _ = _next_batch(model, TRAIN)
+        features, _, _ = _next_batch(model, TRAIN)
         features = model._factory.begin_collect(features)
         with user_code(model.model_file, "model_fn"):
             result = normalize(model.model_fn(features, TRAIN), model.head_name, model._default_dense_optimizer)
@@ -79,8 +79,7 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
         tf1.set_random_seed(seed)
         global_step = tf1.train.get_or_create_global_step()
         model.begin_graph(mode)
-        features, init_iterator = _next_batch(model, mode, wrap_input)
-        records_end = features.pop(RECORDS_END, None)
+        features, hidden, init_iterator = _next_batch(model, mode, wrap_input)
         rows = _batch_rows(features)
         tables = MultiTable(TABLES_NAME, configs, seed=seed) if configs else None
         lookup = _Lookup(tables, configs, model, features, training=mode == TRAIN)
@@ -98,12 +97,12 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             iterator_init=init_iterator,
             features=dict(bound),
             heads=result.heads,
-            tables=_TableFiles(tables, sorted(configs)) if tables else None,
+            tables=_TableFiles(tables) if tables else None,
             init=tf1.global_variables_initializer(),
             saver=tf1.train.Saver(tf1.global_variables(), max_to_keep=0, write_version=tf1.train.SaverDef.V2),
             global_step=global_step,
             rows=rows,
-            records_end=records_end,
+            hidden=hidden,
             loss=loss,
             train_op=train,
             hooks=list(model._training_hooks),
@@ -113,11 +112,10 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
 class _TableFiles:
     """Saving, restoring and counting the tables of a graph."""
 
-    def __init__(self, tables: MultiTable, names: list[str]):
-        self.names = names
+    def __init__(self, tables: MultiTable):
         self.basename = tf1.placeholder(tf.string, [], "tables_basename")
         self._save, self._restore = tables.save(self.basename), tables.restore(self.basename)
-        self._sizes = tables.sizes()
+        self._names, self._sizes = tables.names, tables.sizes()
 
     def save(self, session, folder: str) -> None:
         """Writes every table into `folder`."""
@@ -128,7 +126,7 @@ class _TableFiles:
 
     def sizes(self, session) -> dict[str, int]:
         """Table name -> ids in it."""
-        return dict(zip(self.names, map(int, session.run(self._sizes))))
+        return {name: int(size) for name, size in zip(self._names, session.run(self._sizes))}
 
 
 class _Lookup:
@@ -160,7 +158,9 @@ def _next_batch(model: MonolithModel, mode: str, wrap_input: Callable | None = N
     if wrap_input is not None:
         dataset = wrap_input(dataset)
     iterator = tf1.data.make_initializable_iterator(dataset.prefetch(2))
-    return iterator.get_next(), iterator.initializer
+    batch = iterator.get_next()
+    hidden = {k: v for k, v in batch.items() if k.startswith(HIDDEN)}
+    return {k: v for k, v in batch.items() if k not in hidden}, hidden, iterator.initializer
 
 
 def _batch_rows(features: dict[str, Any]) -> tf.Tensor:

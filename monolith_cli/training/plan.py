@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
 from monolith_cli.model.errors import ModelError
 from monolith_cli.model.feature import DEFAULT_EXPIRE_DAYS, FeatureFactory, FeatureSlot
 from monolith_cli.tables import config as table_config
@@ -85,13 +83,6 @@ def feature_plans(factory: FeatureFactory, features) -> list[FeaturePlan]:
     ]
 
 
-def learning_rates(configs: dict[str, table_config.HashTableConfigInstance]) -> dict[str, tf.Tensor]:
-    """Table name -> float32 [segments], read at the current global step."""
-    rates = {}
-    for name, config in configs.items():
-        values = [fn() if callable(fn) else fn for fn in config.learning_rate_fns]
-        if all(isinstance(v, (int, float)) for v in values):
-            rates[name] = tf.constant(values, tf.float32)
-        else:
-            rates[name] = tf.stack([tf.cast(v, tf.float32) for v in values])
-    return rates
+def learning_rates(configs: dict[str, table_config.HashTableConfigInstance]) -> dict[str, list]:
+    """Table name -> one rate per segment: numbers, or scalar tensors that follow the global step."""
+    return {name: [fn() if callable(fn) else fn for fn in config.learning_rate_fns] for name, config in configs.items()}

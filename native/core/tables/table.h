@@ -1,8 +1,11 @@
 // Collisionless embedding table: one row per 64-bit key, weights and optimizer state inline.
 //
-// Thread-safety: every method may be called from any thread at any time. A row is read and written whole.
+// Thread-safety: every method may be called from any thread at any time. A row is read and written whole. Lookups wait
+// for nothing but a write of the very same row; writers wait for each other only inside one group of five keys, and for a
+// few milliseconds while a part of the index grows.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,24 +17,44 @@
 
 namespace monolith {
 
+class RowPlan;
+
 class EmbeddingTable {
  public:
   explicit EmbeddingTable(const TableConfig& config);
   ~EmbeddingTable();
+  EmbeddingTable(const EmbeddingTable&) = delete;
+  EmbeddingTable& operator=(const EmbeddingTable&) = delete;
 
   const TableConfig& config() const;
-  int dim() const;
+  int dim() const { return dim_; }
   size_t size() const;
-  size_t memory_bytes() const;
+  size_t memory_bytes() const;  // index and rows, as resident memory has them
+  // The largest `now` any update had; what expiry on save is measured against.
+  uint32_t max_update_ts() const;
 
   // Copies the weights of n keys into out[n][dim]; zeros for a key that is absent, which is not inserted.
   // Returns how many were found.
   size_t Lookup(const int64_t* keys, size_t n, float* out) const;
 
-  // The same without the copy: visit(i, weights) in order i = 0..n-1, weights == nullptr for an absent key. The pointer is
-  // good inside the call alone.
+  // The same by a visitor: visit(i, weights) in order i = 0..n-1, weights == nullptr for an absent key. The pointer is to
+  // a copy in the nearest cache, so that the row is whole, and good inside the call alone.
   template <class Visit>
-  void VisitRows(const int64_t* keys, size_t n, Visit visit) const;
+  void VisitRows(const int64_t* keys, size_t n, Visit visit) const {
+    constexpr size_t kFloats = 4096, kKeys = 256;
+    alignas(64) float stack[kFloats];
+    uint8_t found[kKeys];
+    const size_t dim = static_cast<size_t>(dim_);
+    std::vector<float> heap(dim > kFloats ? dim : 0);
+    float* rows = dim > kFloats ? heap.data() : stack;
+    const size_t step = std::min(kKeys, std::max<size_t>(1, kFloats / dim));
+    for (size_t begin = 0; begin < n; begin += step) {
+      const size_t m = std::min(step, n - begin);
+      CopyRows(keys + begin, m, rows, found);
+      for (size_t i = 0; i < m; ++i)
+        visit(begin + i, found[i] ? static_cast<const float*>(rows + i * dim) : static_cast<const float*>(nullptr));
+    }
+  }
 
   bool Contains(int64_t key) const;
 
@@ -45,20 +68,65 @@ class EmbeddingTable {
                 int64_t global_step);
   void Clear();
 
-  // ... save and restore: checkpoint.h
+  // A whole row as files have it: weights, then optimizer state, `row_floats` in all.
+  const RowPlan& plan() const;
+  struct Row {
+    int64_t key;
+    uint32_t timestamp;
+    const float* floats;
+  };
+  bool GetRow(int64_t key, std::vector<float>* floats, uint32_t* timestamp) const;
+  // Overwrites or inserts whole rows: rows[n][row_floats]. Does not touch max_update_ts().
+  void PutRows(const int64_t* keys, size_t n, const float* rows, const uint32_t* timestamps);
+  void RaiseMaxUpdateTs(uint32_t ts);
+
+  // Holds writers out while it lives; lookups go on. Rows may be walked meanwhile.
+  class Freeze {
+   public:
+    explicit Freeze(const EmbeddingTable& table);
+    ~Freeze();
+    Freeze(const Freeze&) = delete;
+    Freeze& operator=(const Freeze&) = delete;
+
+    // Walks shard `shard` of `shards` from position *offset (0 at first) and leaves it behind the last row visited, so that a
+    // walk can be taken up again. Ends after `limit` rows or when visit returns false. True when the shard is done.
+    bool Walk(size_t shard, size_t shards, size_t* offset, size_t limit, const std::function<bool(const Row&)>& visit) const;
+
+   private:
+    const EmbeddingTable& table_;
+  };
+
+  struct Impl;
+
+ private:
+  // Copies n rows' weights into out[n][dim] and says which were there; absent ones are left as they are.
+  void CopyRows(const int64_t* keys, size_t n, float* out, uint8_t* found) const;
+
+  int dim_;
+  std::unique_ptr<Impl> impl_;
 };
+
+// The part of `total` buckets that shard `shard` of `shards` covers, as [first, second).
+std::pair<size_t, size_t> ShardRange(size_t total, size_t shard, size_t shards);
 
 // All tables of one model, in sorted order of their names.
 class MultiTable {
  public:
   explicit MultiTable(std::vector<TableConfig> configs);
-  size_t num_tables() const;
-  EmbeddingTable& table(size_t i);
+  size_t num_tables() const { return tables_.size(); }
+  EmbeddingTable& table(size_t i) { return *tables_[i]; }
+  const EmbeddingTable& table(size_t i) const { return *tables_[i]; }
   int IndexOf(const std::string& name) const;  // -1 when there is none
 
-  // Checkpoint files of the spec (30, sections 13 and 14): <basename>-%05d-of-%05d and <basename>.meta-….
+  // Checkpoint files of the spec (30, sections 13 and 14): <basename>-%05d-of-%05d and <basename>.meta-…. Save holds
+  // writers out until it is done. Files appear by rename when all are written and synced, over an older set all or none.
   void Save(const std::string& basename, int shards /* -1: by size */) const;
+  // Replaces the content of all tables; a table the files do not have is left empty, one that is not here is passed over.
+  // After an error all tables are empty.
   void Restore(const std::string& basename);
+
+ private:
+  std::vector<std::unique_ptr<EmbeddingTable>> tables_;
 };
 
 // The table set of this process under `shared_name`, made from `configs` on first use: the Python extension and the

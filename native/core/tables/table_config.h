@@ -39,10 +39,22 @@ struct TableConfig {
   uint64_t initial_capacity = 1;
   uint32_t default_expire_days = 36500;
   std::vector<std::pair<uint32_t, uint32_t>> slot_expire_days;  // slot (v2) -> days
+  bool has_expire_config = false;  // a config stood there, be it equal to the defaults
   uint64_t seed = 0;  // of the random initializer; the same key gets the same start whatever the order or the threads
 
   int dim() const;
+  int state_size() const;  // floats of optimizer state in one row
 };
+
+bool operator==(const TableConfig& a, const TableConfig& b);
+inline bool operator!=(const TableConfig& a, const TableConfig& b) { return !(a == b); }
+
+// Floats of optimizer state for a segment of `dim` weights.
+int StateSize(const OptimizerConfig& optimizer, int dim);
+const char* OptimizerName(OptimizerConfig::Kind kind);
+
+// Throws Error(kConfig) naming table and field when the config cannot be right.
+void ValidateTableConfig(const TableConfig& config);
 
 // Decodes a serialized monolith.hash_table.EmbeddingHashTableConfig. Throws Error(kConfig) naming table and field.
 TableConfig DecodeTableConfig(std::string_view name, std::string_view serialized);

@@ -1,0 +1,58 @@
+"""Two models of MovieLens ratings: how many stars a user gives a movie, and whether it will be four or more."""
+
+import keras
+import tensorflow as tf
+
+from monolith_cli.model import (
+    AdagradOptimizer,
+    EstimatorSpec,
+    MonolithModel,
+    RandomUniformInitializer,
+    parse_instances,
+)
+
+MEAN_RATING = 3.53  # of the training part: where the network starts from
+
+
+class MovieRanking(MonolithModel):
+    """Stars: two embeddings of 32 floats, MLP 256-64-1, squared error."""
+
+    head_name = "rank"
+
+    def parse_fn(self, records, mode):
+        return parse_instances(
+            records, fidv2_features=["user", "movie"], dense_features=["label"], dense_feature_shapes=[1]
+        )
+
+    def network(self, features, bias):
+        user, movie = self.lookup_embedding_slice(
+            ["user", "movie"],
+            "vec",
+            32,
+            initializer=RandomUniformInitializer(-0.05, 0.05),
+            optimizer=AdagradOptimizer(learning_rate=0.05, initial_accumulator_value=0.01),
+        )
+        hidden = tf.concat([user, movie], axis=1)
+        for units in (256, 64):
+            hidden = keras.layers.Dense(units, activation="relu")(hidden)
+        return keras.layers.Dense(1, bias_initializer=keras.initializers.Constant(bias))(hidden)
+
+    def model_fn(self, features, mode):
+        rating = self.network(features, bias=MEAN_RATING)
+        label = features["label"]
+        loss = tf.reduce_mean(tf.square(rating - label))
+        optimizer = tf.compat.v1.train.AdagradOptimizer(0.05)
+        return EstimatorSpec(label, rating, loss=loss, optimizer=optimizer, classification=False)
+
+
+class MovieClick(MovieRanking):
+    """A click-like task on the same network: the probability of four stars or more."""
+
+    head_name = "click"
+
+    def model_fn(self, features, mode):
+        label = tf.cast(features["label"] >= 4, tf.float32)
+        loss, pred = self.get_sigmoid_loss_and_pred("click", self.network(features, bias=0.0), label, mode=mode)
+        if loss is not None:
+            loss = loss / tf.cast(tf.shape(label)[0], tf.float32)
+        return EstimatorSpec(label, pred, loss=loss, optimizer=tf.compat.v1.train.AdagradOptimizer(0.05))

@@ -1,0 +1,67 @@
+"""monolith-train: see `monolith_cli.training.trainer`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from monolith_cli.commands import options
+from monolith_cli.commands.frame import Example, command
+
+
+@command(
+    "monolith-train",
+    "Train a model on records, from where its directory stands.",
+    description=(
+        "Reads records from SOURCE, or standard input, and trains the model that FILE.py:CLASS describes. The model directory gets "
+        "checkpoints, TensorBoard summaries and, at the end, a checkpoint of the last step.\n\n"
+        "Started again on the same directory it goes on where it stood: the checkpoint keeps the position in the files, so give the "
+        "same SOURCE again (more may follow at the end). Standard input has no position: it is trained on as it comes, unless "
+        "--skip-consumed passes over what was trained.\n\n"
+        "SIGINT and SIGTERM end it in order: the batch at hand is finished, a checkpoint is written, and the exit code is 130 or 143. "
+        "A second one ends it at once."
+    ),
+    examples=[
+        Example(
+            "Train from a pipe, with a checkpoint every 1000 steps",
+            "pb-cat clicks.pb | monolith-train --model movie.py:MovieRanking --model-dir m --save-every-steps 1000",
+        ),
+        Example(
+            "Train on files; run the same line again to go on",
+            "monolith-train --model movie.py:MovieRanking --model-dir m --json clicks.pb",
+        ),
+    ],
+    exits={
+        65: "bad data: a broken record, a damaged checkpoint, or a loss that is no number",
+        66: "a source or the model file is missing",
+        73: "the model directory cannot be made",
+        75: "another training writes to the model directory, or --lock is held",
+    },
+    see_also=["monolith-eval(1)", "monolith-predict(1)", "pb-cat(1)"],
+    reads_stdin=True,
+)
+@click.option("--model", required=True, metavar="FILE.py:CLASS", help="Model file and the class in it; CLASS may be left out where there is one.")
+@click.option("--model-dir", required=True, type=click.Path(file_okay=False), help="Directory of checkpoints and summaries; made if missing.")
+@options.record_type
+@click.option("--batch-size", type=click.IntRange(min=1), default=512, show_default=True, help="Records in a batch; the last one may be smaller.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="Global step to end at, earlier runs included. [default: the end of the input]")
+@click.option("--save-every-steps", type=click.IntRange(min=1), help="Steps between checkpoints. [default: at the end alone]")
+@click.option("--save-every-secs", type=click.FloatRange(min=0, min_open=True), help="Seconds between checkpoints. [default: at the end alone]")
+@click.option("--max-to-keep", type=click.IntRange(min=0), default=10, show_default=True, help="Checkpoints that stay; 0 keeps all.")
+@click.option("--skip-consumed", is_flag=True, help="Pass over the records of standard input that were trained on before.")
+@click.option("--from-start", is_flag=True, help="Read SOURCE from its beginning, whatever the checkpoint says: another pass.")
+@click.option("--use-previous", is_flag=True, help="Where the newest checkpoint is damaged, go back to the one before it.")
+@click.option("--log-every-steps", type=click.IntRange(min=0), default=0, show_default=True, help="Steps between lines on stderr; 0: a line every 10 seconds.")
+@click.option("--summary-every-steps", type=click.IntRange(min=0), default=100, show_default=True, help="Steps between TensorBoard summaries; 0: none.")
+@options.seed
+@options.json_output
+@options.framing
+@options.sources
+def main(as_json, run, **settings):
+    from monolith_cli.training.trainer import TrainConfig, train
+
+    summary = train(TrainConfig(**settings), run)
+    run.stats({k: summary[k] for k in ("examples", "steps", "examples_per_second", "loss", "global_step")})
+    if as_json:
+        click.echo(json.dumps(summary))

@@ -1,0 +1,173 @@
+"""The records of a command: where they come from, and where training stands in them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import Any
+
+from monolith_cli.errors import BadDataError, ConfigError, UsageError
+from monolith_cli.model.model import HIDDEN
+from monolith_cli.records.framing import Framing
+from monolith_cli.records.sources import STDIN, expand, open_reader
+
+RECORDS_END = HIDDEN + "records_end"
+ID_FIELD = HIDDEN + "id_"
+
+_numbers = itertools.count()
+
+
+class RecordInput:
+    """Batches of records of the sources, for the graph; a context manager that ends their reading.
+
+    position: what `position_after` gave when a checkpoint was made; {} at the beginning. In it stand `names`, the files
+    read so far, `offset` and `size` of the last one, `at_end`, and `records`, how many were read.
+    """
+
+    def __init__(self, sources, record_type: str, framing: dict, batch_size: int, *, position: dict | None = None,
+                 skip_consumed: bool = False, id_fields: tuple[str, ...] = (), count: bool = False):  # fmt: skip
+        self._sources, self._record_type, self._batch_size = tuple(sources), record_type, batch_size
+        self._framing = Framing(**framing, record_type=record_type)
+        self._position = position or {}
+        self._skip_consumed, self._id_fields, self._count = skip_consumed, id_fields, count
+        self._stream: Any = None
+        self._stream_name = f"input_{next(_numbers)}"
+        self._names: list[str] = []
+
+    @classmethod
+    def for_training(cls, config, state) -> "RecordInput":
+        position = {} if config.from_start else state.input
+        return cls(config.sources, config.record_type, config.framing, config.batch_size, position=position,
+                   skip_consumed=config.skip_consumed, count=True)  # fmt: skip
+
+    @classmethod
+    def for_reading(cls, config) -> "RecordInput":
+        return cls(config.sources, config.record_type, config.framing, config.batch_size, id_fields=config.id_fields)
+
+    def __enter__(self) -> "RecordInput":
+        from monolith_cli._native import _core
+
+        _core.install_stop_handlers()
+        return self
+
+    def __exit__(self, *exc) -> None:
+        if self._stream is not None:
+            from monolith_cli._native import _core
+
+            _core.unregister_stream(self._stream_name)
+            self._stream.stop()
+
+    # --- for the graph -----------------------------------------------------------------------------------------------
+
+    def records(self):
+        """Dataset of record batches. Reading starts with the first call, while the graph is still being built."""
+        from monolith_cli.tables.graph import record_dataset
+
+        if self._stream is None:
+            self._open()
+        return record_dataset(self._stream_name)
+
+    def hidden(self, records) -> dict:
+        """Of each batch: the number of the record after it, and the id fields."""
+        from monolith_cli.model import parsers
+        from monolith_cli.tables.graph import batch_position
+
+        out = {}
+        if self._count:
+            first, size = batch_position(records)
+            out[RECORDS_END] = first + size
+        if self._id_fields:
+            parse = {"instance": parsers.parse_instances, "example": parsers.parse_examples}.get(
+                self._record_type, parsers.parse_example_batch
+            )
+            with parsers.ParserContext():  # what the model parsed stays the last that was parsed
+                try:
+                    ids = parse(records, extra_features=list(self._id_fields), extra_feature_shapes=[1] * len(self._id_fields))
+                except ConfigError as e:
+                    raise UsageError(f"--id-fields: {e}") from None
+            out |= {ID_FIELD + name: value for name, value in ids.items()}
+        return out
+
+    # --- positions ---------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        from monolith_cli._native import _core
+
+        self._names = expand(self._sources)
+        if STDIN in self._names and len(self._names) > 1:
+            raise UsageError("standard input (-) has no position to go on from: train on it alone, or on files alone")
+        skip, start_records, start_index, offset = 0, 0, 0, 0
+        done = self._position.get("records", 0)
+        if self._names == [STDIN]:
+            skip, start_records = (done, 0) if self._skip_consumed else (0, done)
+        elif self._position.get("names"):
+            start_index, offset = self._find()
+            start_records = done
+        names = iter(self._names[start_index:])
+        first = [offset]
+
+        def next_reader():
+            name = next(names, None)
+            return None if name is None else open_reader(name, self._framing, first.pop() if first else 0)
+
+        self._stream = _core.RecordStream(
+            self._record_type, self._batch_size, next_reader, skip_records=skip, start_records=start_records,
+            start_source_index=start_index,
+        )  # fmt: skip
+        _core.register_stream(self._stream_name, self._stream)
+
+    def _find(self) -> tuple[int, int]:
+        """(index of the source, byte in it) where training goes on. Raises BadDataError when the sources are not those that
+        were trained on, with later ones at the end."""
+        read = self._position["names"]
+        current, offset = read[-1], self._position["offset"]
+        places = [i for i, name in enumerate(self._names) if name == current]
+        turn = read.count(current) - 1
+        if len(places) > turn:
+            index = places[turn]
+            self._check_size(current, offset)
+        elif self._position["at_end"]:
+            index, offset = max((i for i, name in enumerate(self._names) if name in read), default=-1) + 1, 0
+        else:
+            raise BadDataError(
+                f"{current}: training stopped at byte {offset} of this source, and it is not among those given now; give it "
+                "again, or --from-start to read what is given from its beginning"
+            )
+        for name in self._names[:index]:
+            if name not in read:
+                raise BadDataError(
+                    f"{name}: comes before {current}, where training stands, but was not trained on; put it behind, or "
+                    "--from-start to read everything from its beginning"
+                )
+        return index, offset
+
+    def _check_size(self, name: str, offset: int) -> None:
+        before, now = self._position["size"], _size(name)
+        if before is not None and now is not None and now < before:
+            raise BadDataError(
+                f"{name}: has {now} bytes, but had {before} when training stood at byte {offset}: it is another file; put "
+                "the old one back, or --from-start to read what is given from its beginning"
+            )
+
+    def position_after(self, records: int, at_end: bool) -> dict:
+        """What a checkpoint keeps after so many records; at_end: nothing followed them."""
+        if self._stream is None:
+            return {"records": records}
+        at = self._stream.position_after(records)
+        if self._names == [STDIN]:
+            return {"records": at["records"]}
+        names = self._names[: at["source_index"] + 1] if at["source"] else []
+        known = set(names)
+        older = [n for n in self._position.get("names", []) if n not in known]
+        return {
+            "records": at["records"],
+            "names": older + names,
+            "offset": at["offset"],
+            "size": _size(names[-1]) if names else None,
+            "at_end": at_end,
+        }
+
+
+def _size(name: str) -> int | None:
+    """Bytes of a regular file, None for anything else."""
+    return os.stat(name).st_size if os.path.isfile(name) else None
