@@ -125,6 +125,7 @@ def test_input_that_cannot_be_read(run):
     assert done.returncode == 74 and "stdin: cannot read: Input/output error" in done.stderr
 
 
-def test_closed_stdin():
-    done = subprocess.run(["bash", "-c", f"exec {sys.executable} -m monolith_cli pb-cat <&-"], capture_output=True, check=False)
-    assert done.returncode == 66 and b"Traceback" not in done.stderr
+@pytest.mark.parametrize(("redirect", "code"), [("<&-", 66), ("</dev/null >&-", 74)])
+def test_closed_standard_descriptors(redirect, code):
+    done = subprocess.run(["bash", "-c", f"exec {sys.executable} -m monolith_cli pb-cat {redirect}"], capture_output=True, check=False, timeout=60)
+    assert done.returncode == code and b"is closed" in done.stderr and b"Traceback" not in done.stderr
