@@ -50,7 +50,7 @@ class Tables:
             raise unwrap_error(e) or e from None
 
     def assign(self, table, ids, values):
-        self.run(lambda t: t.assign(table, tf.constant(ids, tf.int64), tf.constant(values, tf.float32)))
+        self.run(lambda t: t.assign(table, tf.constant(ids, tf.int64), tf.constant(np.float32(values))))
 
     def rows(self, table, ids):
         return self.run(lambda t: t.lookup_ids(table, tf.constant(ids, tf.int64)))
@@ -59,9 +59,8 @@ class Tables:
         return self.run(lambda t: t.lookup(ragged(features), plan, **kwargs))
 
     def apply(self, features, plan, grads, rates, step=0, req_time=None):
-        grads = {k: [None if g is None else tf.constant(g, tf.float32) for g in v] for k, v in grads.items()}
         with self.graph.as_default():
-            grads = {k: [None if g is None else tf.constant(np.asarray(g), tf.float32) for g in v] for k, v in grads.items()}
+            grads = {k: [None if g is None else tf.constant(np.float32(g)) for g in v] for k, v in grads.items()}
         self.run(lambda t: t.apply_gradients(ragged(features), plan, grads, rates, step, req_time))
 
     def sizes(self):

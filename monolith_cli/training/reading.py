@@ -25,7 +25,7 @@ class ReadConfig:
 @contextlib.contextmanager
 def opened(config: ReadConfig, mode: str, run):
     """(session, built graph, global step) at the checkpoint, its input ready to be read."""
-    runtime.import_tensorflow(run.verbose)
+    runtime.import_tensorflow(run.log.verbosity > 1)
     from monolith_cli.model.loader import load_model
     from monolith_cli.training.checkpoint import CheckpointDirectory, step_of
     from monolith_cli.training.graph import build

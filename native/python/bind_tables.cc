@@ -1,7 +1,180 @@
+// Embedding tables as Python sees them: numpy arrays in and out, the GIL released while the core works.
+#include <nanobind/ndarray.h>
+
+#include <cstring>
+#include <ctime>
+
+#include "core/base/error.h"
+#include "core/tables/checkpoint.h"
+#include "core/tables/table.h"
 #include "python/bind.h"
 
 namespace monolith {
+namespace {
 
-void BindTables(nb::module_& m) {}
+using Keys = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Floats = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Rates = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// A set of tables of this process; another object of the same name, or an op of the graph, sees the same rows.
+class Tables {
+ public:
+  Tables(const std::string& shared_name, const std::map<std::string, nb::bytes>& configs) : name_(shared_name) {
+    std::vector<TableConfig> decoded;
+    for (const auto& [name, bytes] : configs) decoded.push_back(DecodeTableConfig(name, {bytes.c_str(), bytes.size()}));
+    tables_ = OpenTables(shared_name, decoded);
+  }
+
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (size_t i = 0; i < tables_->num_tables(); ++i) names.push_back(tables_->table(i).config().name);
+    return names;
+  }
+
+  EmbeddingTable& At(const std::string& name) const {
+    const int i = tables_->IndexOf(name);
+    if (i >= 0) return tables_->table(static_cast<size_t>(i));
+    std::string all;
+    for (const auto& n : Names()) all += (all.empty() ? "" : ", ") + n;
+    throw Error(ErrorCode::kUsage, "there is no table '" + name + "' in '" + name_ + "'; there are: " + all);
+  }
+
+  auto Lookup(const std::string& name, const Keys& keys) const {
+    const EmbeddingTable& t = At(name);
+    const size_t n = keys.shape(0), dim = static_cast<size_t>(t.dim());
+    float* out = new float[std::max<size_t>(1, n * dim)];
+    nb::capsule owner(out, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+    {
+      nb::gil_scoped_release release;
+      t.Lookup(keys.data(), n, out);
+    }
+    return nb::ndarray<nb::numpy, float, nb::ndim<2>>(out, {n, dim}, owner);
+  }
+
+  nb::list Contains(const std::string& name, const Keys& keys) const {
+    const EmbeddingTable& t = At(name);
+    nb::list out;
+    for (size_t i = 0; i < keys.shape(0); ++i) out.append(t.Contains(keys.data()[i]));
+    return out;
+  }
+
+  void Assign(const std::string& name, const Keys& keys, const Floats& values, int64_t now) {
+    EmbeddingTable& t = Checked(name, keys, values, "values");
+    nb::gil_scoped_release release;
+    t.Assign(keys.data(), keys.shape(0), values.data(), static_cast<uint32_t>(now));
+  }
+
+  void AssignAdd(const std::string& name, const Keys& keys, const Floats& values, int64_t now) {
+    EmbeddingTable& t = Checked(name, keys, values, "values");
+    nb::gil_scoped_release release;
+    t.AssignAdd(keys.data(), keys.shape(0), values.data(), static_cast<uint32_t>(now));
+  }
+
+  void Optimize(const std::string& name, const Keys& keys, const Floats& grads, const std::vector<float>& rates, int64_t now,
+                int64_t global_step) {
+    EmbeddingTable& t = Checked(name, keys, grads, "gradients");
+    const size_t segments = t.config().segments.size();
+    if (rates.size() != segments)
+      throw Error(ErrorCode::kUsage, "table '" + name + "' has " + std::to_string(segments) + " segments but " +
+                                         std::to_string(rates.size()) + " learning rates are given");
+    nb::gil_scoped_release release;
+    t.Optimize(keys.data(), keys.shape(0), grads.data(), rates.data(), static_cast<uint32_t>(now), global_step);
+  }
+
+  // (weights and optimizer state as the row has them, timestamp), or None.
+  nb::object Row(const std::string& name, int64_t key) const {
+    std::vector<float> floats;
+    uint32_t ts = 0;
+    if (!At(name).GetRow(key, &floats, &ts)) return nb::none();
+    return nb::make_tuple(nb::cast(floats), ts);
+  }
+
+  void Save(const std::string& basename, int shards) const {
+    nb::gil_scoped_release release;
+    tables_->Save(basename, shards);
+  }
+  void Restore(const std::string& basename) {
+    nb::gil_scoped_release release;
+    tables_->Restore(basename);
+  }
+  void SaveTable(const std::string& name, const std::string& basename, int shards) const {
+    const EmbeddingTable& t = At(name);
+    nb::gil_scoped_release release;
+    monolith::SaveTable(t, basename, shards);
+  }
+  void RestoreTable(const std::string& name, const std::string& basename) {
+    EmbeddingTable& t = At(name);
+    nb::gil_scoped_release release;
+    monolith::RestoreTable(&t, basename);
+  }
+  void Clear(const std::string& name) {
+    EmbeddingTable& t = At(name);
+    nb::gil_scoped_release release;
+    t.Clear();
+  }
+
+  std::map<std::string, size_t> Sizes() const {
+    std::map<std::string, size_t> sizes;
+    for (size_t i = 0; i < tables_->num_tables(); ++i) sizes[tables_->table(i).config().name] = tables_->table(i).size();
+    return sizes;
+  }
+  size_t Memory() const {
+    size_t n = 0;
+    for (size_t i = 0; i < tables_->num_tables(); ++i) n += tables_->table(i).memory_bytes();
+    return n;
+  }
+  void Close() { CloseTables(name_); }
+
+ private:
+  EmbeddingTable& Checked(const std::string& name, const Keys& keys, const Floats& values, const char* what) const {
+    EmbeddingTable& t = At(name);
+    if (values.shape(0) != keys.shape(0) || values.shape(1) != static_cast<size_t>(t.dim()))
+      throw Error(ErrorCode::kUsage, "table '" + name + "': " + std::to_string(keys.shape(0)) + " keys need " + what + " of shape [" +
+                                         std::to_string(keys.shape(0)) + ", " + std::to_string(t.dim()) + "], not [" +
+                                         std::to_string(values.shape(0)) + ", " + std::to_string(values.shape(1)) + "]");
+    return t;
+  }
+
+  std::string name_;
+  std::shared_ptr<MultiTable> tables_;
+};
+
+}  // namespace
+
+void BindTables(nb::module_& m) {
+  nb::class_<Tables>(m, "MultiTable",
+                     "All embedding tables of one model in this process. Made on first use of `shared_name`; an object of the same "
+                     "name, and the TensorFlow ops, see the same rows. `configs`: table name -> serialized EmbeddingHashTableConfig.")
+      .def(nb::init<const std::string&, const std::map<std::string, nb::bytes>&>(), nb::arg("shared_name"), nb::arg("configs"))
+      .def_prop_ro("table_names", &Tables::Names, "Names of the tables, sorted.")
+      .def("dim", [](const Tables& t, const std::string& name) { return t.At(name).dim(); }, nb::arg("table"),
+           "Floats in one embedding.")
+      .def("lookup", &Tables::Lookup, nb::arg("table"), nb::arg("keys"),
+           "float32 [n, dim] for int64 keys [n]; zeros for an absent key, which is not inserted.")
+      .def("contains", &Tables::Contains, nb::arg("table"), nb::arg("keys"), "A list of bool, one per key.")
+      .def("assign", &Tables::Assign, nb::arg("table"), nb::arg("keys"), nb::arg("values"), nb::arg("req_time") = 0,
+           "Overwrites weights by values [n, dim]; optimizer state stays, an absent key gets a fresh one. req_time: unix seconds.")
+      .def("assign_add", &Tables::AssignAdd, nb::arg("table"), nb::arg("keys"), nb::arg("values"), nb::arg("req_time") = 0,
+           "Adds values [n, dim]; an absent key starts from its initial weights. req_time: unix seconds.")
+      .def("optimize", &Tables::Optimize, nb::arg("table"), nb::arg("keys"), nb::arg("grads"), nb::arg("learning_rates"),
+           nb::arg("req_time") = 0, nb::arg("global_step") = 0,
+           "One optimizer step per key with grads [n, dim] and one learning rate per segment; absent keys are inserted first, "
+           "duplicates are applied one after the other. req_time: unix seconds.")
+      .def("row", &Tables::Row, nb::arg("table"), nb::arg("key"),
+           "(weights followed by optimizer state, unix seconds of the last update), or None for an absent key.")
+      .def("save", &Tables::Save, nb::arg("basename"), nb::arg("shards") = -1,
+           "Writes <basename>-ddddd-of-ddddd and <basename>.meta-ddddd-of-ddddd, whole or not at all; -1 shards: by size (1 to 4). "
+           "Rows that have expired are left out. Updates wait meanwhile, lookups go on.")
+      .def("restore", &Tables::Restore, nb::arg("basename"),
+           "Replaces the content of all tables by what save() wrote. After an error the tables are empty.")
+      .def("save_table", &Tables::SaveTable, nb::arg("table"), nb::arg("basename"), nb::arg("shards") = -1,
+           "Writes one table as plain TFRecords of EntryDump.")
+      .def("restore_table", &Tables::RestoreTable, nb::arg("table"), nb::arg("basename"),
+           "Replaces the content of one table by what save_table() wrote.")
+      .def("clear", &Tables::Clear, nb::arg("table"), "Removes all rows.")
+      .def("sizes", &Tables::Sizes, "Table name -> number of rows.")
+      .def("memory", &Tables::Memory, "Bytes of memory that rows and indexes take.")
+      .def("close", &Tables::Close, "Forgets the name; the tables go when the last object that uses them does.");
+}
 
 }  // namespace monolith

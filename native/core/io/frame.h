@@ -78,12 +78,14 @@ class FrameReader : public RecordReader {
  private:
   FrameLook Look() const;
   bool Fill(uint64_t need);
+  std::string Guess() const;
   [[noreturn]] void ThrowBroken(const FrameLook& look) const;
   [[noreturn]] void ThrowCutShort(uint64_t need) const;
 
   InputBuffer input_;
   FrameOptions options_;
   bool bare_;
+  std::string head_;  // first bytes of the source, to tell its framing from should it break
   std::string patched_;
 };
 

@@ -8,6 +8,8 @@
 namespace monolith {
 namespace {
 
+constexpr size_t kHead = 4096;
+
 std::string FlagsOf(const FrameOptions& o) {
   if (o.lagrangex_header) return "--lagrangex-header";
   std::string s;
@@ -48,6 +50,7 @@ bool FrameReader::Next(Record* record) {
     }
     look = Look();
   }
+  if (input_.position() == 0) head_.assign(input_.data(), std::min(input_.size(), kHead));
   if (look.state != FrameState::kWhole) ThrowBroken(look);
   record->payload = {input_.data() + look.frame.payload, look.frame.size};
   record->framed = true;
@@ -64,12 +67,19 @@ bool FrameReader::Next(Record* record) {
 
 bool FrameReader::Fill(uint64_t need) { return input_.Fill(static_cast<size_t>(need)); }
 
+// Other framing under which the start of the source looks right.
+std::string FrameReader::Guess() const {
+  const std::string_view begin = head_.empty() ? std::string_view(input_.data(), input_.size()) : head_;
+  const std::string guess = GuessFraming(begin, options_);
+  return guess == FlagsOf(options_) ? "" : guess;
+}
+
 void FrameReader::ThrowCutShort(uint64_t need) const {
   std::string text = name() + ": byte " + std::to_string(input_.position()) + ": the last record is cut short: " +
                      std::to_string(input_.size()) + " bytes are there, " + (need < 16 ? "at least " : "") +
                      std::to_string(need) + " are needed";
-  const std::string guess = GuessFraming({input_.data(), input_.size()}, options_);
-  if (!guess.empty() && guess != FlagsOf(options_))
+  const std::string guess = Guess();
+  if (!guess.empty())
     text += "; it looks like records with " + guess;
   else
     text += " (--on-bad-record skip leaves it out)";
@@ -90,9 +100,9 @@ void FrameReader::ThrowBroken(const FrameLook& look) const {
   if (look.state == FrameState::kTooLong || look.state == FrameState::kSortIdTooLong)
     text += ", over the limit of " + std::to_string(options_.max_record_size);
   if (look.state == FrameState::kSortIdUnexpected) throw Error(ErrorCode::kBadData, text + ": try --has-sort-id as well");
-  const std::string guess = GuessFraming({input_.data(), input_.size()}, options_);
+  const std::string guess = Guess();
   text += "; the framing options (" + FlagsOf(options_) + ") are probably wrong: try ";
-  if (!guess.empty() && guess != FlagsOf(options_))
+  if (!guess.empty())
     text += guess;
   else
     text += options_.bare() ? "--has-sort-id, --kafka-dump or --lagrangex-header" : "without them";

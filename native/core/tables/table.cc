@@ -33,11 +33,12 @@ __attribute__((no_sanitize("thread"))) inline void CopyFloats(float* __restrict 
     std::memcpy(out + i, &bits, sizeof bits);
   }
 #else
-  size_t i = 0;
+  size_t whole = 0;
 #if defined(__AVX2__)
-  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, _mm256_loadu_ps(in + i));
+  whole = n & ~size_t{7};
+  for (size_t i = 0; i < whole; i += 8) _mm256_storeu_ps(out + i, _mm256_loadu_ps(in + i));
 #endif
-  for (; i < n; ++i) out[i] = in[i];
+  for (size_t i = whole; i < n; ++i) out[i] = in[i];
 #endif
 }
 
