@@ -29,7 +29,7 @@ LINEAR = """
             pred = tf.keras.layers.Dense(1)(h)
             loss = tf.reduce_mean(tf.square(pred - features["label"]))
             self.add_loss(1e-4 * tf.reduce_sum(tf.square(user)))
-            return EstimatorSpec(features["label"], pred, "y", loss, tf.compat.v1.train.AdamOptimizer(0.01), False)
+            return EstimatorSpec(features["label"], pred, "y", loss, tf.compat.v1.train.AdamOptimizer(0.05), False)
 
     class Hook(tf.compat.v1.train.SessionRunHook):
         runs = 0
@@ -133,10 +133,10 @@ def test_broken_input_keeps_what_came_before(run, tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_training(run, tmp_path):
-    text = COUNTER.replace("- steps", "- steps / (3.0 - steps)")  # infinite in the fourth step
-    model = write_model(tmp_path, text)
+    model = write_model(tmp_path, COUNTER.replace("- steps", '- steps + 0.0 * tf.reduce_sum(features["label"])'))
+    data = items([1, 1, 1]) + wire([instance(label=float("nan"), item=[fid(1, 1)])]) + items([1, 1])
     done = run("monolith-train", "--model", model, "--model-dir", tmp_path / "m", "--batch-size", "1", "--save-every-steps", "2",
-               stdin=items([1] * 9), check=False)  # fmt: skip
+               stdin=data, check=False)  # fmt: skip
     assert done.returncode == 65
     assert "at step 4" in done.stderr and "model.ckpt-2" in done.stderr and "Traceback" not in done.stderr
 

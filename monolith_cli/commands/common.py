@@ -7,13 +7,11 @@ import sys
 
 import click
 
-from monolith_cli import errors
+from monolith_cli import __version__, errors
 from monolith_cli.commands.run import Log, Run
 
 
 def common_params() -> list[click.Parameter]:
-    from monolith_cli.commands.frame import version_line
-
     def show_version(ctx, param, value):
         if value and not ctx.resilient_parsing:
             click.echo(version_line(ctx.command.name))
@@ -33,6 +31,10 @@ def common_params() -> list[click.Parameter]:
         click.Option(["--skip-exit-code"], type=click.IntRange(1, 255), help="Exit with this code when there was nothing to do. [default: 0]"),
         click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Print the version and leave."),
     ]
+
+
+def version_line(name: str) -> str:
+    return f"{name} (monolith-cli) {__version__}"
 
 
 def environment_prefix(name: str) -> str:
