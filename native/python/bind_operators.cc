@@ -3,6 +3,9 @@
 #include "python/bind.h"
 
 namespace monolith {
+
+void BindParse(nb::module_& m);  // bind_parse.cc
+
 namespace {
 
 // Keeps what an operator lets through.
@@ -19,6 +22,7 @@ class ListSink : public RecordSink {
 }  // namespace
 
 void BindOperators(nb::module_& m) {
+  BindParse(m);
   m.def("apply", [](Operator& op, nb::bytes payload) {
     nb::list out;
     ListSink sink(&out);
