@@ -46,6 +46,7 @@ def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Fram
 
 
 def _drain(chain, readers) -> None:
+    readers = iter(readers)
     while True:
         try:
             reader = next(readers, None)
