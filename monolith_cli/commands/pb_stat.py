@@ -27,9 +27,4 @@ def main(sources, record_type, as_json, framing, on_bad_record, run):
 
     result = stat.statistics(sources, record_type=record_type, framing=Framing(**framing, record_type=record_type),
                              on_bad_record=on_bad_record, run=run)
-    if as_json:
-        import json
-
-        click.echo(json.dumps(result))
-    else:
-        click.echo(stat.as_text(result))
+    click.echo(stat.as_json(result) if as_json else stat.as_text(result))
