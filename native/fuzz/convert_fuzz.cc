@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "core/base/error.h"
 #include "core/records/convert.h"
 #include "core/records/stat.h"
 #include "core/wire/wire.h"

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/base/error.h"
 #include "core/records/csv.h"
 #include "core/records/stat.h"
 

@@ -1,6 +1,7 @@
 // Any bytes as a tf.train.Example: only BadRecord may come out, and what is made must be readable again.
 #include <cstdint>
 
+#include "core/base/error.h"
 #include "core/records/stat.h"
 #include "core/records/tf_example.h"
 
