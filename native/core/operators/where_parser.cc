@@ -126,7 +126,7 @@ WhereParser::NodePtr WhereParser::Condition() {
   Token at;
   const RelOp op = ParseOp(value, &at);
   const std::vector<Token> operands = Operands(op, at);
-  return Leaf({value.source, value.place, 0, {MakeRelation(value, op, operands, at)}}, false);
+  return Leaf({value.source, value.place, 0, MakeRelation(value, op, operands, at)}, false);
 }
 
 WhereParser::NodePtr WhereParser::HasCall(const Token& name) {
@@ -139,7 +139,7 @@ WhereParser::NodePtr WhereParser::HasCall(const Token& name) {
   Expect(")", slot ? "after the slot" : "after the fid");
   view_->WantFids();
   const uint64_t number = id.negative ? 0 - id.magnitude : id.magnitude;
-  return Leaf({slot ? Where::Source::kHasSlot : Where::Source::kHasFid, 0, number, {}}, true);
+  return Leaf({slot ? Where::Source::kHasSlot : Where::Source::kHasFid, 0, number, std::nullopt}, true);
 }
 
 WhereParser::Value WhereParser::ParseValue(const Token& name) {
@@ -184,7 +184,7 @@ WhereParser::Value WhereParser::ParseValue(const Token& name) {
 // `is_draw`, `is_draw == true`, `is_draw != false`.
 WhereParser::NodePtr WhereParser::BoolCondition(const Value& value) {
   const auto leaf = [&](bool wanted) {
-    return Leaf({value.source, value.place, 0, {Relation::Ints(RelOp::kEq, {wanted})}}, false);
+    return Leaf({value.source, value.place, 0, Relation::Ints(RelOp::kEq, {wanted})}, false);
   };
   const Token at = Peek();
   if (at.kind == TokenKind::kEnd || IsSymbol(at, "and") || IsSymbol(at, "or") || IsSymbol(at, ")")) return leaf(true);
