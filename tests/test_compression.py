@@ -128,7 +128,7 @@ def _decoded(kind, data):
     return b""
 
 
-@pytest.mark.parametrize("kind", ["gzip", "zlib", "zstd", "snappy"])
+@pytest.mark.parametrize("kind", ["gzip", "zlib", "zstd"])  # raw snappy has no checksum
 def test_flipped_bits_lose_nothing_before_them(run, kind):
     data = records(5000)
     whole = bytearray(packed(kind, data))
@@ -137,7 +137,7 @@ def test_flipped_bits_lose_nothing_before_them(run, kind):
     done = run("pb-cat", "--compression", kind, stdin=bytes(whole), check=False)
     assert done.returncode == 65 and "Traceback" not in done.stderr
     assert "stdin: byte " in done.stderr
-    before = good - (270_000 if kind == "snappy" else 140_000 if kind == "zstd" else 2000)  # the broken block
+    before = good - (140_000 if kind == "zstd" else 2000)  # the broken block
     assert done.stdout[:max(before, 0)] == data[:max(before, 0)]
 
 
@@ -172,15 +172,15 @@ def test_a_slow_pipe_is_looked_at_no_longer_than_needed(run):
 
 
 def test_bomb_stays_small(run):
-    """A gigabyte of zeros in a few kilobytes is unpacked piece by piece."""
+    """Half a gigabyte of zeros in a few kilobytes is unpacked piece by piece."""
     import zstandard
 
     bomb = zstandard.ZstdCompressor().compress(bytes(8 << 26))
-    code = ("import resource, sys; from monolith_cli.records.sources import open_bytes\n"
+    code = ("from monolith_cli.records.sources import open_bytes\n"
             "s = open_bytes('-'); b = bytearray(1 << 20); n = 0\n"
             "while (got := s.readinto(b)): n += got\n"
-            "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)")
+            "print(n, open('/proc/self/status').read().split('VmHWM:')[1].split()[0])")
     for stream in (bomb, gzip.compress(bytes(1 << 28), 9)):
         out = subprocess.run([sys.executable, "-c", code], input=stream, capture_output=True, check=True).stdout.split()
         assert int(out[0]) in (8 << 26, 1 << 28)
-        assert int(out[1]) < 100_000
+        assert int(out[1]) < 100_000  # KiB

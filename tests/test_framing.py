@@ -34,7 +34,7 @@ def test_golden_streams_become_the_bare_wire(run, stream, options):
     assert run("pb-cat", *options, stdin=bytes.fromhex(stream)).stdout == PLAIN
 
 
-@pytest.mark.parametrize(("prefix", "sort_id", "dump"), itertools.product([False, True], repeat=3))
+@pytest.mark.parametrize(("prefix", "sort_id", "dump"), list(itertools.product([False, True], repeat=3)))
 def test_headers_written_by_hand_are_read(run, prefix, sort_id, dump):
     payloads = [b"a" * i for i in range(16)]
     stream = b"".join(sort_header(sort_id, dump, prefix) + struct.pack("<Q", len(p)) + p for p in payloads)
@@ -45,7 +45,7 @@ def test_headers_written_by_hand_are_read(run, prefix, sort_id, dump):
     assert run("pb-cat", *flags(prefix=prefix, sort_id=sort_id, dump=dump), stdin=stream).stdout == bare
 
 
-@pytest.mark.parametrize(("prefix", "sort_id", "dump"), itertools.product([False, True], repeat=3))
+@pytest.mark.parametrize(("prefix", "sort_id", "dump"), list(itertools.product([False, True], repeat=3)))
 def test_lagrangex_goes_before_the_other_options(run, prefix, sort_id, dump):
     stream = bytes(8) + struct.pack("<Q", 0)
     done = run("pb-cat", "-t", "example", *flags(True, prefix, sort_id, dump), stdin=stream)

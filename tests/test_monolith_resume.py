@@ -80,13 +80,13 @@ def test_kill_at_any_moment_then_go_on_from_files(run, tmp_path, model):
     """kill -9 while checkpoints are written all the time; three files, one of them compressed."""
     import gzip
 
-    values = sample(30_000, seed=1)
-    parts = [values[:9_000], values[9_000:17_000], values[17_000:]]
+    values = sample(20_000, seed=1)
+    parts = [values[:7_000], values[7_000:12_000], values[12_000:]]
     files = [tmp_path / "a.pb", tmp_path / "b.pb.gz", tmp_path / "c.pb"]
     for i, (file, part) in enumerate(zip(files, parts)):
         data = items(part)
         file.write_bytes(gzip.compress(data, 1) if i == 1 else data)
-    args = ["--model", model, "--model-dir", tmp_path / "m", "--batch-size", "64", "--save-every-steps", "7", "--json", *files]
+    args = ["--model", model, "--model-dir", tmp_path / "m", "--batch-size", "64", "--save-every-steps", "29", "--json", *files]
     rng = random.Random(5)
     kills = 0
     for _ in range(3):

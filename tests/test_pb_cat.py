@@ -1,7 +1,6 @@
 """pb-cat: records in, the bare wire out."""
 
 import os
-import resource
 import signal
 import struct
 import subprocess
@@ -107,9 +106,9 @@ def test_memory_stays_flat(tmp_path):
     """300 MB pass through in far less memory than they are."""
     path = tmp_path / "block"
     path.write_bytes(frame(os.urandom(1000)) * 10_000)
-    code = ("import resource, sys; from monolith_cli.commands.pb_cat import main\n"
+    code = ("import sys; from monolith_cli.commands.pb_cat import main\n"
             "try: main(['-q', '--repeat', sys.argv[1], sys.argv[2]], prog_name='pb-cat')\n"
-            "finally: sys.stderr.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))")
+            "finally: sys.stderr.write(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])")
 
     def peak(repeat):
         done = subprocess.run([sys.executable, "-c", code, str(repeat), str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
@@ -146,38 +145,25 @@ def test_signal_during_an_endless_run(tmp_path):
     with subprocess.Popen([*COMMAND, "pb-cat", "-q", "--repeat", "0", path], stdout=subprocess.PIPE) as child:
         child.stdout.read(100_000)
         child.terminate()
-        rest = child.stdout.read()
+        whole = 100_000 + len(child.stdout.read())
         assert child.wait(20) == 143
-        assert (numbered(1000) * (2 + len(rest) // len(numbered(1000)) + 10)).startswith(numbered(1000)[:0])
-    whole = 100_000 + len(rest)
-    assert whole % len(numbered(1000)) in {len(numbered(i)) % len(numbered(1000)) for i in range(1001)}
+    ends = {len(numbered(i)) for i in range(1000)}
+    assert whole % len(numbered(1000)) in ends
 
 
-def test_second_signal_leaves_at_once():
-    with subprocess.Popen([*COMMAND, "pb-cat", "-q", "--repeat", "0", __file__], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
-        child.kill()
-    # The output is not read: the writer hangs in write(2), which a first signal does not break off.
-    with subprocess.Popen([*COMMAND, "pb-cat", "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        os.set_blocking(child.stdin.fileno(), False)
-        data, deadline = frame(bytes(1 << 16)) * 100, time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                if os.write(child.stdin.fileno(), data) == 0:
-                    break
-            except BlockingIOError:
-                time.sleep(0.3)
-                try:
-                    os.write(child.stdin.fileno(), data)
-                except BlockingIOError:
-                    break
-        child.send_signal(signal.SIGTERM)
+def test_second_signal_leaves_at_once(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(numbered(1000))
+    with subprocess.Popen([*COMMAND, "pb-cat", "-q", "--repeat", "0", path], stdout=subprocess.PIPE) as child:
+        child.stdout.read(1)  # and no more: it hangs in write(2), which a first signal does not break off
+        time.sleep(0.5)
+        child.terminate()
         time.sleep(0.3)
         assert child.poll() is None
-        child.send_signal(signal.SIGTERM)
+        child.terminate()
         assert child.wait(20) == 143
 
 
 def test_start_is_light(run):
     code = "import sys, monolith_cli.records.chain, monolith_cli._native._core; print([m for m in ('numpy', 'zstandard', 'google.protobuf', 'tensorflow') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-    assert resource.RUSAGE_SELF == 0

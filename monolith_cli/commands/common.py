@@ -124,7 +124,7 @@ def _spare_terminal(ctx: click.Context) -> None:
     command = ctx.command
     to_stdout = ctx.params.get("output") in (None, "-")
     binary = command.binary_output(ctx.params) if callable(command.binary_output) else command.binary_output
-    if binary and to_stdout and sys.stdout.isatty():
+    if binary and to_stdout and sys.stdout is not None and sys.stdout.isatty():
         raise errors.UsageError(f"records are binary and not for a terminal; pipe them on: {ctx.command_path} … | pb-show")
     if command.reads_stdin and not ctx.params.get("sources") and sys.stdin is not None and sys.stdin.isatty():
         raise click.UsageError("nothing to read: name a SOURCE or pipe records in", ctx)

@@ -80,7 +80,8 @@ class Command(click.Command):
 
 def _report(prog: str, message: str) -> None:
     try:
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except (OSError, ValueError):
         pass
     sys.stderr.write(f"{prog}: {message}\n")
@@ -151,7 +152,8 @@ def exit_code_of_os_error(e: OSError) -> int:
 def flushed(prog: str, code: int) -> int:
     """The last flush can fail (a full device): that is an error too."""
     try:
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except OSError as e:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would try again and complain
         _report(prog, f"standard output: {e.strerror}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 
 from monolith_cli.errors import IoError, NoInputError, UsageError
@@ -83,6 +84,8 @@ def open_bytes(source: str, compression: str = "auto"):
 
     if source == STDIN:
         fd, name, owned = 0, "stdin", False
+        if sys.stdin is None:
+            raise NoInputError("stdin: is closed")
     else:
         name, owned = source, True
         try:
