@@ -86,11 +86,22 @@ line_id = pieces(
     unknown)
 
 quantised = st.sampled_from([b"", b"\x00", b"\x00\x3c", b"\x00\x3c\x00\xc0", b"\x00\x7c\x01\x00", b"\x2e\x66\x45\x1a\x33\x00\x99\xff\x6b"])
+# Most fields set, to values that conditions ask for.
+filled_line_id = st.tuples(
+    *(st.sampled_from([0, 1, 2, 3, (1 << 64) - 1]).map(lambda v, n=n: field(n, FIXED64, v)) for n in (2, 4)),
+    *(small.map(lambda v, n=n: field(n, VARINT, v)) for n in (3, 19, 145)),
+    *(repeated_varints(n, st.sampled_from([1, 2, 3])) for n in (6, 6, 23, 23, 39, 39)),
+    floats.map(lambda v: field(27, FIXED32, float_bits(v))),
+    *(texts.map(lambda v, n=n: field(n, BYTES, v.encode())) for n in (41, 48, 49, 235)),
+).map(b"".join)
 column = pieces(repeated_varints(4, int64s), st.sampled_from([b"", b"x"]).map(lambda v: field(5, BYTES, v)),
                 quantised.map(lambda v: field(5, BYTES, b"UE_QTZ" + v)),
                 texts.map(lambda v: field(1, BYTES, v.encode())), repeated_fixed64(2, v2_fids), repeated_floats(3),
                 repeated_fixed64(1, v2_fids).map(lambda v: field(6, BYTES, v)), max_size=5)
+quantised_column = st.builds(lambda name, bytes_value: field(1, BYTES, name) + field(5, BYTES, b"UE_QTZ" + bytes_value),
+                             st.sampled_from([b"hell", b"abc", b"hello1"]), quantised)
 instance = pieces(
+    quantised_column.map(lambda v: field(9, BYTES, v)), filled_line_id.map(lambda v: field(5, BYTES, v)),
     repeated_fixed64(1, v1_fids), repeated_fixed64(1, v1_fids), line_id.map(lambda v: field(5, BYTES, v)),
     line_id.map(lambda v: field(5, BYTES, v)), repeated_floats(3), floats.map(lambda v: field(4, FIXED32, float_bits(v))),
     column.map(lambda v: field(9, BYTES, v)), unknown.filter(lambda b: b[0] >> 3 not in (1, 2, 3, 4, 6)), max_size=7)
@@ -107,6 +118,6 @@ named_feature = st.lists(st.one_of(names.map(lambda v: field(1, BYTES, v)), feat
 named_line_id = line_id.map(lambda v: field(1, BYTES, b"__LINE_ID__") + field(2, BYTES, field(6, BYTES, field(1, BYTES, v))))
 example = pieces(
     named_feature.map(lambda v: field(1, BYTES, v)), named_feature.map(lambda v: field(1, BYTES, v)),
-    named_line_id.map(lambda v: field(1, BYTES, v)), line_id.map(lambda v: field(100, BYTES, v)),
+    named_line_id.map(lambda v: field(1, BYTES, v)), filled_line_id.map(lambda v: field(100, BYTES, v)), line_id.map(lambda v: field(100, BYTES, v)),
     line_id.map(lambda v: field(100, BYTES, v)), repeated_floats(101),
     floats.map(lambda v: field(102, FIXED32, float_bits(v))), unknown.filter(lambda b: b[0] >> 3 not in (1, 2)), max_size=7)

@@ -161,7 +161,10 @@ def check(parse, rows, sparse) -> None:
             flat = [v for row in expected for v in row[name]]
             assert len(column) == len(flat)
             if any(isinstance(v, float) for v in column):
-                np.testing.assert_array_equal(np.float32(column), np.float32(flat), name)
+                # The dequantised one is computed with or without fused multiply-add, as the machine can.
+                finite = [abs(v) for v in flat if np.isfinite(v)]
+                loose = 1e-6 * max(finite, default=0) if name == "hello1" else 0
+                np.testing.assert_allclose(np.float32(column), np.float32(flat), rtol=0, atol=loose, err_msg=name)
             else:
                 assert column == flat, name
 
