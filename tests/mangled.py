@@ -85,8 +85,11 @@ line_id = pieces(
     (small | st.just((1 << 32) - 2)).map(lambda v: field(145, VARINT, v)),
     unknown)
 
-column = pieces(texts.map(lambda v: field(1, BYTES, v.encode())), repeated_fixed64(2, v2_fids), repeated_floats(3),
-                repeated_fixed64(1, v2_fids).map(lambda v: field(6, BYTES, v)), max_size=4)
+quantised = st.sampled_from([b"", b"\x00", b"\x00\x3c", b"\x00\x3c\x00\xc0", b"\x00\x7c\x01\x00", b"\x2e\x66\x45\x1a\x33\x00\x99\xff\x6b"])
+column = pieces(repeated_varints(4, int64s), st.sampled_from([b"", b"x"]).map(lambda v: field(5, BYTES, v)),
+                quantised.map(lambda v: field(5, BYTES, b"UE_QTZ" + v)),
+                texts.map(lambda v: field(1, BYTES, v.encode())), repeated_fixed64(2, v2_fids), repeated_floats(3),
+                repeated_fixed64(1, v2_fids).map(lambda v: field(6, BYTES, v)), max_size=5)
 instance = pieces(
     repeated_fixed64(1, v1_fids), repeated_fixed64(1, v1_fids), line_id.map(lambda v: field(5, BYTES, v)),
     line_id.map(lambda v: field(5, BYTES, v)), repeated_floats(3), floats.map(lambda v: field(4, FIXED32, float_bits(v))),
@@ -95,7 +98,8 @@ instance = pieces(
 # Members of the Feature oneof; 1 and 2 hold fids.
 feature = pieces(
     repeated_fixed64(1, v1_fids).map(lambda v: field(1, BYTES, v)), repeated_fixed64(1, v2_fids).map(lambda v: field(2, BYTES, v)),
-    repeated_floats(1).map(lambda v: field(3, BYTES, v)), line_id.map(lambda v: field(6, BYTES, field(1, BYTES, v))),
+    repeated_floats(1).map(lambda v: field(3, BYTES, v)), repeated_fixed64(1, st.just(0x3FE0000000000000)).map(lambda v: field(4, BYTES, v)),
+    repeated_varints(1, int64s).map(lambda v: field(5, BYTES, v)), line_id.map(lambda v: field(6, BYTES, field(1, BYTES, v))),
     repeated_fixed64(1, v2_fids).map(lambda v: field(7, BYTES, field(1, BYTES, v))), st.just(field(12, VARINT, 4)), max_size=2)
 names = st.sampled_from([b"a", b"b", b"__LABEL__", b"instance_weight", b"__LABEL_", b"i"])
 named_feature = st.lists(st.one_of(names.map(lambda v: field(1, BYTES, v)), feature.map(lambda v: field(2, BYTES, v)),

@@ -167,6 +167,16 @@ def test_nothing_matched_is_success(run, tmp_path):
     assert run("pb-filter", stdin=b"").stdout == b""
 
 
+def test_bytes_that_are_no_text(run, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.pb")
+    stream = frame(instance(chnid=1))
+    assert run("pb-filter", "--where", "chnid == 2", "--rejected", path, stdin=stream).stdout == b""
+    with open(path, "rb") as f:
+        assert f.read() == stream
+    done = run("pb-filter", "--where", os.fsdecode(b"user_id == '\xff'"), stdin=stream, check=False)
+    assert done.returncode == 2 and "not UTF-8" in done.stderr
+
+
 def test_keep_empty(run):
     stream = frame(instance(chnid=1), instance(actions=[2]), instance(actions=[3]))
     assert len(unframe(run("pb-filter", "--where", "actions any [2]", stdin=stream).stdout)) == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+
+from monolith_cli import errors
 
 _UINT64 = (1 << 64) - 1
 
@@ -46,7 +49,11 @@ class FilterConfig:
         """The native operator; it belongs to one chain."""
         from monolith_cli._native import _core
 
+        try:
+            self.where.encode()
+        except UnicodeEncodeError:
+            raise errors.UsageError("--where: not UTF-8; write other bytes of a string as \\xHH") from None
         return _core.Filter(
             self.record_type, self.req_time_min, [f & _UINT64 for f in self.filter_fids], [f & _UINT64 for f in self.has_fids],
             [f & _UINT64 for f in self.select_fids], list(self.select_slots), list(self.has_actions), self.where,
-            self.keep_empty, list(self.label_thresholds), self.label_strict, self.invert, self.rejected)
+            self.keep_empty, list(self.label_thresholds), self.label_strict, self.invert, os.fsencode(self.rejected))

@@ -46,8 +46,13 @@ def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Fram
 
 
 def _drain(chain, readers) -> None:
-    for reader in readers:
-        if not chain.run(reader):
+    while True:
+        try:
+            reader = next(readers, None)
+        except Exception:
+            chain.finish()  # a source that cannot be opened takes nothing along that came before
+            raise
+        if reader is None or not chain.run(reader):
             break
     chain.finish()
 

@@ -11,7 +11,7 @@ A schema is TOML. At the top:
 and a table [[column]] for each use of a column; a column may be used several times:
     from        name in the header, or number from 0.
     to          fid | float | int64 | bytes | label | weight | line_id.
-    name        of the feature (default: `from` where that is a name) or of the LineId field.
+    name        of the LineId field or of the feature. Default: fc_slot_<slot> for v1 ids, else `from` where that is a name.
     slot        of a fid; 0..1023 for version 1, 0..32767 for version 2.
     version     of a fid: 1, which an Instance keeps in its flat list, or 2 (default).
     value       of fid, int64 and integer LineId fields: integer (default), hash (CityHash64 of the text), log2 (of a number
@@ -134,10 +134,10 @@ def _column(column: dict, where: str, header: bool):
 def _name(column: dict, where: str) -> str:
     if "name" in column or column["to"] in ("label", "weight"):
         return column.get("name", "")
-    if column["to"] != "line_id" and isinstance(column["from"], str):
-        return column["from"]
     if column["to"] == "fid" and column.get("version") == 1:
         return f"fc_slot_{column['slot']}"
+    if column["to"] != "line_id" and isinstance(column["from"], str):
+        return column["from"]
     raise ConfigError(f"{where}: key 'name' is missing, the {'LineId field' if column['to'] == 'line_id' else 'name of the feature'}")
 
 

@@ -7,6 +7,23 @@ from contextlib import contextmanager
 
 from monolith_cli.records import messages
 
+# The largest float (labels use its negative for "unknown") has a shortest text that, read as a double, is above it: the JSON
+# library writes that text and then refuses to read it. We write all digits and read both.
+_MAX_FLOAT, _SHORT = 3.4028234663852886e38, 3.4028235e38
+_SHORT_TEXT = "3.4028235e+38"
+
+
+def _exact(value):
+    if isinstance(value, dict):
+        return {k: _exact(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_exact(v) for v in value]
+    return _as_float(value) if isinstance(value, float) else value
+
+
+def _as_float(value: float) -> float:
+    return value if abs(value) != _SHORT else _MAX_FLOAT if value > 0 else -_MAX_FLOAT
+
 
 def to_json(record_type: str) -> Callable[[bytes], bytes]:
     """A function from a serialized record to its line. 64-bit integers become strings, bytes base64, NaN and infinities
@@ -19,7 +36,9 @@ def to_json(record_type: str) -> Callable[[bytes], bytes]:
 
     def line(payload: bytes) -> bytes:
         message = messages.parse(make(), payload)
-        return dumps(MessageToDict(message, preserving_proto_field_name=True)).encode()
+        shown = MessageToDict(message, preserving_proto_field_name=True)
+        text = dumps(shown)
+        return (dumps(_exact(shown)) if _SHORT_TEXT in text else text).encode()
 
     return line
 
@@ -27,13 +46,23 @@ def to_json(record_type: str) -> Callable[[bytes], bytes]:
 def from_json(record_type: str) -> Callable[[bytes], bytes]:
     """A function from a line to a serialized record. 64-bit integers may be numbers or strings, field names the original
     or the camel-case ones. Raises ValueError naming what is wrong."""
-    from google.protobuf.json_format import Parse, ParseError
+    import json
+
+    from google.protobuf.json_format import Parse, ParseDict, ParseError
 
     make = messages.message_class(record_type)
 
+    def parsed(text: str):
+        try:
+            return Parse(text, make())
+        except ParseError as e:
+            if "Float value too" not in str(e):
+                raise
+        return ParseDict(json.loads(text, parse_float=lambda number: _as_float(float(number))), make())
+
     def record(line: bytes) -> bytes:
         try:
-            return Parse(line.decode(), make()).SerializeToString(deterministic=True)
+            return parsed(line.decode()).SerializeToString(deterministic=True)
         except UnicodeDecodeError as e:
             raise ValueError(f"the line is not UTF-8 (at its byte {e.start})") from None
         except ParseError as e:

@@ -26,13 +26,12 @@ void Walk(std::string_view message, int depth) {
       case wire::Type::kBytes: writer.Bytes(field.number, field.bytes); break;
       default: again = field.Whole(); break;
     }
-    // Numbers may be written longer than need be, so that only what is written anew must read the same.
+    // Tags and numbers may be longer than need be: what is written anew need not be the same bytes, only read the same.
+    const bool has_bytes = field.type == wire::Type::kBytes || field.type == wire::Type::kStartGroup;
     wire::Reader once_more(again);
     wire::Field same;
-    if (!once_more.Next(&same) || same.number != field.number || same.type != field.type || same.scalar != field.scalar) {
-      if (field.type != wire::Type::kBytes && field.type != wire::Type::kStartGroup) std::abort();
-    }
-    if (same.bytes.size() != field.bytes.size()) std::abort();
+    if (!once_more.Next(&same) || same.number != field.number || same.type != field.type) std::abort();
+    if (has_bytes ? same.bytes != field.bytes : same.scalar != field.scalar) std::abort();
     uint64_t sum = 0;
     try {
       wire::ForEachVarint(field, [&](uint64_t v) { sum += v; });
@@ -40,7 +39,7 @@ void Walk(std::string_view message, int depth) {
       wire::ForEachFixed<float>(field, [&](float v) { sum += v != 0; });
     } catch (const BadRecord&) {
     }
-    if (depth < 20 && (field.type == wire::Type::kBytes || field.type == wire::Type::kStartGroup)) {
+    if (depth < 20 && has_bytes) {
       try {
         Walk(field.bytes, depth + 1);
       } catch (const BadRecord&) {

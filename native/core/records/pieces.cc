@@ -111,11 +111,11 @@ FeatureValue ReadFeature(std::string_view feature, Scratch* scratch) {
     // The last member set wins; a list that is set twice in a row is merged, bytes are replaced.
     if (f.number != kind || kind == schema::feature::kBytesValue) content.Clear();
     kind = f.number;
-    if (f.type == Type::kBytes) content.Add(f.bytes, scratch);
+    if (f.type != Type::kBytes) continue;
+    content.Add(f.bytes, scratch);
+    if (kind == schema::feature::kBytesValue) continue;
+    IsLists(kind) ? CheckLists(f.bytes, ElementType(kind)) : CheckList(f.bytes, ElementType(kind));
   }
-  if (kind == 0 || WireTypeOf(kind) != Type::kBytes || kind == schema::feature::kBytesValue)
-    return {kind, content.view()};
-  IsLists(kind) ? CheckLists(content.view(), ElementType(kind)) : CheckList(content.view(), ElementType(kind));
   return {kind, content.view()};
 }
 

@@ -43,14 +43,15 @@ void* MapMemory(size_t bytes, bool huge) {
 
 void UnmapMemory(void* p, size_t bytes) { munmap(p, bytes); }
 
-RowStore::RowStore(int row_floats) : stride_(Stride(size_t(row_floats) * sizeof(float))) {
-  slab_shift_ = 6;
-  while ((stride_ << (slab_shift_ + 1)) <= kSlabBytes) ++slab_shift_;
-  slab_mask_ = (1u << slab_shift_) - 1;
-  rows_offset_ = (size_t{1} << slab_shift_) * sizeof(uint32_t);
-  slab_bytes_ = (rows_offset_ + (stride_ << slab_shift_) + 4095) / 4096 * 4096;
-  max_slabs_ = (size_t{1} << 32) >> slab_shift_;
+RowStore::RowStore(int row_floats) {
+  const size_t stride = Stride(size_t(row_floats) * sizeof(float));
+  int shift = 6;
+  while ((stride << (shift + 1)) <= kSlabBytes) ++shift;
+  rows_offset_ = (size_t{1} << shift) * sizeof(uint32_t);
+  slab_bytes_ = (rows_offset_ + (stride << shift) + 4095) / 4096 * 4096;
+  max_slabs_ = (size_t{1} << 32) >> shift;
   slabs_ = static_cast<std::atomic<char*>*>(MapMemory(max_slabs_ * sizeof(*slabs_), false));
+  address_ = {slabs_, stride, shift, (1u << shift) - 1};
 }
 
 RowStore::~RowStore() {
@@ -64,7 +65,7 @@ uint32_t RowStore::Allocate() {
     next_.fetch_sub(1, std::memory_order_relaxed);
     throw Error(ErrorCode::kConfig, "an embedding table is full: it holds 2^32 rows");
   }
-  if (!Slab(static_cast<uint32_t>(row))) MapSlab(row >> slab_shift_);
+  if (!address_.Slab(static_cast<uint32_t>(row))) MapSlab(row >> address_.shift);
   return static_cast<uint32_t>(row);
 }
 
@@ -80,7 +81,7 @@ void RowStore::MapSlab(size_t slab) {
       madvise(p, std::min(bytes, kHugePage * 2), MADV_NOHUGEPAGE);
     }
     chunks_.emplace_back(p, bytes);
-    for (size_t i = 0; i < run; ++i) slabs_[mapped_slabs_++].store(p + i * slab_bytes_, std::memory_order_release);
+    for (size_t i = 0; i < run; ++i) slabs_[mapped_slabs_++].store(p + i * slab_bytes_ + rows_offset_, std::memory_order_release);
   }
 }
 

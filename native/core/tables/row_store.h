@@ -22,26 +22,31 @@ class RowStore {
   RowStore(const RowStore&) = delete;
   RowStore& operator=(const RowStore&) = delete;
 
-  // A slab holds the timestamps of its rows, then the rows.
-  float* Row(uint32_t row) const {
-    return reinterpret_cast<float*>(Slab(row) + rows_offset_ + size_t{row & slab_mask_} * stride_);
-  }
-  uint32_t* Timestamp(uint32_t row) const { return reinterpret_cast<uint32_t*>(Slab(row)) + (row & slab_mask_); }
+  // Where rows are, by value: loops keep it in registers. A slab holds the timestamps of its rows, last row first, then
+  // the rows; its pointer is to the rows.
+  struct Address {
+    const std::atomic<char*>* slabs;
+    size_t stride;  // bytes from row to row
+    int shift;
+    uint32_t mask;
+
+    char* Slab(uint32_t row) const { return slabs[row >> shift].load(std::memory_order_acquire); }
+    float* Row(uint32_t row) const { return reinterpret_cast<float*>(Slab(row) + size_t{row & mask} * stride); }
+    uint32_t* Timestamp(uint32_t row) const { return reinterpret_cast<uint32_t*>(Slab(row)) - 1 - (row & mask); }
+  };
+  const Address& address() const { return address_; }
+  float* Row(uint32_t row) const { return address_.Row(row); }
+  uint32_t* Timestamp(uint32_t row) const { return address_.Timestamp(row); }
 
   uint32_t Allocate();
   size_t rows() const { return next_.load(std::memory_order_relaxed); }
-  size_t memory_bytes() const { return rows() * (stride_ + sizeof(uint32_t)); }
-  size_t stride() const { return stride_; }
+  size_t memory_bytes() const { return rows() * (address_.stride + sizeof(uint32_t)); }
+  size_t stride() const { return address_.stride; }
 
  private:
-  char* Slab(uint32_t row) const {
-    return slabs_[row >> slab_shift_].load(std::memory_order_acquire);
-  }
   void MapSlab(size_t slab);
 
-  size_t stride_;  // bytes from row to row
-  int slab_shift_;
-  uint32_t slab_mask_;
+  Address address_;
   size_t rows_offset_, slab_bytes_, max_slabs_;
   std::atomic<char*>* slabs_;  // mapped for all slabs there can be, touched as they come
   std::atomic<uint64_t> next_{0};

@@ -9,11 +9,13 @@ namespace {
 
 using Impl = EmbeddingTable::Impl;
 
-// A batch runs as one pipeline: the group of key i + kGroupAhead is being fetched while the row of key i + kRowAhead is,
-// and key i is done. Distances cover the latency of memory and stay below what a core can have in flight.
-constexpr size_t kRowAhead = 12;
-constexpr size_t kGroupAhead = 28;
-constexpr size_t kRing = 32;
+// A batch runs as one pipeline: while key i is done, the group of key i + kGroupAhead is being fetched, and the row of key
+// i + kRowAhead. A key that does not stand in its own group gets the next one fetched and a second look at i + kLateAhead.
+// Distances cover the latency of memory and stay below what a core can have in flight.
+constexpr size_t kLateAhead = 8;
+constexpr size_t kRowAhead = 16;
+constexpr size_t kGroupAhead = 32;
+constexpr size_t kRing = 64;
 // Keys in one section: the longest that growth waits for writers, and freed memory for readers.
 constexpr size_t kSectionKeys = 4096;
 
@@ -22,8 +24,9 @@ struct Pending {
   float* row;  // nullptr: not found
   uint32_t meta;
   uint32_t row_number;
-  unsigned slot;
+  unsigned slot;  // kLater: not in its own group
 };
+constexpr unsigned kLater = 8;
 
 // Floats that a writer may be changing meanwhile; the caller finds out by the group's version and reads again.
 __attribute__((no_sanitize("thread"))) inline void CopyFloats(float* __restrict out, const float* in, size_t n) {
@@ -75,14 +78,74 @@ inline void PrefetchBytes(const void* from, size_t bytes) {
 }
 
 template <bool kWrite>
-inline void Resolve(const State& s, int64_t key, size_t prefetch_bytes, Pending* p) {
-  if (!Probe(key, p->group, p)) {
-    p->row = nullptr;
+inline void PrefetchRow(const RowStore::Address& rows, size_t bytes, Pending* p) {
+  p->row = rows.Row(p->row_number);
+  PrefetchBytes<kWrite>(p->row, bytes);
+  if (kWrite) __builtin_prefetch(rows.Timestamp(p->row_number), 1);
+}
+
+// Looks for a key from p->group on.
+template <bool kWrite>
+inline void Resolve(const RowStore::Address& rows, int64_t key, size_t prefetch_bytes, Pending* p) {
+  if (Probe(key, p->group, p)) PrefetchRow<kWrite>(rows, prefetch_bytes, p);
+  else p->row = nullptr;
+}
+
+// Looks for it in its own group alone, and has the next one fetched when it may be there.
+template <bool kWrite>
+inline void ResolveAtHome(const RowStore::Address& rows, int64_t key, size_t prefetch_bytes, Pending* p) {
+  Group* g = p->group;
+  const uint32_t m = g->meta.load(std::memory_order_acquire);
+  const unsigned hits = g->Match(key, m);
+  if (__builtin_expect(hits != 0, 1)) {
+    p->meta = m;
+    p->slot = static_cast<unsigned>(__builtin_ctz(hits));
+    p->row_number = g->rows[p->slot];
+    PrefetchRow<kWrite>(rows, prefetch_bytes, p);
     return;
   }
-  p->row = s.rows->Row(p->row_number);
-  PrefetchBytes<kWrite>(p->row, prefetch_bytes);
-  if (kWrite) __builtin_prefetch(s.rows->Timestamp(p->row_number), 1);
+  p->row = nullptr;
+  p->slot = 0;
+  if (!(m & Meta::kOverflow)) return;
+  p->slot = kLater;
+  p->group = g + 1;
+  __builtin_prefetch(p->group, kWrite ? 1 : 0);
+}
+
+// Takes keys [begin, n) through the pipeline; done(i, pending) returns false to stop in front of key i. Returns where it
+// stopped, n at the end.
+template <bool kWrite, class Done>
+inline size_t Pipeline(const State& s, const int64_t* keys, size_t begin, size_t n, size_t prefetch_bytes, Done done) {
+  const View& view = *s.view;
+  const RowStore::Address rows = s.rows->address();
+  Pending ring[kRing];
+  const auto fetch_group = [&](size_t i) {
+    Pending& p = ring[i % kRing];
+    p.group = view.Home(HashKey(keys[i]));
+    __builtin_prefetch(p.group, kWrite ? 1 : 0);
+  };
+  const auto fetch_row = [&](size_t i) { ResolveAtHome<kWrite>(rows, keys[i], prefetch_bytes, &ring[i % kRing]); };
+  const auto late = [&](size_t i) {
+    Pending& p = ring[i % kRing];
+    if (__builtin_expect(p.slot == kLater, 0)) Resolve<kWrite>(rows, keys[i], prefetch_bytes, &p);
+  };
+  // Filling, running and draining; the middle has no comparisons of i with the ends.
+  for (size_t i = begin; i < std::min(n, begin + kGroupAhead); ++i) fetch_group(i);
+  for (size_t i = begin; i < std::min(n, begin + kRowAhead); ++i) fetch_row(i);
+  for (size_t i = begin; i < std::min(n, begin + kLateAhead); ++i) late(i);
+  size_t i = begin;
+  for (; i + kGroupAhead < n; ++i) {
+    fetch_group(i + kGroupAhead);
+    fetch_row(i + kRowAhead);
+    late(i + kLateAhead);
+    if (!done(i, ring[i % kRing])) return i;
+  }
+  for (; i < n; ++i) {
+    if (i + kRowAhead < n) fetch_row(i + kRowAhead);
+    if (i + kLateAhead < n) late(i + kLateAhead);
+    if (!done(i, ring[i % kRing])) return i;
+  }
+  return n;
 }
 
 inline bool CopyIfWhole(const Pending& p, const View& view, float* out, size_t dim) {
@@ -99,29 +162,16 @@ template <int kDim, class Done>
 size_t ReadSome(const State& s, const int64_t* keys, size_t begin, size_t n, size_t any_dim, float* out, Done on_done) {
   const View& view = *s.view;
   const size_t dim = kDim ? kDim : any_dim;
-  Pending ring[kRing];
-  for (size_t i = begin; i < n + kGroupAhead; ++i) {
-    if (i < n) {
-      Pending& p = ring[i % kRing];
+  return Pipeline<false>(s, keys, begin, n, dim * sizeof(float), [&](size_t i, Pending& p) {
+    while (p.row && !CopyIfWhole(p, view, out + i * dim, dim)) {
+      if (view.stale.load(std::memory_order_acquire)) return false;
+      Pause();
       p.group = view.Home(HashKey(keys[i]));
-      __builtin_prefetch(p.group);
+      Resolve<false>(s.rows->address(), keys[i], 0, &p);
     }
-    if (const size_t j = i - (kGroupAhead - kRowAhead); i >= begin + (kGroupAhead - kRowAhead) && j < n)
-      Resolve<false>(s, keys[j], dim * sizeof(float), &ring[j % kRing]);
-    if (i < begin + kGroupAhead) continue;
-    const size_t k = i - kGroupAhead;
-    Pending& p = ring[k % kRing];
-    if (p.row) {
-      while (p.row && !CopyIfWhole(p, view, out + k * dim, dim)) {
-        if (view.stale.load(std::memory_order_acquire)) return k;
-        Pause();
-        p.group = view.Home(HashKey(keys[k]));
-        Resolve<false>(s, keys[k], 0, &p);
-      }
-    }
-    on_done(k, p.row != nullptr);
-  }
-  return n;
+    on_done(i, p.row != nullptr);
+    return true;
+  });
 }
 
 template <class Done>
@@ -142,10 +192,10 @@ void ReadAll(Impl& impl, const int64_t* keys, size_t n, size_t dim, float* out, 
 // --- writing: an Op has Existing(i, row), Fresh(i, key, row) for a row whose bytes are all 0, and Timestamp(i)
 
 template <class Op>
-inline void WriteExisting(const State& s, const Pending& p, size_t i, Op& op) {
+inline void WriteExisting(const RowStore::Address& rows, const Pending& p, size_t i, Op& op) {
   const uint32_t m = p.group->Lock(p.slot + 1);
   op.Existing(i, p.row);
-  uint32_t* ts = s.rows->Timestamp(p.row_number);
+  uint32_t* ts = rows.Timestamp(p.row_number);
   if (*ts != op.Timestamp(i)) *ts = op.Timestamp(i);
   p.group->Unlock(m + Meta::kVersion);
 }
@@ -223,30 +273,19 @@ bool WriteAbsent(const State& s, int64_t key, size_t i, Op& op) {
     }
   }
   p.row = s.rows->Row(p.row_number);
-  WriteExisting(s, p, i, op);
+  WriteExisting(s.rows->address(), p, i, op);
   return true;
 }
 
 // As ReadSome; stops in front of a key that needs growth.
 template <class Op>
 size_t WriteSome(const State& s, const int64_t* keys, size_t begin, size_t n, Op& op) {
-  const size_t row_bytes = s.rows->stride();
-  Pending ring[kRing];
-  for (size_t i = begin; i < n + kGroupAhead; ++i) {
-    if (i < n) {
-      Pending& p = ring[i % kRing];
-      p.group = s.view->Home(HashKey(keys[i]));
-      __builtin_prefetch(p.group, 1);
-    }
-    if (const size_t j = i - (kGroupAhead - kRowAhead); i >= begin + (kGroupAhead - kRowAhead) && j < n)
-      Resolve<true>(s, keys[j], row_bytes, &ring[j % kRing]);
-    if (i < begin + kGroupAhead) continue;
-    const size_t k = i - kGroupAhead;
-    const Pending& p = ring[k % kRing];
-    if (p.row) WriteExisting(s, p, k, op);
-    else if (!WriteAbsent(s, keys[k], k, op)) return k;
-  }
-  return n;
+  const RowStore::Address rows = s.rows->address();
+  return Pipeline<true>(s, keys, begin, n, rows.stride, [&](size_t i, const Pending& p) {
+    if (!p.row) return WriteAbsent(s, keys[i], i, op);
+    WriteExisting(rows, p, i, op);
+    return true;
+  });
 }
 
 template <class Op>
@@ -392,7 +431,7 @@ bool EmbeddingTable::GetRow(int64_t key, std::vector<float>* floats, uint32_t* t
     const State& s = section.state();
     Pending p;
     p.group = s.view->Home(HashKey(key));
-    Resolve<false>(s, key, 0, &p);
+    Resolve<false>(s.rows->address(), key, 0, &p);
     if (!p.row) return false;
     float ts;
     CopyFloats(&ts, reinterpret_cast<const float*>(s.rows->Timestamp(p.row_number)), 1);
