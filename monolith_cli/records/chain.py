@@ -28,6 +28,7 @@ def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Fram
     _core.install_stop_handlers()
     if readers is None:
         readers = open_readers(sources, framing, shard=shard, repeat=repeat)
+    readers = iter(readers)
     with open_output(output) as sink:
         chain = _core.Chain(list(operators), sink, limit_in=limit_in, limit_out=limit_out, on_bad_record=on_bad_record,
                             warn=run.log.warning if run else None)
