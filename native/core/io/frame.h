@@ -69,6 +69,7 @@ class FrameReader : public RecordReader {
   FrameReader(std::shared_ptr<ByteSource> source, const FrameOptions& options, uint64_t start_offset = 0);
 
   bool Next(Record* record) override;
+  uint64_t NextRun(uint64_t max, std::string_view* frames) override;
   bool Buffered() const override;
   const std::string& name() const override { return input_.source().name(); }
   uint64_t offset() const override { return input_.position(); }

@@ -9,6 +9,7 @@ namespace monolith {
 namespace {
 
 constexpr size_t kHead = 4096;
+constexpr uint64_t kReservedSize = 0xfefefefe;
 
 std::string FlagsOf(const FrameOptions& o) {
   if (o.lagrangex_header) return "--lagrangex-header";
@@ -33,7 +34,7 @@ FrameReader::FrameReader(std::shared_ptr<ByteSource> source, const FrameOptions&
 inline FrameLook FrameReader::Look() const {
   if (bare_ && input_.size() >= 8) {
     const uint64_t size = LoadLe<uint64_t>(input_.data());
-    if (size <= input_.size() - 8 && size <= options_.max_record_size && size != 0xfefefefe)
+    if (size <= input_.size() - 8 && size <= options_.max_record_size && size != kReservedSize)
       return {FrameState::kWhole, 0, {8, static_cast<size_t>(size), 0}};
   }
   return ParseFrame(options_, {input_.data(), input_.size()});
@@ -63,6 +64,24 @@ bool FrameReader::Next(Record* record) {
     record->framed = false;
   }
   return true;
+}
+
+uint64_t FrameReader::NextRun(uint64_t max, std::string_view* frames) {
+  if (!bare_) return 0;
+  const char* const begin = input_.data();
+  const char* const end = begin + input_.size();
+  const char* p = begin;
+  uint64_t records = 0;
+  for (; records < max && end - p >= 8; ++records) {
+    const uint64_t size = LoadLe<uint64_t>(p);
+    if (size > static_cast<uint64_t>(end - p - 8) || size > options_.max_record_size || size == kReservedSize) break;
+    p += 8 + size;
+  }
+  if (records == 0) return 0;
+  if (input_.position() == 0) head_.assign(begin, std::min(input_.size(), kHead));
+  *frames = {begin, static_cast<size_t>(p - begin)};
+  input_.Consume(frames->size());
+  return records;
 }
 
 bool FrameReader::Fill(uint64_t need) { return input_.Fill(static_cast<size_t>(need)); }
