@@ -3,7 +3,7 @@
 filter    pb-filter from a file, beside a filter written with libprotobuf (--peers DIR holds its source)
 pipe      pb-cat | pb-filter | wc -c and pb-cat | pb-cat | wc -c, beside cat | cat | wc -c
 
-Every round runs each subject once, in turn; medians of wall time are compared. The start of a command is part of it. Prints
+The file is read several times over for the pipes, so that they run for seconds. Every round runs each subject once, in turn; medians of wall time are compared. The start of a command is part of it. Prints
 a table and one JSON object per subject.
 """
 
@@ -98,7 +98,8 @@ def filter_lines(path: Path, since: int, peer: Path | str) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, default=ROOT.parent / "shared" / "bench", help="folder of filter_peer.cc")
-    parser.add_argument("--records", type=int, default=1_000_000, help="how many to generate")
+    parser.add_argument("--records", type=int, default=2_000_000, help="how many to generate")
+    parser.add_argument("--times", type=int, default=5, help="how often the file is read in a row for the pipes")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="monolith-bench-") as folder:
@@ -111,10 +112,12 @@ def main() -> None:
         if isinstance(peer, str):
             print(f"libprotobuf filter: skipped, {peer}")
         results = report("filter from a file", "libprotobuf", measure(filter_lines(path, since, peer), options.rounds), size, options.records, 3)
-        pipes = {"cat | cat": f"cat {path} | cat | wc -c",
-                 "pb-cat | pb-cat": f"{BIN}/pb-cat -q {path} | {BIN}/pb-cat -q | wc -c",
-                 "pb-cat | pb-filter": f"{BIN}/pb-cat -q {path} | {BIN}/pb-filter -q --where 'req_time >= {since}' --has-slot {SLOT} | wc -c"}
-        results += report("through a pipe to wc -c", "cat | cat", measure(pipes, options.rounds), size, options.records, 1)
+        files = " ".join([str(path)] * options.times)
+        pipes = {"cat | cat": f"cat {files} | cat | wc -c",
+                 "pb-cat | pb-cat": f"{BIN}/pb-cat -q {files} | {BIN}/pb-cat -q | wc -c",
+                 "pb-cat | pb-filter": f"{BIN}/pb-cat -q {files} | {BIN}/pb-filter -q --where 'req_time >= {since}' --has-slot {SLOT} | wc -c"}
+        results += report("through a pipe to wc -c", "cat | cat", measure(pipes, options.rounds), size * options.times,
+                          options.records * options.times, 1)
     for result in results:
         print(json.dumps(result))
 

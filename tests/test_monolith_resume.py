@@ -113,8 +113,8 @@ def test_kill_at_any_moment_then_go_on_from_files(run, tmp_path, model):
     # The old ones may go once they are done with.
     last = tmp_path / "e.pb"
     last.write_bytes(items([2]))
-    assert json.loads(run("monolith-train", *args[:8], last).stdout)["examples"] == 1
-    again = json.loads(run("monolith-train", *args[:8], "--from-start", last).stdout)
+    assert json.loads(run("monolith-train", *args[:9], last).stdout)["examples"] == 1
+    again = json.loads(run("monolith-train", *args[:9], "--from-start", last).stdout)
     assert again["examples"] == 1
 
 

@@ -58,6 +58,8 @@ tables = st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(cells, min_size=n
 @settings(max_examples=300, deadline=None)
 @given(table=tables, separator=st.sampled_from(",;\t|"), newline=st.sampled_from(["\n", "\r\n"]), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
 def test_cells_are_what_pythons_csv_module_wrote(table, separator, newline, quoting):
+    if quoting == csv.QUOTE_MINIMAL:  # it leaves a carriage return bare, which before a line end is part of that
+        table = [[c.replace("\r", "") for c in row] for row in table]
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=separator, lineterminator=newline, quoting=quoting).writerows(table)
     data = text.getvalue().encode()

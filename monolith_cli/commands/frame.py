@@ -168,7 +168,8 @@ def command(name: str, summary: str, *, description: str = "", examples=(), exit
     """Decorator: makes a function with click options a command. The function gets its options and `run`, a `Run`.
 
     summary: one sentence. description: paragraphs. exits: exit code -> meaning, beyond those every command has.
-    binary_output: writes records, which a terminal is spared; or a function that tells it from the options. reads_stdin: expects data there when no SOURCE is given.
+    binary_output: writes records, which a terminal is spared; or a function that tells it from the options.
+    reads_stdin: expects data there when no SOURCE is given.
     """
     def decorate(function):
         params = list(reversed(getattr(function, "__click_params__", [])))

@@ -19,8 +19,10 @@ bytes of a __LINE_ID__ feature are shown as the LineId they hold. Unknown fields
 @options.sources
 @options.record_type
 @click.option("--text", is_flag=True, help="Print protobuf's text format, with an empty line behind each record.")
-@click.option("--fields", metavar="PATHS", default="", help="Show these fields only: paths such as line_id.uid, with commas. [default: all]")
-@click.option("--fids", type=click.Choice(["raw", "decoded"]), default="raw", show_default=True, help="Show ids as numbers, or with version, slot and signature.")
+@click.option("--fields", metavar="PATHS", default="",
+              help="Show these fields only: paths such as line_id.uid, with commas. [default: all]")
+@click.option("--fids", type=click.Choice(["raw", "decoded"]), default="raw", show_default=True,
+              help="Show ids as numbers, or with version, slot and signature.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="End after N records. [default: no limit]")
 @options.framing
 @options.on_bad_record

@@ -13,7 +13,8 @@ without their frames; p50 and p99 are within 3 %.
 Of an example_batch rows are counted, and a shared column once a batch. Slots past 4096 and feature names past 10000 are counted
 together as (others).""",
          examples=[Example("What is in a file", "pb-stat clicks.pb"),
-                   Example("The share of positive labels, for a script", "pb-stat --json clicks.pb | jq '.labels[0].mean'")],
+                   Example("The share of positive labels, for a script",
+                           "pb-stat --json clicks.pb | jq '.labels[0].mean'")],
          exits={65: "a record is broken: the message names source, byte and reason", 66: "a source does not exist"},
          see_also=["pb-show(1)", "pb-gen(1)"], reads_stdin=True)
 @options.sources
@@ -27,9 +28,4 @@ def main(sources, record_type, as_json, framing, on_bad_record, run):
 
     result = stat.statistics(sources, record_type=record_type, framing=Framing(**framing, record_type=record_type),
                              on_bad_record=on_bad_record, run=run)
-    if as_json:
-        import json
-
-        click.echo(json.dumps(result))
-    else:
-        click.echo(stat.as_text(result))
+    click.echo(stat.as_json(result) if as_json else stat.as_text(result))

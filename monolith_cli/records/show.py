@@ -105,7 +105,7 @@ class _Shower:
         if writers is None:
             writers = self._writers[key] = {f.number: self._writer(f) for f in message.DESCRIPTOR.fields}
         out = {f.name: writers[f.number](value, version) for f, value in message.ListFields()}
-        if out.get("name") == LINE_ID:
+        if out.get("name") == LINE_ID and message.DESCRIPTOR.name in ("NamedFeature", "NamedFeatureList"):
             self._open_line_ids(message, out)
         return out
 
@@ -155,8 +155,9 @@ class _Shower:
         """The one value of each bytes_list is a LineId: shows it in place of the list."""
         from monolith_protos.line_id_pb2 import LineId
 
-        features = message.feature if isinstance(out.get("feature"), list) else [message.feature]
-        shown = out["feature"] if isinstance(out.get("feature"), list) else [out.get("feature", {})]
+        column = message.DESCRIPTOR.name == "NamedFeatureList"
+        features = message.feature if column else [message.feature]
+        shown = out.get("feature", []) if column else [out.get("feature", {})]
         for feature, made in zip(features, shown):
             values = feature.bytes_list.value if feature.WhichOneof("type") == "bytes_list" else ()
             if len(values) != 1:

@@ -28,6 +28,20 @@ def statistics(sources, *, record_type: str = "instance", framing: Framing | Non
     return {**result, "bad_records": counters["bad_records"]}
 
 
+def as_json(result: dict) -> str:
+    """The statistics as one JSON object; a label that is infinite becomes text, as JSON knows no such number."""
+    import json
+    import math
+
+    def known(value):
+        if isinstance(value, float) and not math.isfinite(value):
+            return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+        return value
+
+    labels = [{k: [[known(v), n] for v, n in x] if k == "values" else known(x) for k, x in label.items()} for label in result["labels"]]
+    return json.dumps({**result, "labels": labels}, allow_nan=False)
+
+
 def as_text(result: dict) -> str:
     """The statistics for people."""
     size, rows = result["bytes"], result["rows"]

@@ -47,5 +47,6 @@ def opened(config: ReadConfig, mode: str, run):
         directory.restore(session, built, prefix)
         run.log.info(f"using {prefix}")
         with running(built.model.model_file):
+            source.start()
             session.run(built.iterator_init)
             yield session, built, step_of(prefix)

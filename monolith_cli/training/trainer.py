@@ -65,6 +65,7 @@ def train(config: TrainConfig, run) -> dict:
                           config.summary_every_steps)  # fmt: skip
         loop = TrainLoop(ready.session, ready.built, directory, ready.state, cadence, ready.source.position_after, run, writer)
         with running(ready.built.model.model_file):
+            ready.source.start()
             ready.session.run(ready.built.iterator_init)
             loop.train()
         for hook in ready.built.hooks:

@@ -88,7 +88,8 @@ void Generator::MakeFids(const Feature& feature) {
   values_.clear();
   for (size_t i = 0; i < n; ++i) {
     const uint64_t signature = Signature();
-    const uint64_t f = feature.version == 1 ? fid::MakeV1(feature.slot, signature) : fid::MakeV2(feature.slot, signature);
+    const uint64_t f =
+        feature.version == 1 ? fid::MakeV1(feature.slot, signature) : fid::MakeV2(feature.slot, signature);
     values_.append(reinterpret_cast<const char*>(&f), 8);
     if (options_.learnable) {
       uint64_t state = fid::MakeV2(feature.slot, signature) ^ options_.seed;

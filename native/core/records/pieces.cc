@@ -53,7 +53,9 @@ Type WireTypeOf(uint32_t kind) {
 
 // Length of the UTF-8 sequence at s, 0 when there is none: no surrogates, nothing overlong, at most U+10FFFF.
 size_t Utf8Length(const uint8_t* s, size_t n) {
-  const auto more = [&](size_t i, uint8_t low = 0x80, uint8_t high = 0xbf) { return i < n && s[i] >= low && s[i] <= high; };
+  const auto more = [&](size_t i, uint8_t low = 0x80, uint8_t high = 0xbf) {
+    return i < n && s[i] >= low && s[i] <= high;
+  };
   const uint8_t c = s[0];
   if (c < 0x80) return 1;
   if (c >= 0xc2 && c <= 0xdf) return more(1) ? 2 : 0;

@@ -1,0 +1,106 @@
+// Checkpoint files and their records from arbitrary bytes: any damage ends in an error, never in a crash.
+//
+// The first byte chooses what the rest is: an entry, a plain file, a file of snappy blocks, the uncompressed stream of one
+// (framed and compressed here, so that the checksums do not stop everything), metadata, or a table config.
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <cstring>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/tables/checkpoint.h"
+#include "core/tables/checkpoint_files.h"
+#include "core/tables/entry_codec.h"
+#include "core/tables/record_file.h"
+
+using namespace monolith;
+
+namespace {
+
+TableConfig Config() {
+  TableConfig c;
+  c.name = "t";
+  for (auto kind : {OptimizerConfig::Kind::kAdagrad, OptimizerConfig::Kind::kAdam, OptimizerConfig::Kind::kFtrl, OptimizerConfig::Kind::kSgd}) {
+    SegmentConfig s;
+    s.dim = 2;
+    s.optimizer.kind = kind;
+    c.segments.push_back(s);
+  }
+  return c;
+}
+
+const std::string& Folder() {
+  static const std::string* folder = [] {
+    static char name[] = "/tmp/table_checkpoint_fuzz.XXXXXX";
+    return new std::string(mkdtemp(name));
+  }();
+  return *folder;
+}
+
+void Spill(const std::string& path, std::string_view bytes) {
+  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+void Frame(const std::string& path, Container container, std::string_view bytes) {
+  unlink(path.c_str());
+  RecordFileWriter w(path, container);
+  while (!bytes.empty()) {  // one length byte before each record
+    const size_t n = std::min<size_t>(static_cast<unsigned char>(bytes[0]), bytes.size() - 1);
+    w.Write(bytes.substr(1, n));
+    bytes.remove_prefix(1 + n);
+  }
+  w.Finish();
+}
+
+void Try(uint8_t what, std::string_view bytes) {
+  static const TableConfig config = Config();
+  static EmbeddingTable* table = new EmbeddingTable(config);
+  static MultiTable* tables = new MultiTable({config});
+  const std::string base = Folder() + "/t", data = ShardName(base, 0, 1), meta = ShardName(base + ".meta", 0, 1);
+  switch (what % 7) {
+    case 0: {
+      std::vector<float> row(static_cast<size_t>(table->plan().row_floats()));
+      const EntryCodec codec("t", table->plan());
+      const EntryCodec::Entry e = codec.Decode(bytes, row.data());
+      std::string again;
+      codec.Append({e.key, static_cast<uint32_t>(e.timestamp), row.data()}, &again);
+      std::vector<float> back(row.size());
+      if (codec.Decode(again, back.data()).key != e.key || memcmp(row.data(), back.data(), row.size() * 4) != 0) abort();
+      break;
+    }
+    case 1:
+      Spill(data, bytes);
+      return RestoreTable(table, base);
+    case 2:
+      Frame(data, Container::kPlain, bytes);
+      return RestoreTable(table, base);
+    case 3:
+      Spill(data, bytes);
+      Frame(meta, Container::kPlain, std::string_view("\x05\x0a\x01t\x10\x02", 6));
+      return tables->Restore(base);
+    case 4:
+      Frame(data, Container::kSnappyBlocks, bytes);
+      Frame(meta, Container::kPlain, std::string_view("\x05\x0a\x01t\x10\x02", 6));
+      return tables->Restore(base);
+    case 5:
+      Spill(data, "");
+      Frame(meta, Container::kPlain, bytes);
+      return tables->Restore(base);
+    default:
+      DecodeTableConfig("t", bytes);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  try {
+    Try(data[0], {reinterpret_cast<const char*>(data + 1), size - 1});
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kBadData && e.code() != ErrorCode::kConfig) abort();
+  }
+  return 0;
+}
