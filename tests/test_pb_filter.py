@@ -124,6 +124,7 @@ def test_lists_from_files(run, tmp_path):
 
 
 @pytest.mark.parametrize(("options", "code", "message"), [
+    (["--where", ""], 2, "--where: an empty expression"), (["--where", " "], 2, "--where: an empty expression"),
     (["--has-slot", "1,abc"], 2, "--has-slot: Invalid integer string: abc"),
     (["--has-slot", "32768"], 2, "--has-slot: 32768 is not in 0..32767"),
     (["--has-slot", "-1"], 2, "--has-slot: -1 is not in 0..32767"),
@@ -200,7 +201,7 @@ configs = st.builds(
     select_fids=st.just(()) | st.lists(fids, min_size=1, max_size=2).map(tuple),
     select_slots=st.lists(st.sampled_from([0, 1, 2, 3, 511, 1023, 1024, 32767]), max_size=2).map(tuple),
     has_actions=st.just(()) | st.lists(mangled.small.filter(lambda v: abs(v) < 1 << 31), min_size=1, max_size=3).map(tuple),
-    where=st.sampled_from(["", "chnid >= 1", "user_id startswith 'h' or rank == 0"]),
+    where=st.sampled_from([None, "chnid >= 1", "user_id startswith 'h' or rank == 0"]),
     label_thresholds=st.lists(st.sampled_from([-1.0, 0.0, 0.5, 1.0]), max_size=2).map(tuple), label_strict=st.booleans(),
     invert=st.booleans())
 
@@ -213,7 +214,7 @@ def model_keeps(config: FilterConfig, facts: Facts) -> bool:
         line_id.req_time >= (c.req_time_min or 0), not facts.fids & set(c.filter_fids), not c.has_fids or facts.fids & set(c.has_fids),
         set(c.select_fids) <= facts.fids, set(c.select_slots) <= facts.slots,
         not c.has_actions or set(line_id.actions) & set(c.has_actions)])
-    where = {"": True, "chnid >= 1": line_id.chnid >= 1,
+    where = {None: True, "chnid >= 1": line_id.chnid >= 1,
              "user_id startswith 'h' or rank == 0": line_id.user_id.startswith("h") or line_id.rank == 0}[c.where]
     reach = [label > t or (label == t and not c.label_strict) for label, t in zip(labels, c.label_thresholds)]
     label = not c.label_thresholds or (len(labels) >= len(c.label_thresholds) and any(reach))

@@ -30,7 +30,6 @@ class Relation {
   static Relation Strings(RelOp op, std::vector<std::string> operands);
   static Relation List(RelOp op, std::vector<int64_t> operands);
 
-  RelOp op() const { return op_; }
   bool Int(int64_t v) const {
     return (by_set_ ? set_.Contains(static_cast<uint64_t>(v)) : int_low_ <= v && v <= int_high_) != negated_;
   }

@@ -1,6 +1,7 @@
 // Parses a --where expression, checks its types and writes its program.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
