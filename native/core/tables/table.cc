@@ -9,13 +9,10 @@ namespace {
 
 using Impl = EmbeddingTable::Impl;
 
-// A batch runs as one pipeline: while key i is done, the group of key i + kGroupAhead is being fetched, and the row of key
-// i + kRowAhead. A key that does not stand in its own group gets the next one fetched and a second look at i + kLateAhead.
-// Distances cover the latency of memory and stay below what a core can have in flight.
-constexpr size_t kLateAhead = 8;
-constexpr size_t kRowAhead = 16;
-constexpr size_t kGroupAhead = 32;
-constexpr size_t kRing = 64;
+// A batch runs as one pipeline of blocks: while the rows of block b are worked on, those of block b + 1 are being fetched,
+// and the groups of block b + 2. A block is as many lines as a core can have in flight. Inside a block each step is a loop of
+// its own without branches that depend on what memory holds: a wrong guess there would throw away what was begun ahead.
+constexpr size_t kBlock = 16;
 // Keys in one section: the longest that growth waits for writers, and freed memory for readers.
 constexpr size_t kSectionKeys = 4096;
 
@@ -24,9 +21,8 @@ struct Pending {
   float* row;  // nullptr: not found
   uint32_t meta;
   uint32_t row_number;
-  unsigned slot;  // kLater: not in its own group
+  unsigned slot;
 };
-constexpr unsigned kLater = 8;
 
 // Floats that a writer may be changing meanwhile; the caller finds out by the group's version and reads again.
 __attribute__((no_sanitize("thread"))) inline void CopyFloats(float* __restrict out, const float* in, size_t n) {
@@ -71,10 +67,10 @@ inline bool Probe(int64_t key, Group* group, Pending* p) {
 
 template <bool kWrite>
 inline void PrefetchBytes(const void* from, size_t bytes) {
-  const char* begin = static_cast<const char*>(from);
-  const char* end = begin + bytes;
-  for (const char* p = reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(begin) & ~uintptr_t{63}); p < end; p += 64)
-    __builtin_prefetch(p, kWrite ? 1 : 0);
+  const char* p = static_cast<const char*>(from);
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i, kWrite ? 1 : 0);
+  // A row that does not begin on a line ends on one more.
+  if (reinterpret_cast<uintptr_t>(p) % 64 + (bytes - 1) % 64 >= 64) __builtin_prefetch(p + bytes - 1, kWrite ? 1 : 0);
 }
 
 template <bool kWrite>
@@ -91,25 +87,47 @@ inline void Resolve(const RowStore::Address& rows, int64_t key, size_t prefetch_
   else p->row = nullptr;
 }
 
-// Looks for it in its own group alone, and has the next one fetched when it may be there.
+// One block on its way through the pipeline.
+struct Block {
+  Pending keys[kBlock];
+  uint32_t later[kBlock];  // which keys do not stand in their own group
+  size_t num_later;
+};
+
 template <bool kWrite>
-inline void ResolveAtHome(const RowStore::Address& rows, int64_t key, size_t prefetch_bytes, Pending* p) {
-  Group* g = p->group;
-  const uint32_t m = g->meta.load(std::memory_order_acquire);
-  const unsigned hits = g->Match(key, m);
-  if (__builtin_expect(hits != 0, 1)) {
-    p->meta = m;
-    p->slot = static_cast<unsigned>(__builtin_ctz(hits));
-    p->row_number = g->rows[p->slot];
-    PrefetchRow<kWrite>(rows, prefetch_bytes, p);
-    return;
+inline void FetchGroups(const View& view, const int64_t* keys, size_t n, Block* b) {
+  for (size_t i = 0; i < n; ++i) {
+    Group* g = view.Home(HashKey(keys[i]));
+    b->keys[i].group = g;
+    __builtin_prefetch(g, kWrite ? 1 : 0);
   }
-  p->row = nullptr;
-  p->slot = 0;
-  if (!(m & Meta::kOverflow)) return;
-  p->slot = kLater;
-  p->group = g + 1;
-  __builtin_prefetch(p->group, kWrite ? 1 : 0);
+}
+
+template <bool kWrite>
+inline void FetchRows(const RowStore::Address& rows, const int64_t* keys, size_t n, size_t bytes, Block* b) {
+  size_t later = 0;
+  for (size_t i = 0; i < n; ++i) {
+    Pending& p = b->keys[i];
+    const Group* g = p.group;
+    const uint32_t m = g->meta.load(std::memory_order_acquire);
+    const unsigned hits = g->Match(keys[i], m);
+    // For a key that is not here this is some row of the group, or row 0: fetched for nothing, and looked up again below.
+    p.meta = m;
+    p.slot = static_cast<unsigned>(__builtin_ctz(hits | 1u << (Group::kSlots - 1)));
+    p.row_number = hits ? g->rows[p.slot] : 0;
+    p.row = rows.Row(p.row_number);
+    PrefetchBytes<kWrite>(p.row, bytes);
+    if (kWrite) __builtin_prefetch(rows.Timestamp(p.row_number), 1);
+    b->later[later] = static_cast<uint32_t>(i);
+    later += hits == 0;
+  }
+  b->num_later = later;
+  for (size_t k = 0; k < later; ++k) __builtin_prefetch(b->keys[b->later[k]].group + 1, kWrite ? 1 : 0);
+}
+
+template <bool kWrite>
+inline void FetchLater(const RowStore::Address& rows, const int64_t* keys, size_t bytes, Block* b) {
+  for (size_t k = 0; k < b->num_later; ++k) Resolve<kWrite>(rows, keys[b->later[k]], bytes, &b->keys[b->later[k]]);
 }
 
 // Takes keys [begin, n) through the pipeline; done(i, pending) returns false to stop in front of key i. Returns where it
@@ -118,32 +136,28 @@ template <bool kWrite, class Done>
 inline size_t Pipeline(const State& s, const int64_t* keys, size_t begin, size_t n, size_t prefetch_bytes, Done done) {
   const View& view = *s.view;
   const RowStore::Address rows = s.rows->address();
-  Pending ring[kRing];
-  const auto fetch_group = [&](size_t i) {
-    Pending& p = ring[i % kRing];
-    p.group = view.Home(HashKey(keys[i]));
-    __builtin_prefetch(p.group, kWrite ? 1 : 0);
-  };
-  const auto fetch_row = [&](size_t i) { ResolveAtHome<kWrite>(rows, keys[i], prefetch_bytes, &ring[i % kRing]); };
-  const auto late = [&](size_t i) {
-    Pending& p = ring[i % kRing];
-    if (__builtin_expect(p.slot == kLater, 0)) Resolve<kWrite>(rows, keys[i], prefetch_bytes, &p);
-  };
-  // Filling, running and draining; the middle has no comparisons of i with the ends.
-  for (size_t i = begin; i < std::min(n, begin + kGroupAhead); ++i) fetch_group(i);
-  for (size_t i = begin; i < std::min(n, begin + kRowAhead); ++i) fetch_row(i);
-  for (size_t i = begin; i < std::min(n, begin + kLateAhead); ++i) late(i);
-  size_t i = begin;
-  for (; i + kGroupAhead < n; ++i) {
-    fetch_group(i + kGroupAhead);
-    fetch_row(i + kRowAhead);
-    late(i + kLateAhead);
-    if (!done(i, ring[i % kRing])) return i;
+  if (s.rows->rows() == 0) {  // there is no row 0 yet
+    Pending none{};
+    for (size_t i = begin; i < n; ++i)
+      if (!done(i, none)) return i;
+    return n;
   }
-  for (; i < n; ++i) {
-    if (i + kRowAhead < n) fetch_row(i + kRowAhead);
-    if (i + kLateAhead < n) late(i + kLateAhead);
-    if (!done(i, ring[i % kRing])) return i;
+  Block blocks[4];
+  const size_t num_blocks = (n - begin + kBlock - 1) / kBlock;
+  const auto first = [&](size_t b) { return keys + begin + b * kBlock; };
+  const auto size = [&](size_t b) { return std::min(kBlock, n - begin - b * kBlock); };
+  for (size_t b = 0; b < num_blocks + 2; ++b) {
+    if (b < num_blocks) FetchGroups<kWrite>(view, first(b), size(b), &blocks[b % 4]);
+    if (b >= 1 && b - 1 < num_blocks) {
+      FetchRows<kWrite>(rows, first(b - 1), size(b - 1), prefetch_bytes, &blocks[(b - 1) % 4]);
+    }
+    if (b >= 2) {
+      const Block& ready = blocks[(b - 2) % 4];
+      const size_t at = begin + (b - 2) * kBlock, m = size(b - 2);
+      for (size_t i = 0; i < m; ++i)
+        if (!done(at + i, ready.keys[i])) return at + i;
+    }
+    if (b >= 1 && b - 1 < num_blocks) FetchLater<kWrite>(rows, first(b - 1), prefetch_bytes, &blocks[(b - 1) % 4]);
   }
   return n;
 }
@@ -162,7 +176,7 @@ template <int kDim, class Done>
 size_t ReadSome(const State& s, const int64_t* keys, size_t begin, size_t n, size_t any_dim, float* out, Done on_done) {
   const View& view = *s.view;
   const size_t dim = kDim ? kDim : any_dim;
-  return Pipeline<false>(s, keys, begin, n, dim * sizeof(float), [&](size_t i, Pending& p) {
+  return Pipeline<false>(s, keys, begin, n, dim * sizeof(float), [&](size_t i, Pending p) {
     while (p.row && !CopyIfWhole(p, view, out + i * dim, dim)) {
       if (view.stale.load(std::memory_order_acquire)) return false;
       Pause();
