@@ -78,7 +78,7 @@ def parse_instances(
 
     tensor: variant scalar, or string [B].
     fidv1_features: slots 0..1023 (the result is named `slot_<n>`, or as the feature list calls that slot), or names of
-      the feature list, or `slot_<n>` and `fc_slot_<n>`. Their fids stay v1, unless v2 features are asked for too.
+      the feature list, or `slot_<n>` and `fc_slot_<n>`. They become v2 when v2 features are asked for too.
     fidv2_features: names of columns with v2 fids.
     dense_features, dense_feature_shapes (each > 0), dense_feature_types (default float32).
     extra_features, extra_feature_shapes: fields of the LineId.
