@@ -135,15 +135,17 @@ def test_a_variant_survives_serialization():
     def make(dataset):
         def parse(records):
             moved = tf.io.parse_tensor(tf.io.serialize_tensor(records), tf.variant)
-            return parse_instances(moved, extra_features=["uid"], extra_feature_shapes=[1])["uid"][:, 0], *graph.batch_position(moved)
+            uid = parse_instances(moved, extra_features=["uid"], extra_feature_shapes=[1])["uid"][:, 0]
+            return uid, *graph.batch_position(moved)
 
         return dataset.map(parse)
 
     with Reading([file_of(range(5))], make=make) as reading:
-        assert [(uid.tolist(), int(first), int(size)) for uid, first, size in reading.all()] == [([0, 1, 2], 0, 3), ([3, 4], 3, 2)]
+        batches = [(uid.tolist(), int(first), int(size)) for uid, first, size in reading.all()]
+    assert batches == [([0, 1, 2], 0, 3), ([3, 4], 3, 2)]
 
 
-# --- errors --------------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
 def test_good_batches_come_before_the_error():
@@ -190,9 +192,10 @@ def test_unknown_stream():
 
 @pytest.mark.parametrize("message, code, text", [
     ("[exit 65] a.pb: byte 7: bad\n", 65, "a.pb: byte 7: bad"),
-    ("{{function_node __wrapped__X}} Error in user-defined function passed to MapDataset:1 transformation with iterator: "
-     "Iterator::Root::Map: [exit 66] no file 'x'\n\n\t [[{{node IteratorGetNext}}]]", 66, "no file 'x'"),
-    ("{{function_node a}} [exit 78] there is no table 'x'\n [Op:MonolithTablesClear] name: ", 78, "there is no table 'x'"),
+    ("{{function_node __wrapped__X}} Error in user-defined function passed to MapDataset:1 transformation with "
+     "iterator: Iterator::Root::Map: [exit 66] no file 'x'\n\n\t [[{{node IteratorGetNext}}]]", 66, "no file 'x'"),
+    ("{{function_node a}} [exit 78] there is no table 'x'\n [Op:MonolithTablesClear] name: ",
+     78, "there is no table 'x'"),
 ])
 def test_unwrap_error(message, code, text):
     error = graph.unwrap_error(tf.errors.DataLossError(None, None, message))
@@ -204,10 +207,11 @@ def test_errors_of_tensorflow_are_left_alone():
     assert graph.unwrap_error(ValueError("x")) is None
 
 
-# --- cancellation --------------------------------------------------------------------------------------------------------
+# --- cancellation -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [uids_of, lambda d: d.map(lambda r: graph.batch_position(r)[0])], ids=["prefetch", "no_prefetch"])
+@pytest.mark.parametrize("make", [uids_of, lambda d: d.map(lambda r: graph.batch_position(r)[0])],
+                         ids=["prefetch", "no_prefetch"])
 def test_closing_a_session_that_waits_for_input(make):
     """A pipe that says nothing more: the session in the middle of a step is closed by another thread."""
     reader, writer = os.pipe()
@@ -261,7 +265,8 @@ print(len(os.listdir("/proc/self/task")) - before)
 
 def test_no_thread_stays_behind_and_exit_does_not_hang():
     env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, "-c", LEAK, str(Path(__file__).parent)], env=env, capture_output=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", LEAK, str(Path(__file__).parent)], env=env,
+                          capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
     assert int(done.stdout) < 6
 
@@ -279,6 +284,7 @@ print(reading.batch()["uid"].tolist(), flush=True)
 
 def test_a_process_that_leaves_in_the_middle_of_a_stream_ends():
     env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, "-c", ABANDON, str(Path(__file__).parent)], env=env, capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", ABANDON, str(Path(__file__).parent)], env=env,
+                          capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == b"[0, 1, 2]\n"

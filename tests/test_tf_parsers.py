@@ -1,4 +1,4 @@
-"""parse_instances, parse_examples and parse_example_batch in a graph, against the vectors of the format specification."""
+"""parse_instances, parse_examples and parse_example_batch in a graph, against the vectors of the format."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def v2(slot, signature):
 
 
 def run(parse, records, *args, rows=None, **kwargs):
-    """Parses through a v1 session, fed as a string vector of unknown (or given) length; ragged ones come back as lists."""
+    """Parses through a v1 session, fed as a string vector of unknown (or given) length; ragged ones become lists."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         serialized = tf.compat.v1.placeholder(tf.string, [rows])
         features = parse(serialized, *args, **kwargs)
@@ -55,7 +55,7 @@ def example(**fields):
     return made
 
 
-# --- instances -----------------------------------------------------------------------------------------------------------
+# --- instances --------------------------------------------------------------------------------------------------------
 
 
 def test_v1_fids_become_v2_when_v2_features_are_asked_for(instance):
@@ -121,7 +121,7 @@ def test_slots_by_name(instance):
         assert list(run(parse_instances, [instance], [7])) == ["f_movie"]
 
 
-# --- examples ------------------------------------------------------------------------------------------------------------
+# --- examples ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape, expected", [(1, [0.5]), (3, [0.5, INVALID_LABEL, INVALID_LABEL])])
@@ -170,16 +170,19 @@ def test_garbage_is_bad_data():
         run(parse_examples, [b"\x0a\xff\xff"], ["f_u"])
 
 
-# --- example batches -----------------------------------------------------------------------------------------------------
+# --- example batches --------------------------------------------------------------------------------------------------
 
 BATCH = bytes.fromhex(
-    "0a150a0175120c0a0a0a080900000000004000180120010a1d0a0164120c1a0a0a080000803f0000004012081a060a040000404020020a2b0a0b"
-    "5f5f4c494e455f49445f5f120d320b0a09110700000000000000120d320b0a091108000000000000000a1f0a095f5f4c4142454c5f5f12081a06"
+    "0a150a0175120c0a0a0a080900000000004000180120010a1d0a0164120c1a0a0a080000803f0000004012081a060a04000040402002"
+    "0a2b0a0b"
+    "5f5f4c494e455f49445f5f120d320b0a09110700000000000000120d320b0a09110800000000000000"
+    "0a1f0a095f5f4c4142454c5f5f12081a06"
     "0a040000000012081a060a040000803f1802")
 
 
 def test_example_batch():
-    out = run(parse_example_batch, [BATCH], ["u", "none"], ["d", "label", "instance_weight"], [2, 1, 1], None, ["uid"], [1])
+    out = run(parse_example_batch, [BATCH], ["u", "none"], ["d", "label", "instance_weight"], [2, 1, 1],
+              None, ["uid"], [1])
     assert out["u"] == [[281474976710665]] * 2 and out["none"] == [[], []]
     np.testing.assert_array_equal(out["d"], [[1, 2], [3, 0]])
     np.testing.assert_array_equal(out["label"], [[0], [1]])
@@ -193,13 +196,14 @@ def test_rows_of_several_example_batches_follow_each_other():
     np.testing.assert_array_equal(out["uid"], [[7], [8], [7], [8]])
 
 
-# --- graph ---------------------------------------------------------------------------------------------------------------
+# --- graph ------------------------------------------------------------------------------------------------------------
 
 
 def shapes_of(parse, rows, *args):
     with tf.Graph().as_default():
         out = parse(tf.compat.v1.placeholder(tf.string, rows), *args)
-        return {k: (v.row_splits.shape, v.values.shape) if isinstance(v, tf.RaggedTensor) else v.shape for k, v in out.items()}
+        return {k: (v.row_splits.shape, v.values.shape) if isinstance(v, tf.RaggedTensor) else v.shape
+                for k, v in out.items()}
 
 
 def test_static_shapes():

@@ -50,7 +50,7 @@ class Tables:
             raise unwrap_error(e) or e from None
 
     def assign(self, table, ids, values):
-        self.run(lambda t: t.assign(table, tf.constant(ids, tf.int64), tf.constant(values, tf.float32)))
+        self.run(lambda t: t.assign(table, tf.constant(ids, tf.int64), tf.constant(np.float32(values))))
 
     def rows(self, table, ids):
         return self.run(lambda t: t.lookup_ids(table, tf.constant(ids, tf.int64)))
@@ -59,9 +59,8 @@ class Tables:
         return self.run(lambda t: t.lookup(ragged(features), plan, **kwargs))
 
     def apply(self, features, plan, grads, rates, step=0, req_time=None):
-        grads = {k: [None if g is None else tf.constant(g, tf.float32) for g in v] for k, v in grads.items()}
         with self.graph.as_default():
-            grads = {k: [None if g is None else tf.constant(np.asarray(g), tf.float32) for g in v] for k, v in grads.items()}
+            grads = {k: [None if g is None else tf.constant(np.float32(g)) for g in v] for k, v in grads.items()}
         self.run(lambda t: t.apply_gradients(ragged(features), plan, grads, rates, step, req_time))
 
     def sizes(self):
@@ -135,12 +134,13 @@ def test_static_shapes():
         for rows, known in ((5, 4), (None, None)):
             splits = tf1.placeholder(tf.int64, [rows])
             ids = tf.RaggedTensor.from_row_splits(tf1.placeholder(tf.int64, [None]), splits, validate=False)
-            out = tables.lookup({"a": ids, "b": ids}, [FeaturePlan("a", "t", (1, 2)), FeaturePlan("b", "t", (3,), "first_n", 7)])
+            out = tables.lookup({"a": ids, "b": ids}, [FeaturePlan("a", "t", (1, 2)),
+                                                       FeaturePlan("b", "t", (3,), "first_n", 7)])
             assert [o.shape.as_list() for o in out["a"]] == [[known, 1], [known, 2]]
             assert out["b"][0].shape.as_list() == [known, 7, 3]
 
 
-# --- gradients -----------------------------------------------------------------------------------------------------------
+# --- gradients --------------------------------------------------------------------------------------------------------
 
 
 def expected_sums(features, plans, grads):
@@ -261,13 +261,14 @@ def test_training_through_tf_gradients():
     assert losses == [4.0, 1.0, 0.25]
 
 
-# --- the rest ------------------------------------------------------------------------------------------------------------
+# --- the rest ---------------------------------------------------------------------------------------------------------
 
 
 def test_assign_add_clear_sizes():
     tables = Tables({"b": table_config(segment(2, config.ConstantsInitializer(3.0))), "a": table_config(segment(1))})
     tables.assign("b", [1, 2], [[1, 2], [3, 4]])
-    tables.run(lambda t: t.assign_add("b", tf.constant([2, 9], tf.int64), tf.constant([[1.0, 1.0], [2.0, 2.0]]), 1700000000))
+    tables.run(lambda t: t.assign_add("b", tf.constant([2, 9], tf.int64),
+                                      tf.constant([[1.0, 1.0], [2.0, 2.0]]), 1700000000))
     assert tables.rows("b", [1, 2, 9, 10]).tolist() == [[1, 2], [4, 5], [5, 5], [0, 0]]
     assert tables.sizes() == [0, 3]
     tables.run(lambda t: t.clear("b"))
@@ -297,7 +298,8 @@ made.run(lambda m: m.save(sys.argv[2]))
 def test_saved_by_one_process_restored_by_another(tmp_path):
     basename = tmp_path / "MultiTable"
     env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run([sys.executable, "-c", SAVE, str(Path(__file__).parent), str(basename)], env=env, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", SAVE, str(Path(__file__).parent), str(basename)],
+                   env=env, check=True, timeout=120)
     tables = Tables({"t": table_config(segment(2, optimizer=config.AdagradOptimizer(initial_accumulator_value=1.0)))})
     tables.assign("t", [77], [[1, 1]])
     tables.run(lambda t: t.restore(str(basename)))

@@ -24,24 +24,31 @@ class MovieRanking(MonolithModel):
             records, fidv2_features=["user", "movie"], dense_features=["label"], dense_feature_shapes=[1]
         )
 
-    def network(self, features, bias):
-        user, movie = self.lookup_embedding_slice(
-            ["user", "movie"],
+    def embedding(self, feature, reach, accumulator):
+        """[B, 32]. The accumulator is what so many gradients would have left in it: a new id moves the slower for it."""
+        (vector,) = self.lookup_embedding_slice(
+            [feature],
             "vec",
             32,
-            initializer=RandomUniformInitializer(-0.05, 0.05),
-            optimizer=AdagradOptimizer(learning_rate=0.05, initial_accumulator_value=0.01),
+            initializer=RandomUniformInitializer(-reach, reach),
+            optimizer=AdagradOptimizer(learning_rate=0.05, initial_accumulator_value=accumulator),
         )
-        hidden = tf.concat([user, movie], axis=1)
-        for units in (256, 64):
-            hidden = keras.layers.Dense(units, activation="relu")(hidden)
-        return keras.layers.Dense(1, bias_initializer=keras.initializers.Constant(bias))(hidden)
+        return vector
+
+    def network(self, features, bias):
+        # Most users of tomorrow are new: theirs starts near zero, and the movie carries the first guess.
+        hidden = tf.concat([self.embedding("user", 0.01, 2e-4), self.embedding("movie", 0.2, 4e-7)], axis=1)
+        for units, scale in ((256, 4.0), (64, 1.0)):
+            kernel = keras.initializers.VarianceScaling(scale, "fan_avg", "uniform")
+            hidden = keras.layers.Dense(units, activation="relu", kernel_initializer=kernel)(hidden)
+        kernel = keras.initializers.VarianceScaling(2.0, "fan_avg", "uniform")
+        return keras.layers.Dense(1, kernel_initializer=kernel, bias_initializer=keras.initializers.Constant(bias))(hidden)
 
     def model_fn(self, features, mode):
         rating = self.network(features, bias=MEAN_RATING)
         label = features["label"]
         loss = tf.reduce_mean(tf.square(rating - label))
-        optimizer = tf.compat.v1.train.AdagradOptimizer(0.05)
+        optimizer = tf.compat.v1.train.AdagradOptimizer(0.05, initial_accumulator_value=1.5)
         return EstimatorSpec(label, rating, loss=loss, optimizer=optimizer, classification=False)
 
 
@@ -55,4 +62,4 @@ class MovieClick(MovieRanking):
         loss, pred = self.get_sigmoid_loss_and_pred("click", self.network(features, bias=0.0), label, mode=mode)
         if loss is not None:
             loss = loss / tf.cast(tf.shape(label)[0], tf.float32)
-        return EstimatorSpec(label, pred, loss=loss, optimizer=tf.compat.v1.train.AdagradOptimizer(0.05))
+        return EstimatorSpec(label, pred, loss=loss, optimizer=tf.compat.v1.train.AdagradOptimizer(0.05, initial_accumulator_value=1.5))

@@ -7,13 +7,11 @@ import sys
 
 import click
 
-from monolith_cli import errors
+from monolith_cli import __version__, errors
 from monolith_cli.commands.run import Log, Run
 
 
 def common_params() -> list[click.Parameter]:
-    from monolith_cli.commands.frame import version_line
-
     def show_version(ctx, param, value):
         if value and not ctx.resilient_parsing:
             click.echo(version_line(ctx.command.name))
@@ -33,6 +31,10 @@ def common_params() -> list[click.Parameter]:
         click.Option(["--skip-exit-code"], type=click.IntRange(1, 255), help="Exit with this code when there was nothing to do. [default: 0]"),
         click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Print the version and leave."),
     ]
+
+
+def version_line(name: str) -> str:
+    return f"{name} (monolith-cli) {__version__}"
 
 
 def environment_prefix(name: str) -> str:
@@ -121,7 +123,8 @@ def _hold_lock(path: str):
 def _spare_terminal(ctx: click.Context) -> None:
     command = ctx.command
     to_stdout = ctx.params.get("output") in (None, "-")
-    if command.binary_output and to_stdout and sys.stdout.isatty():
+    binary = command.binary_output(ctx.params) if callable(command.binary_output) else command.binary_output
+    if binary and to_stdout and sys.stdout is not None and sys.stdout.isatty():
         raise errors.UsageError(f"records are binary and not for a terminal; pipe them on: {ctx.command_path} … | pb-show")
     if command.reads_stdin and not ctx.params.get("sources") and sys.stdin is not None and sys.stdin.isatty():
         raise click.UsageError("nothing to read: name a SOURCE or pipe records in", ctx)

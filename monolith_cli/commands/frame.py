@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import click
 
-from monolith_cli import __version__, errors
+from monolith_cli import errors
+from monolith_cli.commands import common
 from monolith_cli.commands.run import Run
 
 EXIT_CODES = {
@@ -73,19 +74,20 @@ class Command(click.Command):
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         prog = prog_name or self.name
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        code = _guarded(prog, lambda: super(Command, self).main(args, prog, complete_var, standalone_mode=False, **extra))
-        sys.exit(_flushed(prog, code))
+        code = guarded(prog, lambda: super(Command, self).main(args, prog, complete_var, standalone_mode=False, **extra))
+        sys.exit(flushed(prog, code))
 
 
 def _report(prog: str, message: str) -> None:
     try:
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except (OSError, ValueError):
         pass
     sys.stderr.write(f"{prog}: {message}\n")
 
 
-def _guarded(prog: str, call) -> int:
+def guarded(prog: str, call) -> int:
     """Runs a command and turns whatever happens into an exit code and at most one message."""
     try:
         result = call()
@@ -109,6 +111,14 @@ def _guarded(prog: str, call) -> int:
         _report(prog, describe_os_error(e))
         _trace()
         return exit_code_of_os_error(e)
+    except ModuleNotFoundError as e:
+        if (e.name or "").startswith("monolith_cli"):
+            message = f"the native part is not built ({e.name}): `make build` in the checkout, or `pip install .`"
+        else:
+            message = f"the Python package {e.name} is missing in {sys.prefix}: `make setup` in the checkout, or `pip install .`"
+        _report(prog, message)
+        _trace()
+        return 70
     except Exception as e:  # noqa: BLE001 - the last resort: a bug must not look like a user's mistake
         _report(prog, f"internal error: {type(e).__name__}: {e}\nThis is a bug. Run again with -v for the trace.")
         _trace()
@@ -139,10 +149,11 @@ def exit_code_of_os_error(e: OSError) -> int:
     return 74
 
 
-def _flushed(prog: str, code: int) -> int:
+def flushed(prog: str, code: int) -> int:
     """The last flush can fail (a full device): that is an error too."""
     try:
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except OSError as e:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would try again and complain
         _report(prog, f"standard output: {e.strerror}")
@@ -157,10 +168,9 @@ def command(name: str, summary: str, *, description: str = "", examples=(), exit
     """Decorator: makes a function with click options a command. The function gets its options and `run`, a `Run`.
 
     summary: one sentence. description: paragraphs. exits: exit code -> meaning, beyond those every command has.
-    binary_output: writes records, which a terminal is spared. reads_stdin: expects data there when no SOURCE is given.
+    binary_output: writes records, which a terminal is spared; or a function that tells it from the options.
+    reads_stdin: expects data there when no SOURCE is given.
     """
-    from monolith_cli.commands import common
-
     def decorate(function):
         params = list(reversed(getattr(function, "__click_params__", [])))
         params += common.common_params()
@@ -180,7 +190,3 @@ def command(name: str, summary: str, *, description: str = "", examples=(), exit
         return callback
 
     return decorate
-
-
-def version_line(name: str) -> str:
-    return f"{name} (monolith-cli) {__version__}"

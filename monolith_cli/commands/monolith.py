@@ -7,7 +7,8 @@ import sys
 import click
 
 from monolith_cli.commands import load, verbs
-from monolith_cli.commands.frame import _flushed, _guarded, version_line
+from monolith_cli.commands.common import version_line
+from monolith_cli.commands.frame import flushed, guarded
 
 
 class Verbs(click.Group):
@@ -32,8 +33,8 @@ class Verbs(click.Group):
         import signal
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        code = _guarded(prog, lambda: click.Group.main(self, args, prog, complete_var, standalone_mode=False, **extra))
-        sys.exit(_flushed(prog, code))
+        code = guarded(prog, lambda: click.Group.main(self, args, prog, complete_var, standalone_mode=False, **extra))
+        sys.exit(flushed(prog, code))
 
     def resolve_command(self, ctx, args):
         name = args[0]

@@ -62,6 +62,7 @@ def main(as_json, run, **settings):
     from monolith_cli.training.trainer import TrainConfig, train
 
     summary = train(TrainConfig(**settings), run)
-    run.stats({k: summary[k] for k in ("examples", "steps", "examples_per_second", "loss", "global_step")})
+    counters = {k: summary[k] for k in ("examples", "steps", "examples_per_second", "loss", "global_step")}
+    run.stats({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in counters.items()})
     if as_json:
         click.echo(json.dumps(summary))

@@ -42,7 +42,7 @@ Batches (example_batch) have to be expanded first: pb-convert --from example_bat
                 66: "a source does not exist, or a pattern matches nothing", 73: "an output cannot be created"},
          see_also=["pb-cat(1)", "pb-show(1)", "pb-convert(1)"], binary_output=True, reads_stdin=True)
 @options.sources
-@click.option("--where", default="", metavar="EXPR", help="Keep records for which this expression holds; see above. [default: all]")
+@click.option("--where", metavar="EXPR", help="Keep records for which this expression holds; see above. [default: all]")
 @click.option("--keep-empty", is_flag=True, help="Let any, all and diff in --where hold on an empty list.")
 @click.option("--has-slot", "--select-slot", "select_slots", multiple=True, metavar="N,…",
               help="Keep records that have a fid in each of these slots (0 to 32767), of v1 or v2. [default: any]")

@@ -1,7 +1,7 @@
 """Samples -> tensors: what the `parse_fn` of a model calls.
 
-Each function takes one batch of a record dataset (a variant scalar) or a vector of serialized samples, and returns a dict
-name -> tensor. With B rows:
+Each function takes one batch of a record dataset (a variant scalar) or a vector of serialized samples, and returns a
+dict name -> tensor. With B rows:
 
 * sparse features: tf.RaggedTensor of int64 fids, [B, None];
 * dense features: float32 (default), int64 or string, [B, shape];
@@ -77,14 +77,14 @@ def parse_instances(
     """Parses Instances.
 
     tensor: variant scalar, or string [B].
-    fidv1_features: slots 0..1023 (the result is named `slot_<n>`, or as the feature list calls that slot), or names of the
-      feature list, or `slot_<n>` and `fc_slot_<n>`. Their fids stay v1, unless v2 features are asked for too: then v2.
+    fidv1_features: slots 0..1023 (the result is named `slot_<n>`, or as the feature list calls that slot), or names of
+      the feature list, or `slot_<n>` and `fc_slot_<n>`. They become v2 when v2 features are asked for too.
     fidv2_features: names of columns with v2 fids.
     dense_features, dense_feature_shapes (each > 0), dense_feature_types (default float32).
     extra_features, extra_feature_shapes: fields of the LineId.
 
-    A missing sparse feature is an empty row; a missing dense one, or one of another length than its shape, is zeros or "";
-    label: the first ones, rest 0; instance_weight: 1.0. Raises ConfigError naming the feature.
+    A missing sparse feature is an empty row; a missing dense one, or one of another length than its shape, is zeros or
+    ""; label: the first ones, rest 0; instance_weight: 1.0. Raises ConfigError naming the feature.
     """
     request = _Request(
         "instance",
@@ -116,8 +116,8 @@ def parse_examples(
     dense_features, dense_feature_shapes (each > 0), dense_feature_types (default float32).
     extra_features, extra_feature_shapes: fields of the LineId.
 
-    A missing sparse feature is an empty row; of a dense one the first values are taken, rest 0 (a float list of shape 1 that
-    is there but empty gives 1.17549435e-38); label: missing ones are -3.4028235e38; instance_weight: 1.0.
+    A missing sparse feature is an empty row; of a dense one the first values are taken, rest 0 (a float list of shape 1
+    that is there but empty gives 1.17549435e-38); label: missing ones are -3.4028235e38; instance_weight: 1.0.
     Raises ConfigError naming the feature.
     """
     request = _Request(
@@ -144,8 +144,8 @@ def parse_example_batch(
 ) -> dict[str, tf.Tensor | tf.RaggedTensor]:
     """Parses ExampleBatches: B is the sum of the rows of all of them.
 
-    tensor: variant scalar, or string [number of batches]. Everything else as `parse_examples`, but a missing label is 0.
-    SHARED columns are repeated for all rows. Raises ConfigError naming the feature.
+    tensor: variant scalar, or string [number of batches]. Everything else as `parse_examples`, but a missing label is
+    0. SHARED columns are repeated for all rows. Raises ConfigError naming the feature.
     """
     request = _Request(
         "example_batch",
@@ -251,7 +251,12 @@ def _line_id_type(name: str) -> tf.DType:
     descriptor = LineId.DESCRIPTOR.fields_by_name.get(name)
     if descriptor is not None:
         kinds = {
-            tf.int64: (descriptor.CPPTYPE_INT32, descriptor.CPPTYPE_INT64, descriptor.CPPTYPE_UINT32, descriptor.CPPTYPE_UINT64),
+            tf.int64: (
+                descriptor.CPPTYPE_INT32,
+                descriptor.CPPTYPE_INT64,
+                descriptor.CPPTYPE_UINT32,
+                descriptor.CPPTYPE_UINT64,
+            ),
             tf.float32: (descriptor.CPPTYPE_FLOAT, descriptor.CPPTYPE_DOUBLE),
             tf.string: (descriptor.CPPTYPE_STRING,),
         }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+
+from monolith_cli import errors
 
 _UINT64 = (1 << 64) - 1
 
@@ -12,7 +15,7 @@ class FilterConfig:
     """What a record must fulfil to be kept; all that is given must hold, an empty field asks nothing.
 
     record_type: instance or example. example_batch raises UsageError: it must be expanded to rows first.
-    where: an expression over LineId fields, labels and fids (`pb-filter(1)` has the grammar).
+    where: an expression over LineId fields, labels and fids (`pb-filter(1)` has the grammar); None for none.
     keep_empty: what `any`, `all` and `diff` in `where` give on an empty list.
     req_time_min: least line_id.req_time in seconds; unset reads 0. None stands for 0 when something is asked of fids,
         slots or actions, or nothing at all is; else for no limit.
@@ -29,7 +32,7 @@ class FilterConfig:
     """
 
     record_type: str = "instance"
-    where: str = ""
+    where: str | None = None
     keep_empty: bool = False
     req_time_min: int | None = None
     filter_fids: tuple[int, ...] = ()
@@ -46,7 +49,14 @@ class FilterConfig:
         """The native operator; it belongs to one chain."""
         from monolith_cli._native import _core
 
+        if self.where == "":
+            raise errors.UsageError("--where: an empty expression")
+        where = self.where or ""
+        try:
+            where.encode()
+        except UnicodeEncodeError:
+            raise errors.UsageError("--where: not UTF-8; write other bytes of a string as \\xHH") from None
         return _core.Filter(
             self.record_type, self.req_time_min, [f & _UINT64 for f in self.filter_fids], [f & _UINT64 for f in self.has_fids],
-            [f & _UINT64 for f in self.select_fids], list(self.select_slots), list(self.has_actions), self.where,
-            self.keep_empty, list(self.label_thresholds), self.label_strict, self.invert, self.rejected)
+            [f & _UINT64 for f in self.select_fids], list(self.select_slots), list(self.has_actions), where,
+            self.keep_empty, list(self.label_thresholds), self.label_strict, self.invert, os.fsencode(self.rejected))

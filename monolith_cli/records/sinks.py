@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from monolith_cli.errors import IoError
 
 
 @contextmanager
@@ -16,6 +19,8 @@ def open_sink(output: str | None = None) -> Iterator:
     from monolith_cli._native import _core
 
     if output in (None, "-"):
+        if sys.stdout is None:
+            raise IoError("standard output: is closed")
         yield _core.FdSink(1, "standard output")
         return
     file = _core.AtomicFile(output)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 
-from monolith_cli.errors import NoInputError, UsageError
+from monolith_cli.errors import IoError, NoInputError, UsageError
 from monolith_cli.records.framing import Framing
 
 STDIN = "-"
@@ -83,6 +84,8 @@ def open_bytes(source: str, compression: str = "auto"):
 
     if source == STDIN:
         fd, name, owned = 0, "stdin", False
+        if sys.stdin is None:
+            raise NoInputError("stdin: is closed")
     else:
         name, owned = source, True
         try:
@@ -92,17 +95,19 @@ def open_bytes(source: str, compression: str = "auto"):
     kind, head = compression, b""
     if kind == "auto" and name.endswith(".snappy"):
         kind = "snappy"
+    packed = None
     try:
         if kind == "auto":
             kind, head = _detect(fd, name)
         packed = _core.fd_source(fd, name, owned, head)
     except _core.Interrupted:  # asked to stop while waiting for the first bytes
-        packed, kind = _core.memory_source(b"", name), "none"
-    except BaseException:
-        if owned:
+        packed, kind = _core.memory_source(b"", name), "stopped"
+    except OSError as e:
+        raise IoError(f"{name}: cannot read: {e.strerror}") from None
+    finally:
+        if owned and (packed is None or kind == "stopped"):
             os.close(fd)
-        raise
-    if kind == "none":
+    if kind in ("none", "stopped"):
         return packed
     from monolith_cli.records import compression as packing
 

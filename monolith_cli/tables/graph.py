@@ -1,7 +1,7 @@
 """Tables and record streams inside a TensorFlow graph.
 
-Everything here adds ops to the graph that is being built (or runs at once in eager mode). Errors that the core meets while
-the graph runs come out of `session.run` as tf.errors.OpError; `unwrap_error` turns them back.
+Everything here adds ops to the graph that is being built (or runs at once in eager mode). Errors that the core meets
+while the graph runs come out of `session.run` as tf.errors.OpError; `unwrap_error` turns them back.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class _RecordDataset(dataset_ops.DatasetSource):
 
 def record_dataset(stream_name: str) -> tf.data.Dataset:
     """Dataset of variant scalars, one batch of records each, of the stream registered as `stream_name` (see
-    `_core.register_stream`). It can be read once. Its end is the end of the stream; an error of the input comes after all
-    batches before it. When the session ends, or the iterator is cancelled, the stream is stopped."""
+    `_core.register_stream`). It can be read once. Its end is the end of the stream; an error of the input comes after
+    all batches before it. When the session ends, or the iterator is cancelled, the stream is stopped."""
     return _RecordDataset(stream_name)
 
 
 def batch_position(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(first, size) of one batch of a record dataset: int64 scalars, the number of its first record over the whole stream
-    (from 0) and how many it holds."""
+    """(first, size) of one batch of a record dataset: int64 scalars, the number of its first record over the whole
+    stream (from 0) and how many it holds."""
     return ops.library().monolith_record_batch_info(records=records)
 
 
@@ -148,12 +148,12 @@ class MultiTable:
         global_step: tf.Tensor | int,
         req_time: tf.Tensor | None = None,
     ) -> tf.Operation:
-        """One optimizer step for every fid of the batch, in one op. Gradients of equal fids in a table are summed first.
+        """One optimizer step for every fid of the batch, in one op. Gradients of equal fids in a table are summed.
 
-        grads: as the result of `lookup`; None for a slice without a gradient (its gradient is zeros; a feature with None
-          for all its slices, or that is missing here, is left alone).
-        learning_rates: name of a table -> one rate per segment, numbers or float32 scalars; or one float32 vector of all
-          segments, tables in sorted order.
+        grads: as the result of `lookup`; None for a slice without a gradient (its gradient is zeros; a feature with
+          None for all its slices, or that is missing here, is left alone).
+        learning_rates: name of a table -> one rate per segment, numbers or float32 scalars; or one float32 vector of
+          all segments, tables in sorted order.
         global_step: int64 scalar, before it is advanced.
         req_time: int64 [B], [B, 1] or scalar, seconds; the largest becomes the time of the update. None: 0.
         """
@@ -206,8 +206,8 @@ class MultiTable:
         return ops.library().monolith_tables_clear(handle=self.handle, tables=list(tables or self.names))
 
     def save(self, basename: tf.Tensor | str, shards: int = -1) -> tf.Operation:
-        """Writes the checkpoint files `<basename>-…`; `shards` files, or as many as the size asks for. The directory must
-        be there."""
+        """Writes the checkpoint files `<basename>-…`; `shards` files, or as many as the size asks for. The directory
+        must be there."""
         return ops.library().monolith_tables_save(handle=self.handle, basename=basename, shards=shards)
 
     def restore(self, basename: tf.Tensor | str) -> tf.Operation:
@@ -271,7 +271,9 @@ def _ids(features: Mapping[str, tf.RaggedTensor], plan: Sequence[FeaturePlan]) -
             raise errors.ConfigError(f"feature {p.feature!r} is not parsed; there are {', '.join(sorted(features))}")
         ids = features[p.feature]
         if not isinstance(ids, tf.RaggedTensor) or ids.dtype != tf.int64 or ids.ragged_rank != 1:
-            raise errors.ConfigError(f"feature {p.feature!r} is no RaggedTensor of int64 fids [B, None]: it cannot be looked up")
+            raise errors.ConfigError(
+                f"feature {p.feature!r} cannot be looked up: it is no RaggedTensor of int64 fids [B, None]"
+            )
         values.append(ids.values)
         row_splits.append(tf.cast(ids.row_splits, tf.int64))
     return {"values": values, "row_splits": row_splits}

@@ -264,10 +264,14 @@ def _restore_error(prefix: str, error: Exception) -> Error:
     import tensorflow as tf
 
     from monolith_cli.model.errors import short_message
+    from monolith_cli.tables.graph import unwrap_error
 
+    known = unwrap_error(error) if isinstance(error, tf.errors.OpError) else error
+    if isinstance(known, ConfigError):
+        return ConfigError(f"{prefix}: {known}")
+    if known is not None:
+        return BadDataError(f"{prefix}: damaged: {known}")
     text = short_message(error)
-    if isinstance(error, ConfigError):
-        return ConfigError(f"{prefix}: {text}")
     changed = isinstance(error, tf.errors.InvalidArgumentError) and "shape" in text.lower()
     changed = changed or (isinstance(error, tf.errors.NotFoundError) and "not found in checkpoint" in text)
     if changed:

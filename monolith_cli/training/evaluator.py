@@ -8,9 +8,7 @@ from monolith_cli.training.reading import ReadConfig, opened
 def evaluate(config: ReadConfig, run) -> dict:
     """examples, global_step, loss (mean over the batches), heads: name -> metrics. With one head its metrics stand at the
     top, too. Classification: auc, auc_error, log_loss; regression: rmse, mae. Raises as `trainer.train`."""
-    from monolith_cli.model.model import EVAL
-
-    with opened(config, EVAL, run) as (session, built, step):
+    with opened(config, "eval", run) as (session, built, step):
         import numpy as np
         import tensorflow as tf
 

@@ -115,7 +115,7 @@ class _TableFiles:
     def __init__(self, tables: MultiTable):
         self.basename = tf1.placeholder(tf.string, [], "tables_basename")
         self._save, self._restore = tables.save(self.basename), tables.restore(self.basename)
-        self._sizes = tables.sizes()
+        self._names, self._sizes = tables.names, tables.sizes()
 
     def save(self, session, folder: str) -> None:
         """Writes every table into `folder`."""
@@ -126,7 +126,7 @@ class _TableFiles:
 
     def sizes(self, session) -> dict[str, int]:
         """Table name -> ids in it."""
-        return {name: int(size) for name, size in session.run(self._sizes).items()}
+        return {name: int(size) for name, size in zip(self._names, session.run(self._sizes))}
 
 
 class _Lookup:

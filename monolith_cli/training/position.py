@@ -60,12 +60,17 @@ class RecordInput:
     # --- for the graph -----------------------------------------------------------------------------------------------
 
     def records(self):
-        """Dataset of record batches. Reading starts with the first call, while the graph is still being built."""
+        """Dataset of record batches; they come once `start` was called. Raises what is wrong with the sources."""
         from monolith_cli.tables.graph import record_dataset
 
-        if self._stream is None:
-            self._open()
+        if not self._names:
+            self._resolve()
         return record_dataset(self._stream_name)
+
+    def start(self) -> None:
+        """Begins to read, if the model asked for records. Standard input stays untouched until then."""
+        if self._names and self._stream is None:
+            self._open()
 
     def hidden(self, records) -> dict:
         """Of each batch: the number of the record after it, and the id fields."""
@@ -90,12 +95,15 @@ class RecordInput:
 
     # --- positions ---------------------------------------------------------------------------------------------------
 
+    def _resolve(self) -> None:
+        names = expand(self._sources)
+        if STDIN in names and len(names) > 1:
+            raise UsageError("standard input (-) has no position to go on from: name it alone, or files alone")
+        self._names = names
+
     def _open(self) -> None:
         from monolith_cli._native import _core
 
-        self._names = expand(self._sources)
-        if STDIN in self._names and len(self._names) > 1:
-            raise UsageError("standard input (-) has no position to go on from: train on it alone, or on files alone")
         skip, start_records, start_index, offset = 0, 0, 0, 0
         done = self._position.get("records", 0)
         if self._names == [STDIN]:

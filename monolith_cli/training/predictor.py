@@ -15,10 +15,10 @@ def predict(config: ReadConfig, as_json: bool, run) -> Iterator[str]:
     Text: the scores of the heads, separated by tabs. JSON: the id fields, and `pred`: head -> score. Raises as
     `trainer.train`.
     """
-    from monolith_cli.training.position import ID_FIELD
-
     with opened(config, "predict", run) as (session, built, _):
         import tensorflow as tf
+
+        from monolith_cli.training.position import ID_FIELD
 
         fields = {}
         for name in config.id_fields:

@@ -25,7 +25,7 @@ class ReadConfig:
 @contextlib.contextmanager
 def opened(config: ReadConfig, mode: str, run):
     """(session, built graph, global step) at the checkpoint, its input ready to be read."""
-    runtime.import_tensorflow(run.verbose)
+    runtime.import_tensorflow(run.log.verbosity > 1)
     from monolith_cli.model.loader import load_model
     from monolith_cli.training.checkpoint import CheckpointDirectory, step_of
     from monolith_cli.training.graph import build
@@ -47,5 +47,6 @@ def opened(config: ReadConfig, mode: str, run):
         directory.restore(session, built, prefix)
         run.log.info(f"using {prefix}")
         with running(built.model.model_file):
+            source.start()
             session.run(built.iterator_init)
             yield session, built, step_of(prefix)

@@ -48,7 +48,7 @@ def train(config: TrainConfig, run) -> dict:
     """
     if config.save_every_steps and config.save_every_secs:
         raise UsageError("--save-every-steps and --save-every-secs exclude each other")
-    runtime.import_tensorflow(run.verbose)
+    runtime.import_tensorflow(run.log.verbosity > 1)
     from monolith_cli.training.checkpoint import CheckpointDirectory
     from monolith_cli.training.loop import Cadence, TrainLoop
     from monolith_cli.training.session import running
@@ -65,6 +65,7 @@ def train(config: TrainConfig, run) -> dict:
                           config.summary_every_steps)  # fmt: skip
         loop = TrainLoop(ready.session, ready.built, directory, ready.state, cadence, ready.source.position_after, run, writer)
         with running(ready.built.model.model_file):
+            ready.source.start()
             ready.session.run(ready.built.iterator_init)
             loop.train()
         for hook in ready.built.hooks:

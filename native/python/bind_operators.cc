@@ -3,6 +3,9 @@
 #include "python/bind.h"
 
 namespace monolith {
+
+void BindParse(nb::module_& m);  // bind_parse.cc
+
 namespace {
 
 // Keeps what an operator lets through.
@@ -19,6 +22,7 @@ class ListSink : public RecordSink {
 }  // namespace
 
 void BindOperators(nb::module_& m) {
+  BindParse(m);
   m.def("apply", [](Operator& op, nb::bytes payload) {
     nb::list out;
     ListSink sink(&out);
@@ -40,7 +44,7 @@ void BindOperators(nb::module_& m) {
            [](Filter* self, const std::string& type, std::optional<int64_t> req_time_min, std::vector<uint64_t> filter_fids,
               std::vector<uint64_t> has_fids, std::vector<uint64_t> select_fids, std::vector<uint32_t> select_slots,
               std::vector<int32_t> has_actions, std::string where, bool keep_empty, std::vector<float> label_thresholds,
-              bool label_strict, bool invert, std::string rejected) {
+              bool label_strict, bool invert, nb::bytes rejected) {
              FilterConfig c;
              c.type = ParseRecordType(type);
              c.req_time_min = req_time_min;
@@ -54,14 +58,14 @@ void BindOperators(nb::module_& m) {
              c.label_thresholds = std::move(label_thresholds);
              c.label_strict = label_strict;
              c.invert = invert;
-             c.rejected = std::move(rejected);
+             c.rejected = std::string(rejected.c_str(), rejected.size());
              new (self) Filter(std::move(c));
            },
            nb::arg("type"), nb::arg("req_time_min") = nb::none(), nb::arg("filter_fids") = std::vector<uint64_t>{},
            nb::arg("has_fids") = std::vector<uint64_t>{}, nb::arg("select_fids") = std::vector<uint64_t>{},
            nb::arg("select_slots") = std::vector<uint32_t>{}, nb::arg("has_actions") = std::vector<int32_t>{},
            nb::arg("where") = "", nb::arg("keep_empty") = false, nb::arg("label_thresholds") = std::vector<float>{},
-           nb::arg("label_strict") = false, nb::arg("invert") = false, nb::arg("rejected") = "",
+           nb::arg("label_strict") = false, nb::arg("invert") = false, nb::arg("rejected") = nb::bytes("", 0),
            "See monolith_cli.operators.filter.FilterConfig.");
 }
 

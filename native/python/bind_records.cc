@@ -7,6 +7,7 @@
 #include "core/io/record.h"
 #include "core/records/convert.h"
 #include "core/records/csv.h"
+#include "core/records/line_sink.h"
 #include "core/records/tf_example.h"
 #include "python/bind.h"
 
@@ -14,6 +15,42 @@ namespace monolith {
 namespace {
 
 std::string_view View(const nb::bytes& b) { return {b.c_str(), b.size()}; }
+
+// Records through a Python function: bytes in, bytes or None out; a ValueError makes it a bad record.
+class CallbackOperator : public Operator {
+ public:
+  CallbackOperator(nb::callable call, std::string name) : call_(std::move(call)), name_(std::move(name)) {}
+  ~CallbackOperator() override {
+    nb::gil_scoped_acquire acquire;
+    call_.reset();
+  }
+  const char* name() const override { return name_.c_str(); }
+
+  void Process(const Record& record, RecordSink* next) override {
+    if (!Call(record.payload)) return;
+    Record made = record;
+    made.payload = out_;
+    made.framed = false;
+    next->Write(made);
+  }
+
+ private:
+  bool Call(std::string_view payload) {
+    nb::gil_scoped_acquire acquire;
+    try {
+      const nb::object result = call_(nb::bytes(payload.data(), payload.size()));
+      if (result.is_none()) return false;
+      out_.assign(View(nb::cast<nb::bytes>(result)));
+      return true;
+    } catch (nb::python_error& e) {
+      if (!e.matches(PyExc_ValueError)) throw;
+      throw BadRecord(nb::str(e.value()).c_str());
+    }
+  }
+
+  nb::callable call_;
+  std::string name_, out_;
+};
 
 template <class E>
 E Choose(const std::string& text, const char* what, std::initializer_list<std::pair<const char*, E>> choices) {
@@ -51,6 +88,20 @@ CsvColumn MakeColumn(const std::string& from, size_t index, const std::string& t
 void BindFids(nb::module_& m) {
   m.def("city_hash64", [](nb::bytes b) { return CityHash64(View(b)); }, nb::arg("data"), "CityHash64, version 1.1.");
   m.def("java_hash", [](nb::bytes b) { return JavaHash(View(b)); }, nb::arg("data"), "Java's String.hashCode over bytes.");
+}
+
+void BindText(nb::module_& m) {
+  m.def(
+      "callback_operator",
+      [](nb::callable call, const std::string& name) -> std::shared_ptr<Operator> {
+        return std::make_shared<CallbackOperator>(std::move(call), name);
+      },
+      nb::arg("call"), nb::arg("name"),
+      "An operator that is a Python function: bytes to bytes, or to None to drop; a ValueError makes it a bad record.");
+  m.def(
+      "LineSink",
+      [](int fd, const std::string& name) -> std::shared_ptr<RecordSink> { return std::make_shared<LineSink>(fd, name); },
+      nb::arg("fd"), nb::arg("name"), "Writes each record as a line of text.");
 }
 
 void BindConvert(nb::module_& m) {
@@ -103,7 +154,8 @@ void BindCsv(nb::module_& m) {
       .def(nb::new_([](std::shared_ptr<ByteSource> source, const CsvSchema& schema) {
              return std::make_shared<RowReader>(std::move(source), RowOptionsOf(schema));
            }),
-           nb::arg("source"), nb::arg("schema"));
+           nb::arg("source"), nb::arg("schema"))
+      .def_prop_ro("line", &RowReader::line, "Number of the line, from 1, that the row last read begins on.");
   nb::class_<CsvOperator, Operator>(m, "CsvOperator", "Makes records of rows.")
       .def(nb::init<const CsvSchema&>(), nb::arg("schema"))
       .def(
@@ -120,10 +172,14 @@ void BindCsv(nb::module_& m) {
 
 }  // namespace
 
+void BindGenStat(nb::module_& m);  // bind_gen_stat.cc
+
 void BindRecords(nb::module_& m) {
   BindFids(m);
+  BindText(m);
   BindConvert(m);
   BindCsv(m);
+  BindGenStat(m);
 }
 
 }  // namespace monolith

@@ -76,6 +76,13 @@ void StopAll() {
   for (RecordStream* stream : live) stream->Stop();
 }
 
+// The interpreter ends: threads that call into it first, then the names that would keep streams beyond it.
+void AtExit() {
+  StopAll();
+  nb::gil_scoped_release release;
+  UnregisterAllStreams();
+}
+
 nb::dict PositionOf(const RecordStream& stream, uint64_t records) {
   const StreamPosition at = stream.PositionAfter(records);
   nb::dict d;
@@ -117,7 +124,7 @@ void BindStream(nb::module_& m) {
         "Makes the stream visible to the op that reads it by name.");
   m.def("find_stream", &FindStream, nb::arg("name"), "The stream of that name or None.");
   m.def("unregister_stream", &UnregisterStream, nb::arg("name"), nb::call_guard<nb::gil_scoped_release>());
-  nb::module_::import_("atexit").attr("register")(nb::cpp_function(&StopAll));
+  nb::module_::import_("atexit").attr("register")(nb::cpp_function(&AtExit));
 }
 
 }  // namespace monolith

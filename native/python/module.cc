@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 
 NB_MODULE(_core, m) {
+  nb::set_leak_warnings(false);  // what lives until the end of a command is no leak, and stderr is for people
   m.doc() = "Native core of monolith-cli.";
   nb::register_exception_translator([](const std::exception_ptr& p, void*) {
     try {

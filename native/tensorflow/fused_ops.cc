@@ -113,8 +113,8 @@ REGISTER_OP("MonolithTablesApplyGradients")
     .Attr("max_lengths: list(int)")
     .SetIsStateful()
     .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); })
-    .Doc("Sums the gradients of equal fids in one table, then takes one optimizer step per fid. `learning_rates` has one "
-         "entry per segment of every table, tables in sorted order of their names.");
+    .Doc("Sums the gradients of equal fids in one table, then takes one optimizer step per fid. `learning_rates` has "
+         "one entry per segment of every table, tables in sorted order of their names.");
 
 absl::Status ReadIds(tf::OpKernelContext* ctx, const std::vector<FeaturePlan>& plans, std::vector<FeatureIds>* ids,
                      int64_t* total) {

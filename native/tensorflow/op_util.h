@@ -32,8 +32,8 @@ inline absl::StatusCode StatusCodeOf(ErrorCode code) {
   return absl::StatusCode::kInternal;
 }
 
-// `[exit 65] message`, ended by a newline: TensorFlow writes names of nodes around it, and tables.graph.unwrap_error takes
-// what stands between the mark and the end of the line.
+// `[exit 65] message`, ended by a newline: TensorFlow writes names of nodes around it, and tables.graph.unwrap_error
+// takes what stands between the mark and the end of the line.
 inline absl::Status ToStatus(ErrorCode code, std::string message) {
   for (char& c : message)
     if (c == '\n') c = ' ';

@@ -181,7 +181,8 @@ class ParseRecordsOp : public tf::OpKernel {
       std::copy(from.ints.begin(), from.ints.end(), to->flat<int64_t>().data());
     } else {
       auto strings = to->flat<tf::tstring>();
-      for (size_t i = 0; i < from.strings.size(); ++i) strings(i).assign(from.strings[i].data(), from.strings[i].size());
+      for (size_t i = 0; i < from.strings.size(); ++i)
+        strings(i).assign(from.strings[i].data(), from.strings[i].size());
     }
     return absl::OkStatus();
   }

@@ -9,7 +9,7 @@ namespace monolith {
 namespace {
 
 inline void CopyRow(const float* from, int n, float* to) { std::copy(from, from + n, to); }
-inline void AddRow(const float* from, int n, float* to) {
+inline void AddRow(const float* __restrict from, int n, float* __restrict to) {
   for (int i = 0; i < n; ++i) to[i] += from[i];
 }
 
@@ -100,6 +100,13 @@ class FirstNPooler {
   float* const* outputs_;
   int64_t row_;
 };
+
+inline void SetScaled(const float* __restrict from, float scale, int n, float* __restrict to) {
+  for (int i = 0; i < n; ++i) to[i] = scale * from[i];
+}
+inline void AddScaled(const float* __restrict from, float scale, int n, float* __restrict to) {
+  for (int i = 0; i < n; ++i) to[i] += scale * from[i];
+}
 
 // Returns how many fids were absent; they are listed in `missing` unless that is nullptr.
 template <class Pooler>
@@ -247,9 +254,9 @@ void GradientSums::Add(const FeatureGrads& feature, uint64_t part, uint64_t part
         if (!grad) {
           if (fresh) std::fill(sum, sum + dim, 0.0f);
         } else if (fresh) {
-          for (int i = 0; i < dim; ++i) sum[i] = scale * grad[i];
+          SetScaled(grad, scale, dim, sum);
         } else {
-          for (int i = 0; i < dim; ++i) sum[i] += scale * grad[i];
+          AddScaled(grad, scale, dim, sum);
         }
         sum += dim;
       }

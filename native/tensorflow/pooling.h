@@ -1,4 +1,5 @@
-// Fids of features <-> rows of tables: pooled lookups, and the gradient of the pooling summed per fid. No TensorFlow in here.
+// Fids of features <-> rows of tables: pooled lookups, and the gradient of the pooling summed per fid. No TensorFlow in
+// here.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +31,8 @@ struct FeaturePlan {
   }
 };
 
-// Fids of one batch: those of row i are values[splits[i]] … values[splits[i+1]-1]. Of a row of a first_n feature only the
-// fids that count are kept.
+// Fids of one batch: those of row i are values[splits[i]] … values[splits[i+1]-1]. Of a row of a first_n feature only
+// the fids that count are kept.
 class FeatureIds {
  public:
   // Throws Error(kUsage) naming the feature when the splits do not fit the values.
@@ -51,8 +52,8 @@ class FeatureIds {
   std::vector<int64_t> cut_values_, cut_splits_;
 };
 
-// Writes rows [begin, end) of the outputs of one feature; outputs[slice] is [rows, slice_width]. An absent fid counts as
-// zeros, or with `insert_missing` is inserted with its initial values first.
+// Writes rows [begin, end) of the outputs of one feature; outputs[slice] is [rows, slice_width]. An absent fid counts
+// as zeros, or with `insert_missing` is inserted with its initial values first.
 void PoolRows(EmbeddingTable* table, const FeaturePlan& plan, const FeatureIds& ids, int64_t begin, int64_t end,
               float* const* outputs, bool insert_missing);
 

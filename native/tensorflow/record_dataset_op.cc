@@ -60,8 +60,11 @@ bool RecordBatchVariant::Decode(const tf::VariantTensorData& data) {
   decoded->bytes.assign(bytes.data(), bytes.size());
   const auto offsets = data.tensors(1).flat<uint64_t>();
   decoded->offsets.assign(offsets.data(), offsets.data() + offsets.size());
-  for (size_t i = 0; i < decoded->offsets.size(); ++i)
-    if (decoded->offsets[i] > decoded->bytes.size() || (i && decoded->offsets[i] < decoded->offsets[i - 1])) return false;
+  uint64_t last = 0;
+  for (uint64_t offset : decoded->offsets) {
+    if (offset < last || offset > decoded->bytes.size()) return false;
+    last = offset;
+  }
   batch = std::move(decoded);
   return true;
 }

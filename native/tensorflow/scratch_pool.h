@@ -1,4 +1,5 @@
-// Work memory of a kernel, kept between runs. A kernel may run on several threads at once: each takes one and gives it back.
+// Work memory of a kernel, kept between runs. A kernel may run on several threads at once: each takes one and
+// gives it back.
 #pragma once
 
 #include <memory>

@@ -23,7 +23,7 @@ REGISTER_OP("MonolithTables")
     .Attr("shared_name: string")
     .SetIsStateful()
     .SetShapeFn(tf::shape_inference::ScalarShape)
-    .Doc("The tables of this process under `shared_name`, made on first use from serialized EmbeddingHashTableConfigs.");
+    .Doc("The tables of this process under `shared_name`, made at first from serialized EmbeddingHashTableConfigs.");
 
 REGISTER_OP("MonolithTablesLookupIds")
     .Input("handle: resource")

@@ -24,10 +24,20 @@ void Handle(int signal) {
   errno = saved;
 }
 
+// Clear of the standard descriptors, which may be closed: a pipe in their place would be taken for them.
+void MakePipe() {
+  int low[2];
+  if (stop_pipe[0] >= 0 || pipe2(low, O_CLOEXEC | O_NONBLOCK) != 0) return;
+  for (int i : {0, 1}) {
+    stop_pipe[i] = fcntl(low[i], F_DUPFD_CLOEXEC, 3);
+    close(low[i]);
+  }
+}
+
 }  // namespace
 
 void InstallStopHandlers() {
-  if (stop_pipe[0] < 0 && pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0) stop_pipe[0] = stop_pipe[1] = -1;
+  MakePipe();
   struct sigaction action = {};
   action.sa_handler = Handle;
   sigemptyset(&action.sa_mask);

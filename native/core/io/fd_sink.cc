@@ -47,6 +47,14 @@ void FdSink::Write(const Record& record) {
   Append(payload, n);
 }
 
+void FdSink::WriteRun(std::string_view frames, uint64_t /*records*/) {
+  if (frames.data() != run_end_ || run_ == nullptr) {
+    CloseRun();
+    run_ = frames.data();
+  }
+  run_end_ = frames.data() + frames.size();
+}
+
 void FdSink::Append(const char* bytes, size_t n) {
   if (n >= kDirect) return WriteOut(bytes, n);
   if (n > kBuffer - used_) WriteOut(nullptr, 0);

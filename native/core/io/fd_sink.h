@@ -16,6 +16,7 @@ class FdSink : public RecordSink {
 
   // Records that follow each other in memory with their frames are written straight from there, as one run.
   void Write(const Record& record) override;
+  void WriteRun(std::string_view frames, uint64_t records) override;
   // Throws Error(kIo): a full disk, a reader that went away (where SIGPIPE is ignored).
   void Flush() override;
 

@@ -69,6 +69,7 @@ class FrameReader : public RecordReader {
   FrameReader(std::shared_ptr<ByteSource> source, const FrameOptions& options, uint64_t start_offset = 0);
 
   bool Next(Record* record) override;
+  uint64_t NextRun(uint64_t max, std::string_view* frames) override;
   bool Buffered() const override;
   const std::string& name() const override { return input_.source().name(); }
   uint64_t offset() const override { return input_.position(); }
@@ -78,12 +79,14 @@ class FrameReader : public RecordReader {
  private:
   FrameLook Look() const;
   bool Fill(uint64_t need);
+  std::string Guess() const;
   [[noreturn]] void ThrowBroken(const FrameLook& look) const;
   [[noreturn]] void ThrowCutShort(uint64_t need) const;
 
   InputBuffer input_;
   FrameOptions options_;
   bool bare_;
+  std::string head_;  // first bytes of the source, to tell its framing from should it break
   std::string patched_;
 };
 

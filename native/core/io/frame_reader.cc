@@ -8,6 +8,9 @@
 namespace monolith {
 namespace {
 
+constexpr size_t kHead = 4096;
+constexpr uint64_t kReservedSize = 0xfefefefe;
+
 std::string FlagsOf(const FrameOptions& o) {
   if (o.lagrangex_header) return "--lagrangex-header";
   std::string s;
@@ -31,7 +34,7 @@ FrameReader::FrameReader(std::shared_ptr<ByteSource> source, const FrameOptions&
 inline FrameLook FrameReader::Look() const {
   if (bare_ && input_.size() >= 8) {
     const uint64_t size = LoadLe<uint64_t>(input_.data());
-    if (size <= input_.size() - 8 && size <= options_.max_record_size && size != 0xfefefefe)
+    if (size <= input_.size() - 8 && size <= options_.max_record_size && size != kReservedSize)
       return {FrameState::kWhole, 0, {8, static_cast<size_t>(size), 0}};
   }
   return ParseFrame(options_, {input_.data(), input_.size()});
@@ -48,6 +51,7 @@ bool FrameReader::Next(Record* record) {
     }
     look = Look();
   }
+  if (input_.position() == 0) head_.assign(input_.data(), std::min(input_.size(), kHead));
   if (look.state != FrameState::kWhole) ThrowBroken(look);
   record->payload = {input_.data() + look.frame.payload, look.frame.size};
   record->framed = true;
@@ -62,14 +66,39 @@ bool FrameReader::Next(Record* record) {
   return true;
 }
 
+uint64_t FrameReader::NextRun(uint64_t max, std::string_view* frames) {
+  if (!bare_) return 0;
+  const char* const begin = input_.data();
+  const char* const end = begin + input_.size();
+  const char* p = begin;
+  uint64_t records = 0;
+  for (; records < max && end - p >= 8; ++records) {
+    const uint64_t size = LoadLe<uint64_t>(p);
+    if (size > static_cast<uint64_t>(end - p - 8) || size > options_.max_record_size || size == kReservedSize) break;
+    p += 8 + size;
+  }
+  if (records == 0) return 0;
+  if (input_.position() == 0) head_.assign(begin, std::min(input_.size(), kHead));
+  *frames = {begin, static_cast<size_t>(p - begin)};
+  input_.Consume(frames->size());
+  return records;
+}
+
 bool FrameReader::Fill(uint64_t need) { return input_.Fill(static_cast<size_t>(need)); }
+
+// Other framing under which the start of the source looks right.
+std::string FrameReader::Guess() const {
+  const std::string_view begin = head_.empty() ? std::string_view(input_.data(), input_.size()) : head_;
+  const std::string guess = GuessFraming(begin, options_);
+  return guess == FlagsOf(options_) ? "" : guess;
+}
 
 void FrameReader::ThrowCutShort(uint64_t need) const {
   std::string text = name() + ": byte " + std::to_string(input_.position()) + ": the last record is cut short: " +
                      std::to_string(input_.size()) + " bytes are there, " + (need < 16 ? "at least " : "") +
                      std::to_string(need) + " are needed";
-  const std::string guess = GuessFraming({input_.data(), input_.size()}, options_);
-  if (!guess.empty() && guess != FlagsOf(options_))
+  const std::string guess = Guess();
+  if (!guess.empty())
     text += "; it looks like records with " + guess;
   else
     text += " (--on-bad-record skip leaves it out)";
@@ -90,9 +119,9 @@ void FrameReader::ThrowBroken(const FrameLook& look) const {
   if (look.state == FrameState::kTooLong || look.state == FrameState::kSortIdTooLong)
     text += ", over the limit of " + std::to_string(options_.max_record_size);
   if (look.state == FrameState::kSortIdUnexpected) throw Error(ErrorCode::kBadData, text + ": try --has-sort-id as well");
-  const std::string guess = GuessFraming({input_.data(), input_.size()}, options_);
+  const std::string guess = Guess();
   text += "; the framing options (" + FlagsOf(options_) + ") are probably wrong: try ";
-  if (!guess.empty() && guess != FlagsOf(options_))
+  if (!guess.empty())
     text += guess;
   else
     text += options_.bare() ? "--has-sort-id, --kafka-dump or --lagrangex-header" : "without them";

@@ -28,6 +28,8 @@ class RecordSink {
  public:
   virtual ~RecordSink() = default;
   virtual void Write(const Record& record) = 0;
+  // Many records at once: their frames as the bare wire has them, one behind the other.
+  virtual void WriteRun(std::string_view frames, uint64_t records);
   // Called before memory that written records point into is reused, and when the input has nothing more at hand:
   // everything written so far must leave now.
   virtual void Flush() = 0;

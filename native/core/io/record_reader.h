@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/io/record.h"
 
@@ -35,6 +36,9 @@ class RecordReader {
   // Throws Error(kBadData) naming source and byte offset when the framing is broken; there is no going on then.
   // Throws BadRecord, with *record filled, when one record cannot be used but the next can be read.
   virtual bool Next(Record* record) = 0;
+  // Takes up to `max` records that are buffered one behind the other, framed as the bare wire has them, in one piece of
+  // memory that stays as long as what Next() gives. Returns how many; 0 when there is no such run: ask Next().
+  virtual uint64_t NextRun(uint64_t /*max*/, std::string_view* /*frames*/) { return 0; }
   // True when Next() can answer from memory: a whole frame is buffered. Chains flush their output when it turns false.
   virtual bool Buffered() const = 0;
   virtual const std::string& name() const = 0;

@@ -243,4 +243,11 @@ void UnregisterStream(const std::string& name) {
   }
 }
 
+void UnregisterAllStreams() {
+  Registry& r = TheRegistry();
+  std::map<std::string, std::shared_ptr<RecordStream>> old;
+  std::lock_guard<std::mutex> lock(r.mutex);
+  old.swap(r.streams);
+}
+
 }  // namespace monolith

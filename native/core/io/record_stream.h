@@ -68,5 +68,6 @@ class RecordStream {
 void RegisterStream(const std::string& name, std::shared_ptr<RecordStream> stream);
 std::shared_ptr<RecordStream> FindStream(const std::string& name);
 void UnregisterStream(const std::string& name);
+void UnregisterAllStreams();
 
 }  // namespace monolith

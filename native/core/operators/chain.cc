@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "core/base/bytes.h"
 #include "core/base/error.h"
 #include "core/base/stop.h"
 #include "core/io/fd_sink.h"
@@ -14,6 +16,7 @@ namespace {
 
 constexpr uint64_t kWarnings = 10;
 constexpr uint64_t kLookEvery = 1 << 16;  // records between looks at the stop flag while input is at hand
+constexpr uint64_t kRun = 1 << 14;  // records taken at once
 constexpr size_t kSetAsidePiece = 1 << 20;
 
 std::unique_ptr<RecordSink> OpenSetAside(const std::string& path) {
@@ -48,7 +51,13 @@ class Chain::Tail : public RecordSink {
     ++records_;
     bytes_ += record.payload.size() + 8;
   }
+  void WriteRun(std::string_view frames, uint64_t records) override {
+    sink_->WriteRun(frames, records);
+    records_ += records;
+    bytes_ += frames.size();
+  }
   void Flush() override { sink_->Flush(); }
+  uint64_t left() const { return limit_ - records_; }
   bool full() const { return records_ >= limit_; }
   uint64_t records() const { return records_; }
   uint64_t bytes() const { return bytes_; }
@@ -84,6 +93,7 @@ bool Chain::Run(RecordReader* reader) {
       } else if (i % kLookEvery == 0) {
         Publish();
       }
+      if (RunAtHand(reader)) continue;
       if (!Step(reader)) break;
     }
   } catch (const Interrupted&) {
@@ -102,6 +112,42 @@ bool Chain::Run(RecordReader* reader) {
   }
   FlushAll();
   return Wanted() && !StopRequested();
+}
+
+// What is buffered goes through without asking the reader for each record.
+bool Chain::RunAtHand(RecordReader* reader) {
+  std::string_view frames;
+  const uint64_t offset = reader->offset();
+  const uint64_t wanted = std::min(options_.limit_in - records_in_, kRun);
+  const uint64_t records = reader->NextRun(operators_.empty() ? std::min(wanted, tail_->left()) : wanted, &frames);
+  if (records == 0) return false;
+  if (operators_.empty()) {
+    records_in_ += records;
+    bytes_in_ += frames.size();
+    tail_->WriteRun(frames, records);
+    return true;
+  }
+  Record record;
+  record.framed = true;
+  record.end = offset;
+  const char* p = frames.data();
+  const char* const end = p + frames.size();
+  while (p < end && !tail_->full()) {
+    try {
+      while (p < end && !tail_->full()) {
+        record.payload = {p + 8, static_cast<size_t>(LoadLe<uint64_t>(p))};
+        p += 8 + record.payload.size();
+        record.offset = record.end;
+        record.end += 8 + record.payload.size();
+        ++records_in_;
+        bytes_in_ += 8 + record.payload.size();
+        head_->Write(record);
+      }
+    } catch (const BadRecord& e) {
+      HandleBadRecord(reader, record, e);
+    }
+  }
+  return true;
 }
 
 bool Chain::Step(RecordReader* reader) {

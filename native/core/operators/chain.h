@@ -55,6 +55,7 @@ class Chain {
   class Tail;
 
   bool Wanted() const;
+  bool RunAtHand(RecordReader* reader);
   bool Step(RecordReader* reader);
   void Push(RecordReader* reader, const Record& record);
   void HandleBadRecord(RecordReader* reader, const Record& record, const BadRecord& error);

@@ -1,6 +1,7 @@
 #include "core/operators/relation.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "core/base/error.h"
 
@@ -32,6 +33,22 @@ bool Compare(RelOp op, const T& v, const std::vector<O>& o) {
   }
 }
 
+// low ≤ v ≤ high; for what never holds, low > high.
+template <class T>
+void SetRange(RelOp op, const std::vector<T>& o, T* low, T* high) {
+  constexpr T min = std::numeric_limits<T>::min(), max = std::numeric_limits<T>::max();
+  const auto never = [&] { *low = max, *high = min; };
+  *low = min, *high = max;
+  switch (op) {
+    case RelOp::kGt: o[0] == max ? never() : void(*low = o[0] + 1); break;
+    case RelOp::kGe: *low = o[0]; break;
+    case RelOp::kLt: o[0] == min ? never() : void(*high = o[0] - 1); break;
+    case RelOp::kLe: *high = o[0]; break;
+    case RelOp::kBetween: o[1] == min ? never() : void((*low = o[0], *high = o[1] - 1)); break;
+    default: *low = *high = o[0];
+  }
+}
+
 }  // namespace
 
 const char* RelOpName(RelOp op) {
@@ -43,16 +60,26 @@ const char* RelOpName(RelOp op) {
 Relation Relation::Ints(RelOp op, std::vector<int64_t> operands) {
   Require(op, operands.size(), IsScalarOp(op), "int");
   Relation r(op);
-  if (IsSetOp(op)) r.set_ = FidSet({operands.begin(), operands.end()});
-  r.ints_ = std::move(operands);
+  r.negated_ = op == RelOp::kNotIn || op == RelOp::kNe;
+  r.by_set_ = IsSetOp(op);
+  if (r.by_set_) {
+    r.set_ = FidSet({operands.begin(), operands.end()});
+  } else {
+    SetRange(op, operands, &r.int_low_, &r.int_high_);
+  }
   return r;
 }
 
 Relation Relation::Uints(RelOp op, std::vector<uint64_t> operands) {
   Require(op, operands.size(), IsScalarOp(op), "int");
   Relation r(op);
-  if (IsSetOp(op)) r.set_ = FidSet(operands);
-  r.uints_ = std::move(operands);
+  r.negated_ = op == RelOp::kNotIn || op == RelOp::kNe;
+  r.by_set_ = IsSetOp(op);
+  if (r.by_set_) {
+    r.set_ = FidSet(std::move(operands));
+  } else {
+    SetRange(op, operands, &r.uint_low_, &r.uint_high_);
+  }
   return r;
 }
 
@@ -81,16 +108,6 @@ Relation Relation::List(RelOp op, std::vector<int64_t> operands) {
   r.set_ = FidSet({operands.begin(), operands.end()});
   r.ints_ = std::move(operands);
   return r;
-}
-
-bool Relation::Int(int64_t v) const {
-  if (IsSetOp(op_)) return set_.Contains(static_cast<uint64_t>(v)) == (op_ == RelOp::kIn);
-  return Compare(op_, v, ints_);
-}
-
-bool Relation::Uint(uint64_t v) const {
-  if (IsSetOp(op_)) return set_.Contains(v) == (op_ == RelOp::kIn);
-  return Compare(op_, v, uints_);
 }
 
 bool Relation::Float(float v) const {

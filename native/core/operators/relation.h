@@ -30,9 +30,10 @@ class Relation {
   static Relation Strings(RelOp op, std::vector<std::string> operands);
   static Relation List(RelOp op, std::vector<int64_t> operands);
 
-  RelOp op() const { return op_; }
-  bool Int(int64_t v) const;
-  bool Uint(uint64_t v) const;
+  bool Int(int64_t v) const {
+    return (by_set_ ? set_.Contains(static_cast<uint64_t>(v)) : int_low_ <= v && v <= int_high_) != negated_;
+  }
+  bool Uint(uint64_t v) const { return (by_set_ ? set_.Contains(v) : uint_low_ <= v && v <= uint_high_) != negated_; }
   bool Float(float v) const;
   bool String(std::string_view v) const;
   bool List(const std::vector<int64_t>& v) const;
@@ -41,11 +42,13 @@ class Relation {
   explicit Relation(RelOp op) : op_(op) {}
 
   RelOp op_;
-  std::vector<int64_t> ints_;
-  std::vector<uint64_t> uints_;
+  bool by_set_ = false, negated_ = false;  // of integers
+  int64_t int_low_ = 0, int_high_ = 0;     // every comparison of integers is a range, or what is not in it
+  uint64_t uint_low_ = 0, uint_high_ = 0;
+  std::vector<int64_t> ints_;  // of lists
   std::vector<float> floats_;
   std::vector<std::string> strings_;  // sorted for in, not in
-  FidSet set_;                        // of the integers, for the set operators
+  FidSet set_;                        // of integers, for the set operators
 };
 
 }  // namespace monolith

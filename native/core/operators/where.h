@@ -15,6 +15,7 @@
 // of a fixed64 field stands for its two's complement.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,7 +41,7 @@ class Where {
     Source source;
     int place;  // slot in the LineIdReader, or index of the label
     uint64_t id = 0;  // of has_slot, has_fid
-    std::vector<Relation> relation;  // one, but for has_slot and has_fid
+    std::optional<Relation> relation;  // but of has_slot and has_fid
   };
   enum class Op : uint8_t { kTest, kNot, kJumpIfFalse, kJumpIfTrue };
   struct Step {

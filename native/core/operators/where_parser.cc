@@ -20,10 +20,6 @@ constexpr OpWord kOpWords[] = {
     {"startswith", RelOp::kStartsWith}, {"endswith", RelOp::kEndsWith}, {"any", RelOp::kAny}, {"all", RelOp::kAll},
     {"diff", RelOp::kDiff}};
 
-std::string Quoted(const Token& token) {
-  return token.kind == TokenKind::kEnd ? "the end of the expression" : "\"" + token.text + "\"";
-}
-
 bool IsSymbol(const Token& token, std::string_view text) {
   return (token.kind == TokenKind::kSymbol || token.kind == TokenKind::kWord) && token.text == text;
 }
@@ -32,6 +28,21 @@ bool IsSymbol(const Token& token, std::string_view text) {
 
 WhereParser::WhereParser(std::string_view expression, RecordView* view, Where* where)
     : expression_(expression), view_(view), where_(where), tokens_(TokenizeWhere(expression)) {}
+
+// A token as it was written, not too long and without control characters.
+std::string WhereParser::Shown(const Token& token) const {
+  if (token.kind == TokenKind::kEnd) return "the end of the expression";
+  constexpr size_t kMost = 40;
+  std::string text(expression_.substr(token.begin, token.end - token.begin));
+  if (text.size() > kMost) {
+    size_t n = kMost;
+    while (n > 0 && (text[n] & 0xc0) == 0x80) --n;
+    text = text.substr(0, n) + "…";
+  }
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  return token.kind == TokenKind::kString ? text : "\"" + text + "\"";
+}
 
 void WhereParser::Fail(const Token& at, const std::string& what) const {
   FailAt(expression_, at.begin, at.end, what);
@@ -44,13 +55,13 @@ bool WhereParser::TakeIf(std::string_view text) {
 }
 
 void WhereParser::Expect(std::string_view text, const char* where) {
-  if (!TakeIf(text)) Fail(Peek(), "expected `" + std::string(text) + "` " + where + ", found " + Quoted(Peek()));
+  if (!TakeIf(text)) Fail(Peek(), "expected `" + std::string(text) + "` " + where + ", found " + Shown(Peek()));
 }
 
 void WhereParser::Run() {
   if (Peek().kind == TokenKind::kEnd) Fail(Peek(), "an empty expression");
   const NodePtr root = Or(0);
-  if (Peek().kind != TokenKind::kEnd) Fail(Peek(), "expected `and`, `or` or the end, found " + Quoted(Peek()));
+  if (Peek().kind != TokenKind::kEnd) Fail(Peek(), "expected `and`, `or` or the end, found " + Shown(Peek()));
   Emit(*root);
 }
 
@@ -108,14 +119,14 @@ WhereParser::NodePtr WhereParser::Condition() {
   const Token name = Take();
   if (name.kind == TokenKind::kInt || name.kind == TokenKind::kFloat || name.kind == TokenKind::kString)
     Fail(name, "a condition starts with a field: write `chnid >= 1`, not `1 <= chnid`");
-  if (name.kind != TokenKind::kWord) Fail(name, "expected a condition, found " + Quoted(name));
+  if (name.kind != TokenKind::kWord) Fail(name, "expected a condition, found " + Shown(name));
   if (name.text == "has_slot" || name.text == "has_fid") return HasCall(name);
   const Value value = ParseValue(name);
   if (value.is_bool) return BoolCondition(value);
   Token at;
   const RelOp op = ParseOp(value, &at);
   const std::vector<Token> operands = Operands(op, at);
-  return Leaf({value.source, value.place, 0, {MakeRelation(value, op, operands, at)}}, false);
+  return Leaf({value.source, value.place, 0, MakeRelation(value, op, operands, at)}, false);
 }
 
 WhereParser::NodePtr WhereParser::HasCall(const Token& name) {
@@ -128,7 +139,7 @@ WhereParser::NodePtr WhereParser::HasCall(const Token& name) {
   Expect(")", slot ? "after the slot" : "after the fid");
   view_->WantFids();
   const uint64_t number = id.negative ? 0 - id.magnitude : id.magnitude;
-  return Leaf({slot ? Where::Source::kHasSlot : Where::Source::kHasFid, 0, number, {}}, true);
+  return Leaf({slot ? Where::Source::kHasSlot : Where::Source::kHasFid, 0, number, std::nullopt}, true);
 }
 
 WhereParser::Value WhereParser::ParseValue(const Token& name) {
@@ -173,7 +184,7 @@ WhereParser::Value WhereParser::ParseValue(const Token& name) {
 // `is_draw`, `is_draw == true`, `is_draw != false`.
 WhereParser::NodePtr WhereParser::BoolCondition(const Value& value) {
   const auto leaf = [&](bool wanted) {
-    return Leaf({value.source, value.place, 0, {Relation::Ints(RelOp::kEq, {wanted})}}, false);
+    return Leaf({value.source, value.place, 0, Relation::Ints(RelOp::kEq, {wanted})}, false);
   };
   const Token at = Peek();
   if (at.kind == TokenKind::kEnd || IsSymbol(at, "and") || IsSymbol(at, "or") || IsSymbol(at, ")")) return leaf(true);
@@ -183,7 +194,7 @@ WhereParser::NodePtr WhereParser::BoolCondition(const Value& value) {
                  " == true`");
   const Token literal = Take();
   if (!IsSymbol(literal, "true") && !IsSymbol(literal, "false"))
-    Fail(literal, "expected true or false, found " + Quoted(literal));
+    Fail(literal, "expected true or false, found " + Shown(literal));
   return leaf((literal.text == "true") == equal);
 }
 
@@ -197,7 +208,7 @@ RelOp WhereParser::ParseOp(const Value& value, Token* at) {
                                     [&](const OpWord& w) { return IsSymbol(*at, w.text); });
   if (word == std::end(kOpWords))
     Fail(*at, "expected an operator after " + value.name +
-                  " (>= > <= < == != in between startswith endswith any all diff), found " + Quoted(*at));
+                  " (>= > <= < == != in between startswith endswith any all diff), found " + Shown(*at));
   const RelOp op = word->op;
   using Source = Where::Source;
   if (value.source == Source::kList && op < RelOp::kAny)
@@ -214,8 +225,8 @@ Token WhereParser::Literal(const char* wanted) {
   const Token token = Take();
   if (token.kind == TokenKind::kInt || token.kind == TokenKind::kFloat || token.kind == TokenKind::kString) return token;
   if (token.kind == TokenKind::kWord)
-    Fail(token, std::string("expected ") + wanted + ", found " + Quoted(token) + "; a string stands in quotes");
-  Fail(token, std::string("expected ") + wanted + ", found " + Quoted(token));
+    Fail(token, std::string("expected ") + wanted + ", found " + Shown(token) + "; a string stands in quotes");
+  Fail(token, std::string("expected ") + wanted + ", found " + Shown(token));
 }
 
 std::vector<Token> WhereParser::Operands(RelOp op, const Token& at) {

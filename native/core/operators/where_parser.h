@@ -1,6 +1,7 @@
 // Parses a --where expression, checks its types and writes its program.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -52,6 +53,7 @@ class WhereParser {
   bool TakeIf(std::string_view text);
   void Expect(std::string_view text, const char* where);
   Token Literal(const char* wanted);
+  std::string Shown(const Token& token) const;
   [[noreturn]] void Fail(const Token& at, const std::string& what) const;
 
   std::string_view expression_;

@@ -35,7 +35,6 @@ void ParseRun::Example(std::string_view record, size_t row) {
       default: c.Skip(tag);
     }
   }
-  for (SparseColumn& column : out_->sparse) column.row_splits[row + 1] = static_cast<int64_t>(column.values.size());
   if (reserved_line_id_) TakeLineId(*reserved_line_id_);
   if (reserved_label_) TakeLabels(*reserved_label_);
   if (extras) FillExtra(row);
@@ -78,8 +77,10 @@ void ParseRun::NamedFeature(std::string_view named_feature, size_t row) {
   if (target.reserved == ParsePlan::Reserved::kLabel) reserved_label_ = value;
   if (target.sparse >= 0) {
     SparseColumn& column = out_->sparse[target.sparse];
-    if (again) column.values.resize(column.row_splits[row]);
+    if (again) column.values.resize(begin_[number]);
+    begin_[number] = column.values.size();
     AppendSparse(value, plan_.names.name(number), &column);
+    EndRow(&column, row);
   }
   if (target.dense >= 0) {
     DenseColumn& column = out_->dense[target.dense];

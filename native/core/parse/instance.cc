@@ -29,7 +29,9 @@ void ParseRun::Instance(std::string_view record, size_t row) {
     for (size_t i = 0; i < fids.size(); i += 8) {
       const uint64_t f = LoadLe<uint64_t>(fids.data() + i);
       const int column = plan_.column_of_slot[fid::SlotV1(f)];
-      if (column >= 0) out_->sparse[column].values.push_back(static_cast<int64_t>(plan_.v1_to_v2 ? fid::V1ToV2(f) : f));
+      if (column < 0) continue;
+      out_->sparse[column].values.push_back(static_cast<int64_t>(plan_.v1_to_v2 ? fid::V1ToV2(f) : f));
+      EndRow(&out_->sparse[column], row);
     }
   };
   labels_.clear();
@@ -65,7 +67,6 @@ void ParseRun::Instance(std::string_view record, size_t row) {
       default: c.Skip(tag);
     }
   }
-  for (SparseColumn& column : out_->sparse) column.row_splits[row + 1] = static_cast<int64_t>(column.values.size());
   if (labels) FillLabel(row, 0.0f);
   if (plan_.weight >= 0) {
     DenseColumn& weight = out_->dense[plan_.weight];
@@ -88,7 +89,10 @@ void ParseRun::InstanceColumn(std::string_view column, size_t row) {
   const int number = plan_.names.Find(name);
   if (number == NameTable::kAbsent) return;
   const ParsePlan::Target& target = plan_.targets[number];
-  if (target.sparse >= 0) InstanceSparse(column, &out_->sparse[target.sparse]);
+  if (target.sparse >= 0) {
+    InstanceSparse(column, &out_->sparse[target.sparse]);
+    EndRow(&out_->sparse[target.sparse], row);
+  }
   if (target.dense >= 0) InstanceDense(column, plan_.names.name(number), &out_->dense[target.dense], row);
 }
 

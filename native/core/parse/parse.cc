@@ -100,6 +100,14 @@ void ParsePlan::AddName(const std::string& name, Target target) {
 
 ParseRun::ParseRun(const ParsePlan& plan, ParsedColumns* out) : plan_(plan), out_(out), line_id_(plan.line_id) {
   seen_in_.assign(plan.targets.size(), 0);
+  begin_.assign(plan.targets.size(), 0);
+}
+
+void ParseRun::CloseRows() {
+  for (SparseColumn& c : out_->sparse) {
+    int64_t size = 0;
+    for (int64_t& split : c.row_splits) split = size = std::max(size, split);
+  }
 }
 
 void ParseRun::AddRows(size_t n) {
@@ -195,6 +203,7 @@ void RecordParser::Parse(const std::string_view* records, size_t n, ParsedColumn
     } else {
       for (; i < n; ++i) run.Example(records[i], i);
     }
+    run.CloseRows();
   } catch (const BadRecord& e) {
     throw BadRecord("record " + std::to_string(first + i) + ": " + e.what());
   }

@@ -58,8 +58,15 @@ class ParseRun {
   void Instance(std::string_view record, size_t row);
   void Example(std::string_view record, size_t row);
   void ExampleBatch(std::string_view record);
+  // After the last Instance or Example: ends the rows of all sparse columns.
+  void CloseRows();
 
  private:
+  // After values of `row` were added to a sparse column. Rows without values are left 0 until CloseRows.
+  static void EndRow(SparseColumn* column, size_t row) {
+    column->row_splits[row + 1] = static_cast<int64_t>(column->values.size());
+  }
+
   void InstanceColumn(std::string_view column, size_t row);
   void InstanceSparse(std::string_view column, SparseColumn* to);
   void InstanceDense(std::string_view column, const std::string& name, DenseColumn* to, size_t row);
@@ -100,6 +107,7 @@ class ParseRun {
   float weight_ = 0;
   std::optional<FeatureValue> reserved_line_id_, reserved_label_;  // of the Example at hand
   std::vector<size_t> seen_in_;  // by target: row it was last seen in, plus one
+  std::vector<size_t> begin_;    // by target: values of its sparse column before that row
   std::vector<BatchColumn> batch_columns_;
 };
 

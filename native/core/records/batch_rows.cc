@@ -98,11 +98,12 @@ void BatchRows::CheckColumn(const Column& column, bool raw) {
   }
 }
 
-void BatchRows::ReadRowFields(size_t row) {
+const RowFields& BatchRows::ReadRowFields(size_t row) {
   row_scratch_.Reset();
   row_ = RowFields();
   for (const Column& c : columns_)
     if (c.reserved != Reserved::kNone) SetReserved(c.reserved, Cell(c, row), &row_, &row_scratch_);
+  return row_;
 }
 
 void BatchRows::WriteExample(size_t row, std::string* out) {

@@ -20,7 +20,6 @@ class BatchRows {
   void WriteExample(size_t row, std::string* out);
   void WriteInstance(size_t row, std::string* out);
 
- private:
   struct Column {
     std::string_view name;
     bool shared = false;
@@ -28,13 +27,18 @@ class BatchRows {
     Reserved reserved = Reserved::kNone;
     size_t first = 0, count = 0;  // in cells_
   };
-
-  Column ReadColumn(std::string_view bytes);
-  void CheckColumn(const Column& column, bool raw);
+  const std::vector<Column>& columns() const { return columns_; }
+  // The feature of a column in a row.
   std::string_view Cell(const Column& column, size_t row) const {
     return cells_[column.first + (column.shared ? 0 : row)];
   }
-  void ReadRowFields(size_t row);
+  // What the reserved columns say of a row; valid until the next call.
+  const RowFields& ReadRowFields(size_t row);
+  uint32_t data_source_key() const { return data_source_key_; }
+
+ private:
+  Column ReadColumn(std::string_view bytes);
+  void CheckColumn(const Column& column, bool raw);
 
   Pruning pruning_;
   Scratch scratch_, row_scratch_;

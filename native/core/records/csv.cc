@@ -54,6 +54,9 @@ class CsvOperator::Impl {
     uint64_t slot;
     std::string name;
     std::vector<const Column*> columns;
+    // What stands before and behind the values when they have `cached` bytes: it is the same in most rows.
+    std::string before, behind;
+    size_t cached = 0;
   };
 
   void Check(Column* column) const;
@@ -65,7 +68,8 @@ class CsvOperator::Impl {
   float Float(const Column& column, std::string_view text) const;
   float Label(const Column& column, std::string_view text) const;
 
-  void MakeFeature(const Feature& feature);
+  void MakeFeature(Feature* feature);
+  void WriteFeature(const Feature& feature);
   bool FeatureValues(const Feature& feature);
   void MakeLineId();
   void AppendLineId(const Column& column, std::string_view text);
@@ -108,9 +112,10 @@ CsvOperator::Impl::Impl(const CsvSchema& schema) : schema_(schema), splitter_(sc
       if (weight_) BadSchema(c.what + ": another column is the weight already");
       weight_ = &c;
     } else {
-      const auto same = std::find_if(features_.begin(), features_.end(), [&](const Feature& f) { return f.name == k.name; });
+      const auto same =
+          std::find_if(features_.begin(), features_.end(), [&](const Feature& f) { return f.name == k.name; });
       if (same == features_.end()) {
-        features_.push_back({k.target, k.version, k.slot, k.name, {&c}});
+        features_.push_back({k.target, k.version, k.slot, k.name, {&c}, {}, {}, 0});
       } else if (same->target != k.target || same->version != k.version || same->slot != k.slot) {
         BadSchema(c.what + ": feature " + k.name + " is made of another kind of column already");
       } else {
@@ -131,8 +136,8 @@ void CsvOperator::Impl::Check(Column* column) const {
     if (c.version != 1 && c.version != 2) BadSchema(column->what + ": version is 1 or 2");
     const uint64_t limit = c.version == 1 ? fid::kSlotsV1 : fid::kSlotsV2;
     if (c.slot >= limit)
-      BadSchema(column->what + ": v" + std::to_string(c.version) + " slot should be less than " + std::to_string(limit) +
-                ", while got " + std::to_string(c.slot));
+      BadSchema(column->what + ": v" + std::to_string(c.version) + " slot should be less than " +
+                std::to_string(limit) + ", while got " + std::to_string(c.slot));
   }
   if (c.target == CsvTarget::kLineId) {
     column->field = FindLineIdField(c.name);
@@ -272,30 +277,47 @@ bool CsvOperator::Impl::FeatureValues(const Feature& feature) {
         return w.Raw({reinterpret_cast<const char*>(&v), 4});
       }
       const uint64_t signature = Integer(*column, text);
-      const uint64_t f = feature.version == 1 ? fid::MakeV1(feature.slot, signature) : fid::MakeV2(feature.slot, signature);
+      const uint64_t f =
+          feature.version == 1 ? fid::MakeV1(feature.slot, signature) : fid::MakeV2(feature.slot, signature);
       w.Raw({reinterpret_cast<const char*>(&f), 8});
     });
   }
   return any;
 }
 
-void CsvOperator::Impl::MakeFeature(const Feature& feature) {
-  if (!FeatureValues(feature)) return;
-  namespace fk = schema::feature;
-  namespace ck = schema::column;
-  const bool bytes = feature.target == CsvTarget::kBytes, fid = feature.target == CsvTarget::kFid;
-  if (schema_.to == RecordType::kExample) {
-    const uint32_t kind = fid ? (feature.version == 1 ? fk::kFidV1List : fk::kFidV2List)
-                          : bytes ? fk::kBytesList
-                          : feature.target == CsvTarget::kFloat ? fk::kFloatList : fk::kInt64List;
-    return WriteNamedFeature(schema::example::kNamedFeature, feature.name, fid ? feature.slot : 0, kind, values_, !bytes,
-                             &features_out_);
-  }
-  if (fid && feature.version == 1) {
+void CsvOperator::Impl::MakeFeature(Feature* feature) {
+  if (!FeatureValues(*feature)) return;
+  if (feature->target == CsvTarget::kFid && feature->version == 1 && schema_.to == RecordType::kInstance) {
     fids_.append(values_);
     return;
   }
-  const uint32_t number = fid ? ck::kFid : feature.target == CsvTarget::kFloat ? ck::kFloatValue : ck::kInt64Value;
+  if (feature->cached != values_.size()) {
+    const size_t begin = features_out_.size();
+    WriteFeature(*feature);
+    const size_t id = schema_.to == RecordType::kExample && feature->target == CsvTarget::kFid ? feature->slot : 0;
+    const size_t behind = id ? 1 + VarintSize(id) : 0, end = features_out_.size();
+    feature->before = features_out_.substr(begin, end - begin - behind - values_.size());
+    feature->behind = features_out_.substr(end - behind);
+    feature->cached = values_.size();
+    return;
+  }
+  features_out_.append(feature->before).append(values_).append(feature->behind);
+}
+
+void CsvOperator::Impl::WriteFeature(const Feature& feature) {
+  namespace fk = schema::feature;
+  namespace ck = schema::column;
+  const bool bytes = feature.target == CsvTarget::kBytes, fid = feature.target == CsvTarget::kFid;
+  const bool floats = feature.target == CsvTarget::kFloat;
+  if (schema_.to == RecordType::kExample) {
+    const uint32_t kind = fid      ? (feature.version == 1 ? fk::kFidV1List : fk::kFidV2List)
+                          : bytes  ? fk::kBytesList
+                          : floats ? fk::kFloatList
+                                   : fk::kInt64List;
+    return WriteNamedFeature(schema::example::kNamedFeature, feature.name, fid ? feature.slot : 0, kind, values_,
+                             !bytes, &features_out_);
+  }
+  const uint32_t number = fid ? ck::kFid : floats ? ck::kFloatValue : ck::kInt64Value;
   Writer w(&features_out_);
   w.Tag(schema::instance::kFeature, Type::kBytes);
   w.RawVarint(BytesSize(ck::kName, feature.name.size()) + (bytes ? values_.size() : BytesSize(number, values_.size())));
@@ -356,7 +378,8 @@ void CsvOperator::Impl::Assemble() {
 void CsvOperator::Impl::Make(std::string_view row) {
   SplitRow(row);
   if (cells_.size() < cells_wanted_ && !schema_.short_rows)
-    throw BadRecord("the row has " + std::to_string(cells_.size()) + " cells, at least " + std::to_string(cells_wanted_) +
+    throw BadRecord("the row has " + std::to_string(cells_.size()) + " cells, at least " +
+                    std::to_string(cells_wanted_) +
                     " are needed (short_rows = true in the schema takes the rest as missing)");
   if (cells_in_header_ && cells_.size() > cells_in_header_)
     throw BadRecord("the row has " + std::to_string(cells_.size()) + " cells, the header has " +
@@ -365,13 +388,14 @@ void CsvOperator::Impl::Make(std::string_view row) {
   features_out_.clear();
   labels_out_.clear();
   has_weight_ = false;
-  for (const Feature& f : features_) MakeFeature(f);
+  for (Feature& f : features_) MakeFeature(&f);
   for (const Column* column : labels_)
     ForEachValue(*column, [&](std::string_view text) {
       const float v = Label(*column, text);
       labels_out_.append(reinterpret_cast<const char*>(&v), 4);
     });
-  if (weight_) has_weight_ = ForEachValue(*weight_, [&](std::string_view text) { weight_value_ = Float(*weight_, text); });
+  if (weight_)
+    has_weight_ = ForEachValue(*weight_, [&](std::string_view text) { weight_value_ = Float(*weight_, text); });
   MakeLineId();
   Assemble();
 }

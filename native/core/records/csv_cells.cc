@@ -184,7 +184,8 @@ bool ParseTime(std::string_view s, int64_t* seconds) {
   *seconds = DaysOf(year, month, day) * 86400;
   if (s.empty()) return true;
   if (!Take(&s, 'T') && !Take(&s, ' ')) return false;
-  if (!TakeDigits(&s, 2, &hour) || !Take(&s, ':') || !TakeDigits(&s, 2, &minute) || hour > 23 || minute > 59) return false;
+  if (!TakeDigits(&s, 2, &hour) || !Take(&s, ':') || !TakeDigits(&s, 2, &minute)) return false;
+  if (hour > 23 || minute > 59) return false;
   *seconds += hour * 3600 + minute * 60;
   return TakeSecondsAndZone(&s, seconds);
 }

@@ -107,7 +107,9 @@ void ExampleView::Read(std::string_view example, Scratch* scratch) {
         break;
       case ex::kLabel: AddElements(f, Type::kFixed32, &row.label, scratch); break;
       case ex::kInstanceWeight:
-        if (f.type == Type::kFixed32) row.weight = f.AsFloat();
+        if (f.type != Type::kFixed32) break;
+        row.has_weight = f.scalar != 0;  // as proto3 tells unset: by the bits, -0 is a value
+        row.weight = f.AsFloat();
         break;
       case ex::kDataSourceKey:
         if (f.type == Type::kVarint) data_source_key = static_cast<uint32_t>(f.scalar);
@@ -116,7 +118,6 @@ void ExampleView::Read(std::string_view example, Scratch* scratch) {
     }
   }
   CheckLineId(row.line_id.view());
-  row.has_weight = row.weight != 0;
   if (reserved.line_id.present()) row.line_id = reserved.line_id;
   if (reserved.label.present()) row.label = reserved.label;
   if (reserved.has_weight) {

@@ -160,7 +160,8 @@ void InstanceToExample::WriteColumn(std::string_view bytes, uint64_t id, std::st
     else if (f.type == Type::kBytes)
       wire::Writer(list).Bytes(schema::kListValue, f.bytes);
   }
-  WriteNamedFeature(schema::example::kNamedFeature, name, id, kind->feature, packed ? content.view() : *list, packed, out);
+  WriteNamedFeature(schema::example::kNamedFeature, name, id, kind->feature, packed ? content.view() : *list, packed,
+                    out);
 }
 
 }  // namespace monolith

@@ -21,6 +21,10 @@ uint64_t Narrow(uint64_t v, FieldKind kind) {
   return kind == FieldKind::kBool ? v != 0 : v;
 }
 
+bool IsVarint(FieldKind kind) {
+  return kind == FieldKind::kInt32 || kind == FieldKind::kInt64 || kind == FieldKind::kBool;
+}
+
 size_t EditDistance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -56,27 +60,16 @@ std::string_view NearestName(std::string_view name, const std::vector<std::strin
 }
 
 int LineIdReader::Want(const LineIdField& field) {
-  if (slot_of_[field.number] == kNone) {
-    slot_of_[field.number] = static_cast<uint8_t>(values_.size());
-    values_.push_back({&field, 0, {}, {}});
+  uint8_t& place = place_of_[field.number];
+  if (place == kNone) {
+    place = static_cast<uint8_t>(fields_.size());
+    fields_.push_back(&field);
+    if (field.repeated) repeated_.push_back(place);
+    if (field.kind == FieldKind::kString) strings_.push_back(place);
+    defaults_[place] = field.kind == FieldKind::kFloat ? FloatBits(field.default_float) : 0;
     Reset();
   }
-  return slot_of_[field.number];
-}
-
-void LineIdReader::Reset() {
-  for (Value& value : values_) {
-    value.bits = value.field->kind == FieldKind::kFloat ? FloatBits(value.field->default_float) : 0;
-    value.text = {};
-    value.list.clear();
-  }
-}
-
-float LineIdReader::Float(int slot) const {
-  const uint32_t bits = static_cast<uint32_t>(values_[slot].bits);
-  float v;
-  std::memcpy(&v, &bits, 4);
-  return v;
+  return place;
 }
 
 void LineIdReader::Merge(std::string_view message, const char* origin) {
@@ -84,43 +77,43 @@ void LineIdReader::Merge(std::string_view message, const char* origin) {
   while (!c.done()) {
     const uint32_t tag = c.Tag();
     const uint32_t number = tag >> 3;
-    if (number >= kLineIdNumbers || slot_of_[number] == kNone) {
+    const uint8_t place = number < kLineIdNumbers ? place_of_[number] : kNone;
+    if (place == kNone) {
       c.Skip(tag);
       continue;
     }
-    Value& value = values_[slot_of_[number]];
-    const FieldKind kind = value.field->kind;
-    const Type type = static_cast<Type>(tag & 7);
-    if (value.field->repeated) {
-      if (type == Type::kVarint) {
-        value.list.push_back(static_cast<int64_t>(Narrow(c.Varint(), kind)));
-      } else if (type == Type::kBytes) {
-        wire::Cursor packed(c.Bytes(), origin);
-        while (!packed.done()) value.list.push_back(static_cast<int64_t>(Narrow(packed.Varint(), kind)));
-      } else {
-        c.Skip(tag);
+    const LineIdField& field = *fields_[place];
+    switch (static_cast<Type>(tag & 7)) {
+      case Type::kVarint: {
+        const uint64_t v = Narrow(c.Varint(), field.kind);
+        if (field.repeated) {
+          lists_[place].push_back(static_cast<int64_t>(v));
+        } else if (IsVarint(field.kind)) {
+          bits_[place] = v;
+        }
+        break;
       }
-      continue;
-    }
-    switch (kind) {
-      case FieldKind::kInt32:
-      case FieldKind::kInt64:
-      case FieldKind::kBool:
-        if (type == Type::kVarint) value.bits = Narrow(c.Varint(), kind);
-        else c.Skip(tag);
+      case Type::kFixed64: {
+        const uint64_t v = LoadLe<uint64_t>(c.Fixed64().data());
+        if (field.kind == FieldKind::kUint64) bits_[place] = v;
         break;
-      case FieldKind::kUint64:
-        if (type == Type::kFixed64) value.bits = LoadLe<uint64_t>(c.Fixed64().data());
-        else c.Skip(tag);
+      }
+      case Type::kFixed32: {
+        const uint32_t v = LoadLe<uint32_t>(c.Fixed32().data());
+        if (field.kind == FieldKind::kFloat) bits_[place] = v;
         break;
-      case FieldKind::kFloat:
-        if (type == Type::kFixed32) value.bits = LoadLe<uint32_t>(c.Fixed32().data());
-        else c.Skip(tag);
+      }
+      case Type::kBytes: {
+        const std::string_view bytes = c.Bytes();
+        if (field.repeated) {
+          wire::Cursor packed(bytes, origin);
+          while (!packed.done()) lists_[place].push_back(static_cast<int64_t>(Narrow(packed.Varint(), field.kind)));
+        } else if (field.kind == FieldKind::kString) {
+          texts_[place] = bytes;
+        }
         break;
-      case FieldKind::kString:
-        if (type == Type::kBytes) value.text = c.Bytes();
-        else c.Skip(tag);
-        break;
+      }
+      default: c.Skip(tag);
     }
   }
 }

@@ -6,9 +6,13 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "core/base/bytes.h"
 
 namespace monolith {
 
@@ -48,37 +52,41 @@ const LineIdField* FindLineIdField(std::string_view name);
 std::string_view NearestName(std::string_view name, const std::vector<std::string_view>& choices);
 
 // Values of some fields of one LineId. Singular fields: the last occurrence wins; a LineId that stands in a record
-// several times is merged, as protobuf does.
+// several times is merged, as protobuf does. A field that comes with another wire type than its own is unknown.
 class LineIdReader {
  public:
-  LineIdReader() { slot_of_.fill(kNone); }
+  LineIdReader() { place_of_.fill(kNone); }
 
-  // Asks for a field; returns where its value will stand. Asking again gives the same place.
+  // Asks for a field; returns the place of its value. Asking again gives the same place.
   int Want(const LineIdField& field);
-  bool empty() const { return values_.empty(); }
+  bool empty() const { return fields_.empty(); }
 
   // Sets all values to their defaults.
-  void Reset();
+  void Reset() {
+    std::memcpy(bits_.data(), defaults_.data(), fields_.size() * sizeof bits_[0]);
+    for (uint8_t place : strings_) texts_[place] = {};
+    for (uint8_t place : repeated_) lists_[place].clear();
+  }
   // Takes over what one occurrence of the message holds. Strings stay views into it. Throws BadRecord; positions count
   // from `origin`.
   void Merge(std::string_view message, const char* origin);
 
-  int64_t Int(int slot) const { return static_cast<int64_t>(values_[slot].bits); }
-  uint64_t Uint(int slot) const { return values_[slot].bits; }
-  float Float(int slot) const;
-  std::string_view String(int slot) const { return values_[slot].text; }
-  const std::vector<int64_t>& List(int slot) const { return values_[slot].list; }
+  int64_t Int(int place) const { return static_cast<int64_t>(bits_[place]); }
+  uint64_t Uint(int place) const { return bits_[place]; }
+  float Float(int place) const { return LoadLe<float>(&bits_[place]); }
+  std::string_view String(int place) const { return texts_[place]; }
+  const std::vector<int64_t>& List(int place) const { return lists_[place]; }
 
  private:
+  static constexpr size_t kMost = std::size(kLineIdFields);
   static constexpr uint8_t kNone = 255;
-  struct Value {
-    const LineIdField* field;
-    uint64_t bits = 0;
-    std::string_view text;
-    std::vector<int64_t> list;
-  };
-  std::vector<Value> values_;
-  std::array<uint8_t, kLineIdNumbers> slot_of_;
+
+  std::vector<const LineIdField*> fields_;
+  std::vector<uint8_t> strings_, repeated_;  // places of these kinds
+  std::array<uint64_t, kMost> bits_{}, defaults_{};
+  std::array<std::string_view, kMost> texts_;
+  std::array<std::vector<int64_t>, kMost> lists_;
+  std::array<uint8_t, kLineIdNumbers> place_of_;
 };
 
 }  // namespace monolith

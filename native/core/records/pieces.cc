@@ -53,7 +53,9 @@ Type WireTypeOf(uint32_t kind) {
 
 // Length of the UTF-8 sequence at s, 0 when there is none: no surrogates, nothing overlong, at most U+10FFFF.
 size_t Utf8Length(const uint8_t* s, size_t n) {
-  const auto more = [&](size_t i, uint8_t low = 0x80, uint8_t high = 0xbf) { return i < n && s[i] >= low && s[i] <= high; };
+  const auto more = [&](size_t i, uint8_t low = 0x80, uint8_t high = 0xbf) {
+    return i < n && s[i] >= low && s[i] <= high;
+  };
   const uint8_t c = s[0];
   if (c < 0x80) return 1;
   if (c >= 0xc2 && c <= 0xdf) return more(1) ? 2 : 0;
@@ -111,11 +113,11 @@ FeatureValue ReadFeature(std::string_view feature, Scratch* scratch) {
     // The last member set wins; a list that is set twice in a row is merged, bytes are replaced.
     if (f.number != kind || kind == schema::feature::kBytesValue) content.Clear();
     kind = f.number;
-    if (f.type == Type::kBytes) content.Add(f.bytes, scratch);
+    if (f.type != Type::kBytes) continue;
+    content.Add(f.bytes, scratch);
+    if (kind == schema::feature::kBytesValue) continue;
+    IsLists(kind) ? CheckLists(f.bytes, ElementType(kind)) : CheckList(f.bytes, ElementType(kind));
   }
-  if (kind == 0 || WireTypeOf(kind) != Type::kBytes || kind == schema::feature::kBytesValue)
-    return {kind, content.view()};
-  IsLists(kind) ? CheckLists(content.view(), ElementType(kind)) : CheckList(content.view(), ElementType(kind));
   return {kind, content.view()};
 }
 

@@ -17,9 +17,15 @@ bool IsReservedColumn(std::string_view column) {
   return ReservedName(name) != Reserved::kNone;
 }
 
-bool IsRowField(uint32_t number) {
-  return number == schema::example::kLineId || number == schema::example::kLabel ||
-         number == schema::example::kInstanceWeight || number == schema::example::kDataSourceKey;
+// A field that WriteRowFields writes; with another wire type it is unknown data, which stays.
+bool IsRowField(const Field& f) {
+  switch (f.number) {
+    case schema::example::kLineId: return f.type == Type::kBytes;
+    case schema::example::kLabel: return f.type == Type::kBytes || f.type == Type::kFixed32;
+    case schema::example::kInstanceWeight: return f.type == Type::kFixed32;
+    case schema::example::kDataSourceKey: return f.type == Type::kVarint;
+    default: return false;
+  }
 }
 
 }  // namespace
@@ -33,7 +39,7 @@ void PruneExample(std::string_view example, Pruning pruning, ExampleView* view, 
   Reader reader(example);
   Field f;
   while (reader.Next(&f)) {
-    if (f.number == drop || (view->has_reserved && IsRowField(f.number))) continue;
+    if ((f.number == drop && f.type == Type::kBytes) || (view->has_reserved && IsRowField(f))) continue;
     out->append(f.Whole());
   }
   if (view->has_reserved) WriteRowFields(view->row, view->data_source_key, out);
@@ -44,7 +50,7 @@ void PruneExampleBatch(std::string_view batch, Pruning pruning, std::string* out
   Reader reader(batch);
   Field f;
   while (reader.Next(&f)) {
-    if (pruning == Pruning::kRawFeature && f.number == eb::kNamedRawFeatureList) continue;
+    if (pruning == Pruning::kRawFeature && f.number == eb::kNamedRawFeatureList && f.type == Type::kBytes) continue;
     if (pruning == Pruning::kFeature && f.number == eb::kNamedFeatureList && f.type == Type::kBytes &&
         !IsReservedColumn(f.bytes))
       continue;

@@ -18,7 +18,9 @@ using wire::Writer;
 // Field numbers of tensorflow/core/example.
 constexpr uint32_t kFeatures = 1, kFeatureEntry = 1, kKey = 1, kValue = 2, kBytes = 1, kFloat = 2, kInt64 = 3;
 
-Type ElementOf(uint32_t kind) { return kind == kFloat ? Type::kFixed32 : kind == kInt64 ? Type::kVarint : Type::kBytes; }
+Type ElementOf(uint32_t kind) {
+  return kind == kFloat ? Type::kFixed32 : kind == kInt64 ? Type::kVarint : Type::kBytes;
+}
 
 struct Value {
   uint32_t kind = 0;  // kBytes, kFloat, kInt64; 0 when nothing is set

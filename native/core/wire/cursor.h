@@ -12,6 +12,10 @@
 // protobuf's own parsers. Malformed input throws BadRecord with the byte position in the record.
 #pragma once
 
+#ifdef __BMI2__
+#include <immintrin.h>
+#endif
+
 #include "core/wire/wire.h"
 
 namespace monolith::wire {
@@ -25,7 +29,6 @@ class Cursor {
       : p_(message.data()), end_(p_ + message.size()), origin_(origin ? origin : p_) {}
 
   bool done() const { return p_ >= end_; }
-  const char* position() const { return p_; }
 
   uint32_t Tag() {
     if (end_ - p_ >= 2) {
@@ -38,6 +41,16 @@ class Cursor {
   }
   uint64_t Varint() {
     if (p_ < end_ && static_cast<int8_t>(*p_) >= 0) return static_cast<uint8_t>(*p_++);
+#ifdef __BMI2__
+    if (end_ - p_ >= 8) {
+      const uint64_t word = LoadLe<uint64_t>(p_);
+      const uint64_t last = ~word & 0x8080808080808080u;  // the lowest bit stands in the last byte of the number
+      if (last) {
+        p_ += (__builtin_ctzll(last) >> 3) + 1;
+        return _pext_u64(word & (last ^ (last - 1)), 0x7f7f7f7f7f7f7f7fu);
+      }
+    }
+#endif
     return ReadVarintSlow(p_, end_, origin_);
   }
   std::string_view Bytes() {

@@ -51,8 +51,8 @@ bool Reader::Next(Field* field) {
     }
     case Type::kStartGroup: {
       const char* content = p_;
-      SkipGroup(field->number, 1);
-      field->bytes = {content, static_cast<size_t>(p_ - content)};
+      const char* content_end = SkipGroup(field->number, 1);
+      field->bytes = {content, static_cast<size_t>(content_end - content)};
       break;
     }
     default:
@@ -62,7 +62,8 @@ bool Reader::Next(Field* field) {
   return true;
 }
 
-void Reader::SkipGroup(uint32_t number, int depth) {
+// Returns where the content ends and the closing tag begins.
+const char* Reader::SkipGroup(uint32_t number, int depth) {
   if (depth > kMaxDepth) Fail("groups nested too deep", p_, begin_);
   while (true) {
     if (p_ >= end_) Fail("a group without end", p_, begin_);
@@ -79,7 +80,7 @@ void Reader::SkipGroup(uint32_t number, int depth) {
       case Type::kStartGroup: SkipGroup(inner, depth + 1); break;
       case Type::kEndGroup:
         if (inner != number) Fail("a group ends as another", at, begin_);
-        return;
+        return at;
       default: Fail("an unknown wire type", at, begin_);
     }
     if (skip > static_cast<uint64_t>(end_ - p_)) Fail("a field reaches over the end", at, begin_);

@@ -61,7 +61,7 @@ class Reader {
   bool Next(Field* field);
 
  private:
-  void SkipGroup(uint32_t number, int depth);
+  const char* SkipGroup(uint32_t number, int depth);
 
   const char* begin_;
   const char* p_;

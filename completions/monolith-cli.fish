@@ -1,0 +1,19 @@
+# Completion of all monolith-cli commands for fish.
+function _monolith_cli
+    set -l name (commandline -cp | string split -n ' ')[1]
+    set -l variable _(basename $name | string upper | string replace -a - _)_COMPLETE
+    for line in (env $variable=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) $name)
+        set -l part (string split -m 1 ',' -- $line)
+        switch $part[1]
+            case dir
+                __fish_complete_directories $part[2]
+            case file
+                __fish_complete_path $part[2]
+            case plain
+                echo $part[2]
+        end
+    end
+end
+for name in monolith monolith-eval monolith-predict monolith-train pb-cat pb-convert pb-filter pb-gen pb-head pb-show pb-shuffle pb-stat
+    complete --no-files --command $name --arguments '(_monolith_cli)'
+end

@@ -1,0 +1,49 @@
+# Makes the files that the examples of the manuals speak of, in the current folder.
+set -euo pipefail
+examples=$(dirname "$(readlink -f "$(command -v pb-gen)")")/../examples
+python=${MONOLITH_PYTHON:-python3}
+pb-gen -q -n 2000 --seed 1 --line-id uid,req_time,item_id,chnid,actions > clicks.pb
+pb-convert -q --from instance --to example clicks.pb > examples.pb
+pb-convert -q --from instance --to example_batch --batch-size 100 clicks.pb > batches.pb
+mkdir -p log/20260101 log/20260102
+for day in 20260101 20260102; do
+  for part in 0 1 2 3; do pb-gen -q -n 200 --seed "$day$part" > log/$day/part-$part; done
+  cp log/$day/part-0 log/part-$day
+done
+"$python" - <<'PYTHON'
+import glob
+import struct
+import zstandard
+for path in glob.glob("log/part-*"):
+    with open(path, "rb") as f:
+        data = f.read()
+    with open(path + ".zst", "wb") as f:
+        f.write(zstandard.compress(data))
+PYTHON
+cp "$examples/movielens/model.py" movie.py
+cp "$examples/movielens/ratings_dat.toml" .
+cp "$examples/movielens/u_data.toml" u.data.toml
+"$python" "$examples/movielens/generate.py" ratings.all
+head -n 2000 ratings.all > ratings.dat
+rm ratings.all
+sed 's/::/\t/g' ratings.dat > u.data
+pb-convert -q --from csv --to instance --schema ratings_dat.toml ratings.dat > train.pb
+pb-head -q -n 200 train.pb > test.pb
+cp train.pb ratings.pb
+"$python" - <<'PYTHON'
+import struct
+import tensorflow as tf
+def feature(v):
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[v])) if isinstance(v, float) else tf.train.Feature(int64_list=tf.train.Int64List(value=[v]))
+with tf.io.TFRecordWriter("trips-0.gz", "GZIP") as w:
+    for i in range(50):
+        w.write(tf.train.Example(features=tf.train.Features(feature={"company": feature(i % 7), "fare": feature(i * 0.5), "tips": feature(i * 0.1)})).SerializeToString())
+data = open("train.pb", "rb").read()
+with tf.io.TFRecordWriter("train.tfrecord") as w:
+    at = 0
+    while at < len(data):
+        n = struct.unpack_from("<Q", data, at)[0]
+        w.write(data[at + 8:at + 8 + n])
+        at += 8 + n
+PYTHON
+monolith-train -q --model movie.py:MovieRanking --model-dir m --batch-size 2 --max-steps 1000 train.pb
