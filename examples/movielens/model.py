@@ -25,7 +25,7 @@ class MovieRanking(MonolithModel):
         )
 
     def embedding(self, feature, reach, accumulator):
-        """[B, 32]. The accumulator is what so many gradients would have left in it: a new id moves the slower for it."""
+        """[B, 32]. The smaller the accumulator at the start, the farther the first gradients of an id move it."""
         (vector,) = self.lookup_embedding_slice(
             [feature],
             "vec",
@@ -36,19 +36,19 @@ class MovieRanking(MonolithModel):
         return vector
 
     def network(self, features, bias):
-        # Most users of tomorrow are new: theirs starts near zero, and the movie carries the first guess.
-        hidden = tf.concat([self.embedding("user", 0.01, 2e-4), self.embedding("movie", 0.2, 4e-7)], axis=1)
+        # Ids come and go, so an embedding has to learn from its first few ratings: next to no accumulator to begin with.
+        hidden = tf.concat([self.embedding("user", 0.1, 6e-5), self.embedding("movie", 0.05, 1e-8)], axis=1)
         for units, scale in ((256, 4.0), (64, 1.0)):
             kernel = keras.initializers.VarianceScaling(scale, "fan_avg", "uniform")
             hidden = keras.layers.Dense(units, activation="relu", kernel_initializer=kernel)(hidden)
-        kernel = keras.initializers.VarianceScaling(2.0, "fan_avg", "uniform")
+        kernel = keras.initializers.VarianceScaling(0.09, "fan_avg", "uniform")
         return keras.layers.Dense(1, kernel_initializer=kernel, bias_initializer=keras.initializers.Constant(bias))(hidden)
 
     def model_fn(self, features, mode):
         rating = self.network(features, bias=MEAN_RATING)
         label = features["label"]
         loss = tf.reduce_mean(tf.square(rating - label))
-        optimizer = tf.compat.v1.train.AdagradOptimizer(0.05, initial_accumulator_value=1.5)
+        optimizer = tf.compat.v1.train.AdagradOptimizer(0.05)
         return EstimatorSpec(label, rating, loss=loss, optimizer=optimizer, classification=False)
 
 
@@ -62,4 +62,4 @@ class MovieClick(MovieRanking):
         loss, pred = self.get_sigmoid_loss_and_pred("click", self.network(features, bias=0.0), label, mode=mode)
         if loss is not None:
             loss = loss / tf.cast(tf.shape(label)[0], tf.float32)
-        return EstimatorSpec(label, pred, loss=loss, optimizer=tf.compat.v1.train.AdagradOptimizer(0.05, initial_accumulator_value=1.5))
+        return EstimatorSpec(label, pred, loss=loss, optimizer=tf.compat.v1.train.AdagradOptimizer(0.05))
