@@ -8,7 +8,6 @@ import struct
 import convert_model as model
 import pytest
 from google.protobuf.message import DecodeError
-from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_random import Wire, block, tag, varint
