@@ -1,5 +1,6 @@
 """`python -m monolith_cli COMMAND …` runs a command as if it had been typed: what the launchers in bin/ do."""
 
+import gc
 import sys
 
 from monolith_cli.commands import COMMANDS, load
@@ -10,7 +11,11 @@ def main() -> None:
         sys.stderr.write(f"usage: python -m monolith_cli COMMAND …\ncommands: {', '.join(sorted(COMMANDS))}\n")
         sys.exit(2)
     name = sys.argv[1]
-    load(name).main(sys.argv[2:], prog_name=name)
+    gc.disable()  # nothing that is imported here ever becomes garbage
+    command = load(name)
+    gc.freeze()
+    gc.enable()
+    command.main(sys.argv[2:], prog_name=name)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """pb-convert: containers against golden bytes and a slow model, JSON lines, tf.train.Example, broken input."""
 
+import contextlib
 import json
 import random
 import struct
@@ -112,7 +113,8 @@ def canonical(record_type, payload):
         for feature in column.feature if column.name == "__LINE_ID__" else []:
             if feature.WhichOneof("type") == "bytes_list":
                 for i, value in enumerate(feature.bytes_list.value):
-                    feature.bytes_list.value[i] = LineId.FromString(value).SerializeToString(deterministic=True)
+                    with contextlib.suppress(DecodeError):  # bytes that are no LineId pass a copy as they are
+                        feature.bytes_list.value[i] = LineId.FromString(value).SerializeToString(deterministic=True)
     return message.SerializeToString(deterministic=True)
 
 

@@ -25,11 +25,11 @@ from monolith_cli.commands.frame import Example, command
     examples=[
         Example(
             "Train from a pipe, with a checkpoint every 1000 steps",
-            "pb-cat clicks.pb | monolith-train --model movie.py:MovieRanking --model-dir m --save-every-steps 1000",
+            "pb-cat train.pb | monolith-train --model movie.py:MovieRanking --model-dir m --save-every-steps 1000",
         ),
         Example(
             "Train on files; run the same line again to go on",
-            "monolith-train --model movie.py:MovieRanking --model-dir m --json clicks.pb",
+            "monolith-train --model movie.py:MovieRanking --model-dir m --json train.pb",
         ),
     ],
     exits={

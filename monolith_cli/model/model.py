@@ -54,6 +54,8 @@ class MonolithModel:
     head_name: name of the head where model_fn gives none; `a,b` for two. Default "pred".
     clip_norm, clip_type, sparse_clip_norm, sparse_norm_warmup_steps: gradient clipping. Default None: none.
     dense_weight_decay: added to each dense gradient, times its variable. Default 0.
+    dense_moving_average: evaluation and prediction read a moving average of the dense variables with this decay, between 0 and
+        1; it evens out what the last few batches, each of a few users, did to them. Default None: the variables themselves.
     dense_reduce_mean: dense gradients divided by the batch size. Default False.
     default_occurrence_threshold: of the columns that set none. Default 0.
     _default_dense_optimizer: the optimizer of a model_fn that returns a tuple.
@@ -66,6 +68,7 @@ class MonolithModel:
     sparse_clip_norm: float | None = None
     sparse_norm_warmup_steps: int | None = None
     dense_weight_decay: float = 0.0
+    dense_moving_average: float | None = None
     dense_reduce_mean: bool = False
     default_occurrence_threshold: int = 0
     _default_dense_optimizer: Any = None

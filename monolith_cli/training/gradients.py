@@ -82,8 +82,23 @@ def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, upd
         for (name, i), g in zip(slices, sparse):
             by_name[name][i] = g
         updates.append(apply_sparse(by_name, step))
+    updates += _averages(model.dense_moving_average, variables, step, updates)
     with tf.control_dependencies([*updates, step]):
         return step_variable.assign_add(1, read_value=False)
+
+
+def moving_average(decay: float, step=None) -> tf.train.ExponentialMovingAverage:
+    """average = d * average + (1 - d) * variable with d = min(decay, (1 + step) / (10 + step)), after each step."""
+    return tf.train.ExponentialMovingAverage(decay, num_updates=step)
+
+
+def _averages(decay: float | None, variables: list, step, updates: list) -> list:
+    if decay is None or not variables:
+        return []
+    if not 0 < decay < 1:
+        raise ModelError(f"dense_moving_average is {decay}: it must lie between 0 and 1")
+    with tf.control_dependencies(updates):
+        return [moving_average(decay, step).apply(variables)]
 
 
 def _decayed(g, variable, decay: float):

@@ -99,7 +99,7 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             heads=result.heads,
             tables=_TableFiles(tables) if tables else None,
             init=tf1.global_variables_initializer(),
-            saver=tf1.train.Saver(tf1.global_variables(), max_to_keep=0, write_version=tf1.train.SaverDef.V2),
+            saver=_saver(model, mode),
             global_step=global_step,
             rows=rows,
             hidden=hidden,
@@ -107,6 +107,14 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             train_op=train,
             hooks=list(model._training_hooks),
         )
+
+
+def _saver(model: MonolithModel, mode: str):
+    """Saves and restores the dense variables; where nothing is trained, a model with averages reads those instead."""
+    variables = tf1.global_variables()
+    if model.dense_moving_average is not None and mode != TRAIN and tf1.trainable_variables():
+        variables = gradients.moving_average(model.dense_moving_average).variables_to_restore(tf1.trainable_variables())
+    return tf1.train.Saver(variables, max_to_keep=0, write_version=tf1.train.SaverDef.V2)
 
 
 class _TableFiles:

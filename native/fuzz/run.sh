@@ -6,7 +6,9 @@ cd "$(dirname "$0")/../.."
 compiler=$(command -v clang++ || command -v clang++-14 || true)
 [[ -n $compiler ]] || { echo "fuzzing needs clang++ (Debian: apt-get install clang)" >&2; exit 69; }
 cmake=$(command -v cmake)
-"$cmake" -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMONOLITH_PYTHON=OFF \
+# A changed compiler makes cmake forget the options of an old build folder.
+grep -qsxF "CMAKE_CXX_COMPILER:STRING=$compiler" build-fuzz/CMakeCache.txt || rm -rf build-fuzz
+"$cmake" -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER:STRING="$compiler" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMONOLITH_PYTHON=OFF \
   -DMONOLITH_TENSORFLOW=OFF -DMONOLITH_FUZZ=ON >/dev/null
 ninja -C build-fuzz --quiet
 names=("$@")
