@@ -51,6 +51,7 @@ from monolith_cli.commands.frame import Example, command
 @click.option("--max-to-keep", type=click.IntRange(min=0), default=10, show_default=True, help="Checkpoints that stay; 0 keeps all.")
 @click.option("--skip-consumed", is_flag=True, help="Pass over the records of standard input that were trained on before.")
 @click.option("--from-start", is_flag=True, help="Read SOURCE from its beginning, whatever the checkpoint says: another pass.")
+@click.option("--drop-remainder", is_flag=True, help="Leave a last batch that is not full for the next run, which begins with its records.")
 @click.option("--use-previous", is_flag=True, help="Where the newest checkpoint is damaged, go back to the one before it.")
 @click.option("--log-every-steps", type=click.IntRange(min=0), default=0, show_default=True, help="Steps between lines on stderr; 0: a line every 10 seconds.")
 @click.option("--summary-every-steps", type=click.IntRange(min=0), default=100, show_default=True, help="Steps between TensorBoard summaries; 0: none.")

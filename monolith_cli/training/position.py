@@ -25,11 +25,13 @@ class RecordInput:
     """
 
     def __init__(self, sources, record_type: str, framing: dict, batch_size: int, *, position: dict | None = None,
-                 skip_consumed: bool = False, id_fields: tuple[str, ...] = (), count: bool = False):  # fmt: skip
+                 skip_consumed: bool = False, id_fields: tuple[str, ...] = (), count: bool = False,
+                 drop_remainder: bool = False):  # fmt: skip
         self._sources, self._record_type, self._batch_size = tuple(sources), record_type, batch_size
         self._framing = Framing(**framing, record_type=record_type)
         self._position = position or {}
         self._skip_consumed, self._id_fields, self._count = skip_consumed, id_fields, count
+        self._drop_remainder = drop_remainder
         self._stream: Any = None
         self._stream_name = f"input_{next(_numbers)}"
         self._names: list[str] = []
@@ -38,7 +40,7 @@ class RecordInput:
     def for_training(cls, config, state) -> "RecordInput":
         position = {} if config.from_start else state.input
         return cls(config.sources, config.record_type, config.framing, config.batch_size, position=position,
-                   skip_consumed=config.skip_consumed, count=True)  # fmt: skip
+                   skip_consumed=config.skip_consumed, count=True, drop_remainder=config.drop_remainder)  # fmt: skip
 
     @classmethod
     def for_reading(cls, config) -> "RecordInput":
@@ -61,11 +63,14 @@ class RecordInput:
 
     def records(self):
         """Dataset of record batches; they come once `start` was called. Raises what is wrong with the sources."""
-        from monolith_cli.tables.graph import record_dataset
+        from monolith_cli.tables.graph import batch_position, record_dataset
 
         if not self._names:
             self._resolve()
-        return record_dataset(self._stream_name)
+        batches = record_dataset(self._stream_name)
+        if self._drop_remainder:
+            batches = batches.filter(lambda records: batch_position(records)[1] >= self._batch_size)
+        return batches
 
     def start(self) -> None:
         """Begins to read, if the model asked for records. Standard input stays untouched until then."""
@@ -172,7 +177,7 @@ class RecordInput:
             "names": older + names,
             "offset": at["offset"],
             "size": _size(names[-1]) if names else None,
-            "at_end": at_end,
+            "at_end": at_end and not self._drop_remainder,
         }
 
 

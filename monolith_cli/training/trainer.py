@@ -19,7 +19,7 @@ class TrainConfig:
     model: FILE.py:CLASS. sources: paths and patterns, empty for stdin; framing: how they are framed (records.sources).
     max_steps: global step to end at. save_every_steps, save_every_secs: at most one of them; neither saves at the end alone.
     skip_consumed: pass over the records of stdin that the checkpoint has trained on. from_start: read the sources from
-    their beginning whatever the checkpoint says. use_previous: where the newest checkpoint is damaged, go back to the one
+    their beginning whatever the checkpoint says. drop_remainder: train on whole batches alone. use_previous: where the newest checkpoint is damaged, go back to the one
     before.
     """
 
@@ -36,6 +36,7 @@ class TrainConfig:
     seed: int | None = None
     skip_consumed: bool = False
     from_start: bool = False
+    drop_remainder: bool = False
     use_previous: bool = False
     log_every_steps: int = 0
     summary_every_steps: int = 100
