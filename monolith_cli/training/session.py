@@ -15,11 +15,9 @@ tf1 = tf.compat.v1
 
 
 def session_config() -> tf1.ConfigProto:
-    """One thread for the insides of an op, as many ops at once as there are cores: the ops of these models are small."""
+    """As many threads as this process may use cores, which can be fewer than the machine has."""
     cores = len(os.sched_getaffinity(0))
-    config = tf1.ConfigProto(intra_op_parallelism_threads=cores, inter_op_parallelism_threads=cores)
-    config.experimental.disable_optimize_for_static_graph = False
-    return config
+    return tf1.ConfigProto(intra_op_parallelism_threads=cores, inter_op_parallelism_threads=cores)
 
 
 def make_session(graph: tf.Graph) -> tf1.Session:
