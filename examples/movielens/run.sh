@@ -54,7 +54,7 @@ for class in MovieRanking MovieClick; do
   dir=$work/$class
   say "$class: training from a pipe"
   pb-cat -q "$work/train.pb" | pb-filter -q --where 'req_time > 0' \
-    | monolith-train --model "$model" --model-dir "$dir" --seed 1 --skip-consumed
+    | monolith-train --model "$model" --model-dir "$dir" --seed 1 --skip-consumed --drop-remainder
   say "$class: on the test part"
   monolith-eval --model "$model" --model-dir "$dir" "$work/test.pb" | tee "$work/$class.eval"
 done
