@@ -154,3 +154,40 @@ def test_an_input_fn_of_the_model(run, tmp_path):
     assert (summary["examples"], summary["steps"], summary["tables"]) == (10, 3, {"item": 3})
     counts = run("monolith-predict", "--model", model, "--model-dir", tmp_path / "m")
     assert counts.stdout.decode().split() == ["4.0", "3.0", "3.0", "4.0", "3.0", "3.0", "4.0", "3.0", "3.0", "4.0"]
+
+
+AVERAGED = """
+    import tensorflow as tf
+    from monolith_cli.model import *
+
+    class Averaged(MonolithModel):
+        dense_moving_average = 0.5
+
+        def parse_fn(self, records, mode):
+            return parse_instances(records, fidv2_features=["item"], dense_features=["label"], dense_feature_shapes=[1])
+
+        def model_fn(self, features, mode):
+            w = tf.compat.v1.get_variable("w", initializer=0.0)
+            pred = w + 0.0 * features["label"]
+            optimizer = tf.compat.v1.train.GradientDescentOptimizer(1.0)
+            return EstimatorSpec(features["label"], pred, "y", -w, optimizer, False)
+"""
+
+
+def test_whole_batches_alone_and_averaged_variables(run, tmp_path):
+    """w grows by 1 a step; its average is d * average + (1 - d) * w with d = min(0.5, (1 + step) / (10 + step)). The two records
+    that fill no batch wait for the next run."""
+    model = f"{write_model(tmp_path, AVERAGED)}:Averaged"
+    data = tmp_path / "data.pb"
+    data.write_bytes(items(range(10)))
+    args = ["--model", model, "--model-dir", tmp_path / "m"]
+    train = ["monolith-train", *args, "--batch-size", "4", "--drop-remainder", "--json", data]
+    summary = json.loads(run(*train).stdout.splitlines()[-1])
+    assert (summary["examples"], summary["global_step"]) == (8, 2)
+    one = tmp_path / "one.pb"
+    one.write_bytes(items([1]))
+    average = 2 / 11 * (9 / 10 * 1) + 9 / 11 * 2
+    assert float(run("monolith-predict", *args, one).stdout) == pytest.approx(average, abs=1e-5)
+    data.write_bytes(items(range(13)))
+    summary = json.loads(run(*train).stdout.splitlines()[-1])
+    assert (summary["examples"], summary["global_step"], summary["records_trained"]) == (4, 3, 12)

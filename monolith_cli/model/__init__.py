@@ -23,7 +23,7 @@ from monolith_cli.tables.config import (
     SgdOptimizer,
     ZerosInitializer,
 )
-from monolith_cli.training.learning_rate_functions import LearningRateFunction, PolynomialDecay
+from monolith_cli.model.learning_rate_functions import LearningRateFunction, PolynomialDecay
 
 __all__ = [
     "AdagradOptimizer",

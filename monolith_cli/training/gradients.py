@@ -57,10 +57,11 @@ def _scaled(g, scale):
     return g * scale
 
 
-def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, update_ops: list) -> tf.Operation:
+def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, update_ops: list, batch) -> tf.Operation:
     """One step: gradients of `loss`, then every update, then global_step + 1.
 
     lookups: what the fused lookup gave; apply_sparse(grads in the same form, global step) makes the update of the tables.
+    batch: a tensor of the input; no variable changes before it is there, so that the end of the input is no half a step.
     """
     step_variable = tf1.train.get_or_create_global_step()
     step = step_variable.read_value()
@@ -76,7 +77,8 @@ def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, upd
     clipping = Clipping(model.clip_type, model.clip_norm, model.sparse_clip_norm, model.sparse_norm_warmup_steps)
     dense, sparse = clip_gradients(dense, sparse, clipping, step)
     dense = [_decayed(g, v, model.dense_weight_decay) for g, v in zip(dense, variables)]
-    updates = list(update_ops) + _apply_dense(dense, variables, optimizer)
+    with tf.control_dependencies([batch]):
+        updates = list(update_ops) + _apply_dense(dense, variables, optimizer)
     if any(g is not None for g in sparse):
         by_name: dict[str, list] = {name: [None] * len(tensors) for name, tensors in lookups.items()}
         for (name, i), g in zip(slices, sparse):

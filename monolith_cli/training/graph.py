@@ -89,7 +89,7 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             result = normalize(model.model_fn(bound, mode), model.head_name, model._default_dense_optimizer)
             _check_heads(result, mode)
             loss = None if mode == PREDICT else _total_loss(result, model, mode)
-            train = _train_op(graph, before, model, loss, result, lookup) if mode == TRAIN else None
+            train = _train_op(graph, before, model, loss, result, lookup, rows) if mode == TRAIN else None
         model.notes += [n for n in result.notes if n not in model.notes]
         return BuiltGraph(
             graph=graph,
@@ -206,9 +206,9 @@ def _total_loss(result: ModelResult, model: MonolithModel, mode: str):
     return tf.add_n([loss, *model._extra_losses]) if model._extra_losses else loss
 
 
-def _train_op(graph: tf.Graph, before: set, model: MonolithModel, loss, result: ModelResult, lookup: _Lookup):
+def _train_op(graph: tf.Graph, before: set, model: MonolithModel, loss, result: ModelResult, lookup: _Lookup, batch):
     return gradients.train_op(
-        model, loss, result.optimizer, lookup.outputs, lookup.apply, _update_ops(graph, before)
+        model, loss, result.optimizer, lookup.outputs, lookup.apply, _update_ops(graph, before), batch
     )
 
 

@@ -8,7 +8,7 @@ from monolith_cli.model.errors import ModelError
 from monolith_cli.model.feature import DEFAULT_EXPIRE_DAYS, FeatureFactory, FeatureSlot
 from monolith_cli.tables import config as table_config
 from monolith_cli.tables.graph import FeaturePlan
-from monolith_cli.training.learning_rate_functions import PolynomialDecay
+from monolith_cli.model.learning_rate_functions import PolynomialDecay
 
 
 def segment_of(s) -> tuple[Any, Any]:
