@@ -7,6 +7,7 @@ import math
 import tensorflow as tf
 
 from monolith_cli.model.errors import ModelError
+from monolith_cli.model.modes import PREDICT
 
 
 def sigmoid_loss_and_pred(
@@ -29,8 +30,6 @@ def sigmoid_loss_and_pred(
     lies in [logit_clip_threshold, 1 - logit_clip_threshold]. pred is the probability [B], before that correction unless
     predict_before_correction is False. In mode "predict" loss is None. `batch_size` is not needed and kept for old models.
     """
-    from monolith_cli.model.model import PREDICT
-
     z = tf.reshape(logits, [-1], name=f"{name}_logits")
     if mode == PREDICT:
         return None, tf.sigmoid(z, name=f"{name}_sigmoid_pred")
@@ -62,8 +61,6 @@ def softmax_loss_and_pred(name: str, logits, label, mode: str | None = None):
 
     pred [B] is the most probable class; loss [B] the cross entropy of each row, not reduced. In mode "predict" it is None.
     """
-    from monolith_cli.model.model import PREDICT
-
     pred = tf.argmax(logits, axis=1, name=f"{name}_softmax_pred")
     if mode == PREDICT:
         return None, pred

@@ -19,8 +19,8 @@ from monolith_cli.model.feature import (
     FeatureSlotConfig,
     switch_slot,
 )
+from monolith_cli.model.modes import EVAL, PREDICT, TRAIN  # noqa: F401 - models and commands take them from here
 
-TRAIN, EVAL, PREDICT = "train", "eval", "predict"
 
 # Keys of a batch that start so are for the command, and hidden from model_fn.
 HIDDEN = "__monolith_"

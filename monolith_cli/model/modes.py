@@ -1,0 +1,3 @@
+"""What a graph is built for."""
+
+TRAIN, EVAL, PREDICT = "train", "eval", "predict"
