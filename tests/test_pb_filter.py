@@ -1,5 +1,6 @@
 """pb-filter as a user runs it, and its conditions against a slow model over protobuf's own classes."""
 
+import json
 import os
 import struct
 
@@ -232,3 +233,23 @@ def test_agrees_with_the_model(data, config):
     assert kept in ([], [payload])
     assert bool(kept) == model_keeps(config, Facts(record_type, payload))
     assert sum(operator.dropped_by().values()) == 1 - len(kept)
+
+
+def test_statistics_go_to_a_file(run, tmp_path):
+    record = proto_parser_pb2.Instance(label=[1.0]).SerializeToString()
+    other = proto_parser_pb2.Instance(label=[0.0]).SerializeToString()
+    data = b"".join(len(r).to_bytes(8, "little") + r for r in (record, other, record))
+    done = run("pb-filter", "--label", "1", "--stats", tmp_path / "stats.json", stdin=data)
+    stats = json.loads((tmp_path / "stats.json").read_text())
+    assert stats["command"] == "pb-filter"
+    assert (stats["records_in"], stats["records_out"], stats["bytes_in"], stats["bytes_out"]) == (3, 2, len(data), len(done.stdout))
+    assert stats["dropped"] == {"filter.label": 1}
+    (operator,) = stats["operators"]
+    assert (operator["name"], operator["in"], operator["out"], operator["dropped"]) == ("filter", 3, 2, {"label": 1})
+    assert stats["seconds"] >= 0 and stats["mb_per_second"] >= 0
+    assert "filter label 1" in done.stderr and "MB/s" in done.stderr
+
+
+def test_statistics_that_cannot_be_written_are_an_error(run):
+    done = run("pb-filter", "--stats", "/nonexistent/stats.json", check=False)
+    assert done.returncode == 73 and "/nonexistent/stats.json" in done.stderr

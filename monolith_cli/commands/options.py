@@ -21,6 +21,10 @@ output = click.option(
     "-o", "--output", type=click.Path(dir_okay=False), metavar="PATH",
     help="Write to this file, which appears whole at the end, instead of standard output.")
 
+stats = click.option(
+    "--stats", type=click.Path(dir_okay=False), metavar="FILE",
+    help="Write the counts of the end as one JSON object to this file: records in and out, dropped by reason, per operator, seconds, MB/s.")
+
 seed = click.option("--seed", type=click.IntRange(min=0), help="Seed of all random choices. [default: from the system]")
 
 json_output = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")

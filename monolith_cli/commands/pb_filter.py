@@ -1,10 +1,10 @@
 import click
 
-from monolith_cli.commands import options
-from monolith_cli.commands.frame import Example, command
+from monolith_cli.commands.frame import Example
+from monolith_cli.commands.operator_command import operator_command
 
 
-@command("pb-filter", "Keep the records that fulfil all conditions.",
+@operator_command("pb-filter", "Keep the records that fulfil all conditions.",
          description="""\
 Passes on every record for which all given conditions hold, byte for byte as it came. Counts of what was dropped, by the first
 condition that failed, are reported at the end.
@@ -38,10 +38,7 @@ Batches (example_batch) have to be expanded first: pb-convert --from example_bat
                    Example("Likes and shares of two users, and what is left",
                            "pb-filter --where 'actions any [1, 2] and uid in [7, 8]' --rejected rest.pb clicks.pb | pb-stat"),
                    Example("Positive samples", "pb-cat clicks.pb | pb-filter --label 1 | pb-head -n 5 | pb-show")],
-         exits={65: "a source or record is broken: the message names source, byte and reason; what came before was passed on",
-                66: "a source does not exist, or a pattern matches nothing", 73: "an output cannot be created"},
-         see_also=["pb-cat(1)", "pb-show(1)", "pb-convert(1)"], binary_output=True, reads_stdin=True)
-@options.sources
+         see_also=["pb-cat(1)", "pb-show(1)", "pb-convert(1)"])
 @click.option("--where", metavar="EXPR", help="Keep records for which this expression holds; see above. [default: all]")
 @click.option("--keep-empty", is_flag=True, help="Let any, all and diff in --where hold on an empty list.")
 @click.option("--has-slot", "--select-slot", "select_slots", multiple=True, metavar="N,…",
@@ -60,16 +57,10 @@ Batches (example_batch) have to be expanded first: pb-convert --from example_bat
 @click.option("--invert", is_flag=True, help="Keep what would be dropped, drop what would be kept.")
 @click.option("--rejected", type=click.Path(dir_okay=False), default="", metavar="PATH",
               help="Write dropped records to this file, which appears whole at the end. [default: nowhere]")
-@options.record_type
-@options.framing
-@options.on_bad_record
-@options.output
-def main(sources, where, keep_empty, select_slots, has_fids, select_fids, filter_fids, has_actions, req_time_min, labels,
-         label_strict, invert, rejected, record_type, framing, on_bad_record, output, run):
+def main(record_type, where, keep_empty, select_slots, has_fids, select_fids, filter_fids, has_actions, req_time_min, labels,
+         label_strict, invert, rejected):
     from monolith_cli.operators import numbers
     from monolith_cli.operators.filter import FilterConfig
-    from monolith_cli.records.chain import run_chain
-    from monolith_cli.records.framing import Framing
 
     fid, action = (-(1 << 63), (1 << 64) - 1), (-(1 << 31), (1 << 31) - 1)
     config = FilterConfig(
@@ -80,5 +71,4 @@ def main(sources, where, keep_empty, select_slots, has_fids, select_fids, filter
         select_slots=numbers.integers(select_slots, "--has-slot", 0, 32767),
         has_actions=numbers.integers(has_actions, "--has-action", *action),
         label_thresholds=numbers.floats(labels, "--label"), label_strict=label_strict, invert=invert, rejected=rejected)
-    run_chain(sources, [config.operator()], framing=Framing(**framing, record_type=record_type), output=output,
-              on_bad_record=on_bad_record, run=run)
+    return [config.operator()]

@@ -52,12 +52,25 @@ class Run:
         self.nothing_to_do = False
         self.started = time.monotonic()
 
-    def stats(self, counters: dict) -> None:
-        """Reports counters at the end of a run: on stderr unless -q, and in --metrics-file."""
+    def stats(self, counters: dict, size: int | None = None) -> None:
+        """Reports counters at the end of a run: on stderr unless -q, and in --metrics-file.
+
+        size: bytes read, of which the rate is shown too.
+        """
         self.metrics.update({k: v for k, v in counters.items() if isinstance(v, (int, float))})
         seconds = time.monotonic() - self.started
         text = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in counters.items() if v is not None)
-        self.log.summary(f"{text}, seconds {seconds:.2f}", **counters, seconds=round(seconds, 3))
+        rate = {} if size is None else {"mb_per_second": round(size / seconds / 1e6, 1)}
+        text += f", seconds {seconds:.2f}" + (f", MB/s {rate['mb_per_second']}" if rate else "")
+        self.log.summary(text, **counters, seconds=round(seconds, 3), **rate)
+
+    def write_stats(self, path: str, counters: dict) -> None:
+        """Writes counters as one JSON object, with `command`, `seconds` and `mb_per_second`; the file appears whole."""
+        import json
+
+        seconds = time.monotonic() - self.started
+        rate = round(counters.get("bytes_in", 0) / seconds / 1e6, 3)
+        _write_whole(path, json.dumps({"command": self.prog, **counters, "seconds": round(seconds, 3), "mb_per_second": rate}) + "\n")
 
     def stop_requested(self) -> int:
         """Number of the signal that asked the command to end, or 0."""
@@ -93,16 +106,25 @@ class Run:
 
     def write_metrics(self, path: str, exit_code: int) -> None:
         """Writes the metrics for a node_exporter textfile collector; the file appears whole."""
-        import os
-
         base = "monolith_" + self.prog.split()[-1].removeprefix("monolith-").replace("-", "_")
         values = {f"{base}_{name}": value for name, value in self.metrics.items()}
         values |= {f"{base}_duration_seconds": round(time.monotonic() - self.started, 3), f"{base}_exit_code": exit_code,
                    f"{base}_finished_timestamp_seconds": round(time.time(), 3)}
-        temporary = f"{path}.tmp-{os.getpid()}"
+        _write_whole(path, "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in values.items()))
+
+
+def _write_whole(path: str, text: str) -> None:
+    """Other programs see the file as it was, or all of it."""
+    import os
+
+    from monolith_cli import errors
+
+    temporary = f"{path}.tmp-{os.getpid()}"
+    try:
         with open(temporary, "w", encoding="utf-8") as f:
-            for name, value in values.items():
-                f.write(f"# TYPE {name} gauge\n{name} {value}\n")
+            f.write(text)
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)
+    except OSError as e:
+        raise errors.CannotCreateError(f"{path}: {e.strerror}") from None

@@ -12,14 +12,16 @@ from monolith_cli.records.sources import open_readers
 def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Framing | None = None, output: str | None = None,
               limit_in: int | None = None, limit_out: int | None = None, on_bad_record: str = "fail",
               shard: str | None = None, repeat: int = 1, run=None, readers: Iterable | None = None,
-              open_output=open_sink) -> dict:
+              open_output=open_sink, stats: str | None = None, time_operators: bool = False) -> dict:
     """Passes all records of the sources through native operators and writes the bare wire.
 
     limit_in, limit_out: end after that many records read or written. on_bad_record: fail, skip, or the path of a file
     that keeps the bytes. shard, repeat: as `open_readers`. readers: take their records instead of the sources'; then
     sources, framing, shard and repeat count for nothing. open_output: makes the sink of `output`, as `open_sink` does.
-    run: the Run of a command; gets warnings, progress and counters.
-    Returns records_in, records_out, bytes_in, bytes_out, bad_records and what operators count.
+    run: the Run of a command; gets warnings, progress and counters. stats: file for what `report` makes of the counters.
+    time_operators: measure each operator (slower).
+    Returns records_in, records_out, bytes_in, bytes_out, bad_records, dropped (reason -> records, as "operator.reason")
+    and operators (a list of name, in, out, dropped, seconds).
     A stop request (SIGINT, SIGTERM) ends it at a record boundary; `output` then holds what was read so far.
     Raises the errors of `monolith_cli.errors`; what came before a bad record has been written to standard output then.
     """
@@ -31,7 +33,7 @@ def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Fram
     readers = iter(readers)
     with open_output(output) as sink:
         chain = _core.Chain(list(operators), sink, limit_in=limit_in, limit_out=limit_out, on_bad_record=on_bad_record,
-                            warn=run.log.warning if run else None)
+                            warn=run.log.warning if run else None, time_operators=time_operators)
         try:
             if run is None:
                 _drain(chain, readers)
@@ -39,13 +41,31 @@ def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Fram
                 with run.watch(lambda: _progress(chain)):
                     _drain(chain, readers)
         finally:
-            counters = {**chain.stats(), **chain.dropped_by()}
+            counters = _counters(chain)
             if run is not None:
-                run.metrics.update({k.replace(".", "_"): v for k, v in counters.items()})
+                run.metrics.update(_flat(counters))
+                if stats:
+                    run.write_stats(stats, counters)
     if run is not None:
         run.nothing_to_do = counters["records_out"] == 0
-        run.stats({k.replace(".", "_"): v for k, v in counters.items()})
+        run.stats(_flat(counters), size=counters["bytes_in"])
     return counters
+
+
+def _counters(chain) -> dict:
+    operators = chain.operators()
+    dropped = {}
+    for operator in operators:
+        for reason, records in operator["dropped"].items():
+            key = f"{operator['name']}.{reason}"
+            dropped[key] = dropped.get(key, 0) + records
+    return {**chain.stats(), "dropped": dropped, "operators": operators}
+
+
+def _flat(counters: dict) -> dict:
+    """Numbers only, with names a metric can have."""
+    numbers = {k: v for k, v in counters.items() if isinstance(v, int)}
+    return numbers | {k.replace(".", "_"): v for k, v in counters["dropped"].items()}
 
 
 def _drain(chain, readers) -> None:

@@ -53,8 +53,10 @@ OnBadRecord ParseOnBadRecord(const std::string& text) {
 
 std::shared_ptr<Chain> MakeChain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<RecordSink> sink,
                                  std::optional<uint64_t> limit_in, std::optional<uint64_t> limit_out,
-                                 const std::string& on_bad_record, std::function<void(const std::string&)> warn) {
+                                 const std::string& on_bad_record, std::function<void(const std::string&)> warn,
+                                 bool time_operators) {
   ChainOptions options;
+  options.time_operators = time_operators;
   options.limit_in = limit_in.value_or(ChainOptions::kNoLimit);
   options.limit_out = limit_out.value_or(ChainOptions::kNoLimit);
   options.on_bad_record = ParseOnBadRecord(on_bad_record);
@@ -72,6 +74,20 @@ nb::dict StatsOf(const Chain& chain) {
   d["bytes_out"] = s.bytes_out;
   d["bad_records"] = s.bad_records;
   return d;
+}
+
+nb::list OperatorsOf(const Chain& chain) {
+  nb::list all;
+  for (const OperatorStats& op : chain.Operators()) {
+    nb::dict d;
+    d["name"] = op.name;
+    d["in"] = op.in;
+    d["out"] = op.out;
+    d["dropped"] = op.dropped;
+    d["seconds"] = op.seconds;
+    all.append(d);
+  }
+  return all;
 }
 
 void BindFrames(nb::module_& m) {
@@ -238,7 +254,9 @@ void BindSinks(nb::module_& m) {
 }
 
 void BindChain(nb::module_& m) {
-  nb::class_<Operator>(m, "Operator", "Filters or changes records.").def_prop_ro("name", &Operator::name);
+  nb::class_<Operator>(m, "Operator", "Filters or changes records.")
+      .def_prop_ro("name", &Operator::name)
+      .def("dropped_by", &Operator::DroppedBy, "Records dropped so far, by reason.");
   m.def(
       "shuffle_operator",
       [](uint64_t seed, size_t max_records, size_t max_bytes) -> std::shared_ptr<Operator> {
@@ -248,12 +266,14 @@ void BindChain(nb::module_& m) {
   nb::class_<Chain>(m, "Chain", "Runs records through operators into a sink.")
       .def(nb::new_(&MakeChain), nb::arg("operators"), nb::arg("sink"), nb::arg("limit_in") = nb::none(),
            nb::arg("limit_out") = nb::none(), nb::arg("on_bad_record") = "fail", nb::arg("warn") = nb::none(),
+           nb::arg("time_operators") = false,
            "on_bad_record: fail, skip or a path; warn(message) hears of the first ten bad records.")
       .def("run", &Chain::Run, nb::arg("reader"), Released(),
            "Runs one source to its end. False when no other is wanted: a limit is reached or a stop was requested.")
       .def("finish", &Chain::Finish, Released(), "After the last source: writes what operators held back.")
       .def("stats", &StatsOf, "records_in, records_out, bytes_in, bytes_out, bad_records; may be called while it runs.")
-      .def("dropped_by", &Chain::DroppedBy);
+      .def("operators", &OperatorsOf,
+           "Per operator a dict of name, in, out, dropped (reason -> records), seconds (when timed); of a chain at rest.");
 }
 
 void BindBase(nb::module_& m) {

@@ -39,7 +39,6 @@ void BindOperators(nb::module_& m) {
   }, nb::arg("operator"), "Tells one operator that the input has ended; returns what it held back.");
 
   nb::class_<Filter, Operator>(m, "Filter")
-      .def("dropped_by", &Filter::DroppedBy, "Records dropped so far, by reason.")
       .def("__init__",
            [](Filter* self, const std::string& type, std::optional<int64_t> req_time_min, std::vector<uint64_t> filter_fids,
               std::vector<uint64_t> has_fids, std::vector<uint64_t> select_fids, std::vector<uint32_t> select_slots,

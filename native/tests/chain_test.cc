@@ -76,7 +76,7 @@ TEST(PassesThroughOperators) {
   CHECK_EQ(s.records_out, 8u);
   CHECK_EQ(s.bytes_in, 6 * 9u);
   CHECK_EQ(s.bytes_out, 8 * 9u);
-  CHECK_EQ(chain.DroppedBy()["picky.minus"], 1u);
+  CHECK_EQ(chain.Operators()[0].dropped["minus"], 1u);
 }
 
 TEST(FinishWritesWhatWasHeldBack) {

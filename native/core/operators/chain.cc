@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "core/base/bytes.h"
@@ -31,14 +32,37 @@ std::unique_ptr<RecordSink> OpenSetAside(const std::string& path) {
 // Feeds one operator, which writes to the next.
 class Chain::Link : public RecordSink {
  public:
-  Link(Operator* op, RecordSink* next) : op_(op), next_(next) {}
-  void Write(const Record& record) override { op_->Process(record, next_); }
+  Link(Operator* op, RecordSink* next, bool timed) : op_(op), next_(next), timed_(timed) {}
+  void Write(const Record& record) override {
+    ++records_;
+    if (!timed_) return op_->Process(record, next_);
+    const Clock clock(&seconds_);
+    op_->Process(record, next_);
+  }
   void Flush() override { next_->Flush(); }
-  void Finish() { op_->Finish(next_); }
+  void Finish() {
+    const Clock clock(&seconds_);
+    op_->Finish(next_);
+  }
+  uint64_t records() const { return records_; }
+  double seconds() const { return seconds_; }  // of this operator and all behind it
 
  private:
+  class Clock {
+   public:
+    explicit Clock(double* seconds) : seconds_(seconds), start_(std::chrono::steady_clock::now()) {}
+    ~Clock() { *seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+   private:
+    double* seconds_;
+    std::chrono::steady_clock::time_point start_;
+  };
+
   Operator* op_;
   RecordSink* next_;
+  const bool timed_;
+  uint64_t records_ = 0;
+  double seconds_ = 0;
 };
 
 // Counts what leaves and holds the limit.
@@ -74,7 +98,7 @@ Chain::Chain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<R
   head_ = tail_.get();
   links_.resize(operators_.size());
   for (size_t i = operators_.size(); i-- > 0;) {
-    links_[i] = std::make_unique<Link>(operators_[i].get(), head_);
+    links_[i] = std::make_unique<Link>(operators_[i].get(), head_, options_.time_operators);
     head_ = links_[i].get();
   }
   if (options_.on_bad_record == OnBadRecord::kSetAside) set_aside_ = OpenSetAside(options_.set_aside_path);
@@ -228,10 +252,16 @@ StreamStats Chain::stats() const {
   return s;
 }
 
-std::map<std::string, uint64_t> Chain::DroppedBy() const {
-  std::map<std::string, uint64_t> all;
-  for (const auto& op : operators_)
-    for (const auto& [reason, count] : op->DroppedBy()) all[std::string(op->name()) + "." + reason] += count;
+std::vector<OperatorStats> Chain::Operators() const {
+  std::vector<OperatorStats> all(operators_.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Link* next = i + 1 < all.size() ? links_[i + 1].get() : nullptr;
+    all[i].name = operators_[i]->name();
+    all[i].in = links_[i]->records();
+    all[i].out = next ? next->records() : tail_->records();
+    all[i].dropped = operators_[i]->DroppedBy();
+    if (options_.time_operators) all[i].seconds = links_[i]->seconds() - (next ? next->seconds() : 0);
+  }
   return all;
 }
 

@@ -26,11 +26,20 @@ struct ChainOptions {
   uint64_t limit_out = kNoLimit;  // records written
   OnBadRecord on_bad_record = OnBadRecord::kFail;
   std::string set_aside_path;  // of kSetAside: appended to, framed as the bare wire
+  bool time_operators = false;  // measure the time spent in each operator; costs two looks at the clock a record
   // Hears of the first bad records, ten at most; all are counted. Called on the thread of Run().
   std::function<void(const std::string& message)> warn;
 };
 
-// Not thread-safe, but for stats() and DroppedBy() of a chain at rest.
+// What one operator of a chain did so far.
+struct OperatorStats {
+  std::string name;
+  uint64_t in = 0, out = 0;  // records
+  std::map<std::string, uint64_t> dropped;  // by reason
+  double seconds = 0;  // in this operator alone, when time_operators
+};
+
+// Not thread-safe, but for stats(), and Operators() of a chain at rest.
 class Chain {
  public:
   Chain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<RecordSink> sink, ChainOptions options = {});
@@ -47,8 +56,8 @@ class Chain {
   // May be called while another thread is in Run(); then it is a little behind.
   StreamStats stats() const;
 
-  // Operators' counts, keys as "operator.reason".
-  std::map<std::string, uint64_t> DroppedBy() const;
+  // In the order records pass them.
+  std::vector<OperatorStats> Operators() const;
 
  private:
   class Link;
