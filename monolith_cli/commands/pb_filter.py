@@ -58,9 +58,13 @@ Batches (example_batch) have to be expanded first: pb-convert --from example_bat
                    Example("Likes and shares of two users, and what is left",
                            "pb-filter --where 'actions any [1, 2] and uid in [7, 8]' --rejected rest.pb clicks.pb | pb-stat"),
                    Example("Leave out the users of a list", "printf '7\\n8\\n' > users.txt; pb-filter --where 'uid not in @users.txt' clicks.pb -o others.pb"),
-                   Example("By a named feature of examples",
-                           "pb-filter --type example --feature slot_7 --feature-type int64 --op eq --value 3 --keep-empty examples.pb | pb-stat --type example"),
-                   Example("Nine of ten negatives out, but every tenth of action 2",
+                   Example("By named features of examples",
+                           "pb-convert --from tf_example --to example --dense fare --dense company trips-0.gz "
+                           "| pb-filter --type example --where 'feature(\"fare\") >= 3.5 and feature(\"company\") in [1, 2]' | pb-show --type example"),
+                   Example("The same with options, for one of them",
+                           "pb-convert --from tf_example --to example --dense company trips-0.gz "
+                           "| pb-filter --type example --feature company --feature-type int64 --op in --value 1,2 -o some.pb"),
+                   Example("Drop nine of ten negatives, but one of ten of those with action 2",
                            "pb-filter --drop-rate 0.9 --threshold 0.5 --action-priority 2 --action-rate 2:0.1 --seed 1 clicks.pb | pb-stat"),
                    Example("Positive samples", "pb-cat clicks.pb | pb-filter --label 1 | pb-head -n 5 | pb-show")],
          see_also=["pb-cat(1)", "pb-show(1)", "pb-convert(1)"])
