@@ -168,6 +168,16 @@ def test_broken_records_are_refused_as_protobuf_refuses_them(seed):
             model.convert([message_class(from_type).FromString(payload)], from_type, to_type)
 
 
+def test_a_tag_of_more_than_five_bytes_is_refused_as_protobuf_refuses_it():
+    lists = block(11, block(1, b"\x80\x80\x80\x80\x88\x00" + b"\x01"))  # a tag of six bytes in a list of bytes
+    example = block(1, block(1, b"f") + block(2, lists + tag(12, 0) + varint(1)))
+    with pytest.raises(DecodeError):
+        message_class("example").FromString(example)
+    for to_type in ("instance", "example_batch"):
+        with pytest.raises(BadDataError, match="field number"):
+            convert_records([example], "example", to_type)
+
+
 def test_a_name_that_is_not_utf8_is_refused():
     column = block(9, block(1, b"\xff"))
     with pytest.raises(BadDataError, match="UTF-8"):
