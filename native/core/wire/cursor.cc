@@ -12,8 +12,7 @@ Cursor::Slow Cursor::VarintSlow(const char* p, const char* end, const char* orig
 }
 
 Cursor::Slow Cursor::TagSlow(const char* p, const char* end, const char* origin) {
-  const uint64_t tag = ReadVarint(p, end, origin);
-  if (tag > UINT32_MAX || tag >> 3 == 0) FailAt("a field number out of range", p, origin);
+  const uint32_t tag = ReadTag(p, end, origin);
   return {tag, p};
 }
 
