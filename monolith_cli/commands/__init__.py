@@ -7,6 +7,8 @@ COMMANDS = {
     "pb-filter": "pb_filter",
     "pb-gen": "pb_gen",
     "pb-head": "pb_head",
+    "pb-label": "pb_label",
+    "pb-reweight": "pb_reweight",
     "pb-show": "pb_show",
     "pb-shuffle": "pb_shuffle",
     "pb-stat": "pb_stat",

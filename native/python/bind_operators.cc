@@ -4,7 +4,8 @@
 
 namespace monolith {
 
-void BindParse(nb::module_& m);  // bind_parse.cc
+void BindParse(nb::module_& m);   // bind_parse.cc
+void BindLabels(nb::module_& m);  // bind_labels.cc
 
 namespace {
 
@@ -66,6 +67,7 @@ void BindOperators(nb::module_& m) {
            nb::arg("where") = "", nb::arg("keep_empty") = false, nb::arg("label_thresholds") = std::vector<float>{},
            nb::arg("label_strict") = false, nb::arg("invert") = false, nb::arg("rejected") = nb::bytes("", 0),
            "See monolith_cli.operators.filter.FilterConfig.");
+  BindLabels(m);
 }
 
 }  // namespace monolith
