@@ -9,21 +9,24 @@ namespace {
 
 using wire::Type;
 
-uint64_t FloatBits(float v) {
-  uint32_t bits;
-  std::memcpy(&bits, &v, 4);
-  return bits;
+uint64_t DefaultBits(const LineIdField& field) {
+  uint64_t bits = 0;
+  const auto single = static_cast<float>(field.default_value);
+  switch (field.kind) {
+    case FieldKind::kFloat: std::memcpy(&bits, &single, sizeof single); return bits;
+    case FieldKind::kDouble: std::memcpy(&bits, &field.default_value, sizeof bits); return bits;
+    default: return static_cast<uint64_t>(static_cast<int64_t>(field.default_value));
+  }
 }
 
 // An int32 is written as a varint of its 64-bit sign extension; readers take the low half, whatever stands above it.
 uint64_t Narrow(uint64_t v, FieldKind kind) {
   if (kind == FieldKind::kInt32) return static_cast<uint64_t>(int64_t{static_cast<int32_t>(v)});
+  if (kind == FieldKind::kUint32) return static_cast<uint32_t>(v);
   return kind == FieldKind::kBool ? v != 0 : v;
 }
 
-bool IsVarint(FieldKind kind) {
-  return kind == FieldKind::kInt32 || kind == FieldKind::kInt64 || kind == FieldKind::kBool;
-}
+bool IsVarint(FieldKind kind) { return kind <= FieldKind::kVarUint64 || kind == FieldKind::kBool; }
 
 size_t EditDistance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -66,7 +69,7 @@ int LineIdReader::Want(const LineIdField& field) {
     fields_.push_back(&field);
     if (field.repeated) repeated_.push_back(place);
     if (field.kind == FieldKind::kString) strings_.push_back(place);
-    defaults_[place] = field.kind == FieldKind::kFloat ? FloatBits(field.default_float) : 0;
+    defaults_[place] = DefaultBits(field);
     Reset();
   }
   return place;
@@ -86,29 +89,38 @@ void LineIdReader::Merge(std::string_view message, const char* origin) {
     switch (static_cast<Type>(tag & 7)) {
       case Type::kVarint: {
         const uint64_t v = Narrow(c.Varint(), field.kind);
+        if (!IsVarint(field.kind)) break;
         if (field.repeated) {
           lists_[place].push_back(static_cast<int64_t>(v));
-        } else if (IsVarint(field.kind)) {
+        } else {
           bits_[place] = v;
         }
         break;
       }
       case Type::kFixed64: {
         const uint64_t v = LoadLe<uint64_t>(c.Fixed64().data());
-        if (field.kind == FieldKind::kUint64) bits_[place] = v;
+        if (field.kind != FieldKind::kUint64 && field.kind != FieldKind::kDouble) break;
+        if (field.repeated) {
+          lists_[place].push_back(static_cast<int64_t>(v));
+        } else {
+          bits_[place] = v;
+        }
         break;
       }
       case Type::kFixed32: {
         const uint32_t v = LoadLe<uint32_t>(c.Fixed32().data());
-        if (field.kind == FieldKind::kFloat) bits_[place] = v;
+        if (!field.repeated && field.kind == FieldKind::kFloat) bits_[place] = v;
         break;
       }
       case Type::kBytes: {
         const std::string_view bytes = c.Bytes();
-        if (field.repeated) {
+        if (field.repeated && IsVarint(field.kind)) {
           wire::Cursor packed(bytes, origin);
           while (!packed.done()) lists_[place].push_back(static_cast<int64_t>(Narrow(packed.Varint(), field.kind)));
-        } else if (field.kind == FieldKind::kString) {
+        } else if (field.repeated && field.kind == FieldKind::kUint64) {
+          const std::string_view run = wire::PackedOf(bytes, 8, c);
+          for (size_t i = 0; i < run.size(); i += 8) lists_[place].push_back(LoadLe<int64_t>(run.data() + i));
+        } else if (!field.repeated && field.kind == FieldKind::kString) {
           texts_[place] = bytes;
         }
         break;

@@ -1,7 +1,7 @@
 // Fields of LineId, as a table, and a reader of the ones somebody wants.
 //
-// Code that works on a field by name looks it up here and goes by its kind. A deployment with a wider LineId adds its
-// fields to the table (and to line_id.proto); nothing else has to know them.
+// Code that works on a field by name looks it up here and goes by its kind. The table is made from line_id.proto when the
+// core is built: a deployment with a wider LineId adds its fields there, and nothing else has to know them.
 #pragma once
 
 #include <array>
@@ -16,34 +16,20 @@
 
 namespace monolith {
 
-enum class FieldKind : uint8_t { kInt32, kInt64, kUint64, kFloat, kString, kBool };
+// As they stand on the wire: kUint64 is fixed64, kFloat fixed32, kDouble fixed64, kString bytes; the others are varints.
+enum class FieldKind : uint8_t { kInt32, kInt64, kUint32, kVarUint64, kUint64, kFloat, kDouble, kString, kBool };
 
 struct LineIdField {
   std::string_view name;
   uint32_t number;
   FieldKind kind;
   bool repeated = false;
-  float default_float = 0;  // of a float field; every other kind reads 0 or "" when unset
+  bool packed = false;       // how a repeated field is written; both ways are read
+  double default_value = 0;  // of a number; a string reads "" when unset
 };
 
-// kUint64 is fixed64 on the wire, the integers and bool are varints. Numbers are below kLineIdNumbers.
-inline constexpr LineIdField kLineIdFields[] = {
-    {"uid", 2, FieldKind::kUint64},
-    {"req_time", 3, FieldKind::kInt64},
-    {"item_id", 4, FieldKind::kUint64},
-    {"actions", 6, FieldKind::kInt32, true},
-    {"chnid", 19, FieldKind::kInt64},
-    {"pre_actions", 23, FieldKind::kInt32, true},
-    {"sample_rate", 27, FieldKind::kFloat, false, 1.0f},
-    {"special_strategies", 39, FieldKind::kInt32, true},
-    {"device_type", 41, FieldKind::kString},
-    {"cid", 48, FieldKind::kString},
-    {"user_id", 49, FieldKind::kString},
-    {"is_draw", 87, FieldKind::kBool},
-    {"rank", 145, FieldKind::kInt32},
-    {"data_source_name", 235, FieldKind::kString},
-};
-inline constexpr uint32_t kLineIdNumbers = 256;
+// kLineIdFields, an array of all of them, and kLineIdNumbers, which is above every number.
+#include "core/records/line_id_fields.inc"
 
 // nullptr when there is no such field.
 const LineIdField* FindLineIdField(std::string_view name);
@@ -74,12 +60,15 @@ class LineIdReader {
   int64_t Int(int place) const { return static_cast<int64_t>(bits_[place]); }
   uint64_t Uint(int place) const { return bits_[place]; }
   float Float(int place) const { return LoadLe<float>(&bits_[place]); }
+  double Double(int place) const { return LoadLe<double>(&bits_[place]); }
   std::string_view String(int place) const { return texts_[place]; }
+  // Of a repeated field of integers.
   const std::vector<int64_t>& List(int place) const { return lists_[place]; }
 
  private:
   static constexpr size_t kMost = std::size(kLineIdFields);
   static constexpr uint8_t kNone = 255;
+  static_assert(kMost < kNone);
 
   std::vector<const LineIdField*> fields_;
   std::vector<uint8_t> strings_, repeated_;  // places of these kinds
