@@ -3,6 +3,7 @@
 
 namespace monolith {
 
+void BindChains(nb::module_& m);  // bind_chains.cc
 void BindFilter(nb::module_& m);  // bind_filter.cc
 void BindLabels(nb::module_& m);  // bind_labels.cc
 void BindParse(nb::module_& m);   // bind_parse.cc
@@ -38,6 +39,7 @@ void BindOperators(nb::module_& m) {
     op.Finish(&sink);
     return out;
   }, nb::arg("operator"), "Tells one operator that the input has ended; returns what it held back.");
+  BindChains(m);
   BindFilter(m);
   BindLabels(m);
 }

@@ -26,6 +26,12 @@ class Operator {
 
   // Why records were dropped, for the statistics at the end. Keys are short words: "req_time", "label".
   virtual std::map<std::string, uint64_t> DroppedBy() const { return {}; }
+
+  // Nothing is let through any more, whatever comes: no further input need be read.
+  bool ended() const { return ended_; }
+
+ protected:
+  bool ended_ = false;
 };
 
 }  // namespace monolith
