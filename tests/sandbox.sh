@@ -47,3 +47,13 @@ with tf.io.TFRecordWriter("train.tfrecord") as w:
         at += 8 + n
 PYTHON
 monolith-train -q --model movie.py:MovieRanking --model-dir m --batch-size 2 --max-steps 1000 train.pb
+cat > chain.textproto <<'TEXT'
+# two channels, and of them what ranks first or was liked
+configs { basic_config { filter_by_value { field_name: "chnid" op: "in" int_operand: [1, 2] } } }
+configs {
+  logical_or_config {
+    x { filter_by_value { field_name: "rank" op: "eq" int_operand: 0 } }
+    y { filter_by_action { has_actions: 2 } }
+  }
+}
+TEXT

@@ -2,6 +2,7 @@ import click
 
 from monolith_cli.commands import options
 from monolith_cli.commands.frame import Example, command
+from monolith_cli.commands.operator_command import in_chains
 from monolith_cli.records import convert
 
 
@@ -79,3 +80,10 @@ def main(sources, from_type, to_type, schema, pruning, batch_size, sparse, dense
     convert.convert(sources, from_type=from_type, to_type=to_type, framing=Framing(**framing, record_type=record_type),
                     schema=schema, tf_example=tf_example, pruning=pruning, batch_size=batch_size, output=output,
                     on_bad_record=on_bad_record, run=run)
+
+
+def _operators(record_type, from_type, to_type, pruning, batch_size):
+    return convert.chain_operators(record_type, from_type, to_type, pruning=pruning, batch_size=batch_size)
+
+
+in_chains(main, _operators, ["from_type", "to_type", "pruning", "batch_size"], type_behind=lambda record_type, values: values["to_type"])

@@ -42,6 +42,19 @@ def convert_operator(from_type: str, to_type: str, *, pruning: str = "as_is", ba
     return _core.convert_operator(from_type, to_type, pruning, batch_size)
 
 
+def chain_operators(record_type: str, from_type: str, to_type: str, **options) -> list:
+    """The operators of a conversion within a chain that holds records of `record_type`; options as `convert_operator`.
+
+    Raises UsageError when they are not of from_type, or a side is no record type.
+    """
+    for option, name in (("--from", from_type), ("--to", to_type)):
+        if name not in RECORDS:
+            raise UsageError(f"{option} {name}: a chain takes and gives records; convert others by a pb-convert of its own")
+    if from_type != record_type:
+        raise UsageError(f"--from {from_type}: the records are of type {record_type} here; --type of pb-run is that of the input")
+    return [convert_operator(from_type, to_type, **options)]
+
+
 def convert_records(payloads: Iterable[bytes], from_type: str, to_type: str, *, pruning: str = "as_is",
                     batch_size: int = 256) -> list[bytes]:
     """Serialized records converted in memory; see `convert_operator`. Raises BadDataError."""
