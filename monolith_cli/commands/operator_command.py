@@ -13,7 +13,7 @@ _EXITS = {65: "a source or record is broken: the message names source, byte and 
           66: "a source does not exist, or a pattern matches nothing", 73: "an output cannot be created"}
 
 
-def operator_command(name: str, summary: str, *, exits=None, **doc):
+def operator_command(name: str, summary: str, *, exits=None, binary_output=True, **doc):
     """Decorator: makes `function(record_type, **options) -> list of native operators` a command that reads and writes streams.
 
     The function gets the options declared under this decorator and returns the operators in the order records pass them;
@@ -30,7 +30,7 @@ def operator_command(name: str, summary: str, *, exits=None, **doc):
         for option in (options.stats, options.output, options.on_bad_record, options.framing, options.record_type):
             body = option(body)
         body.__click_params__ = body.__click_params__ + getattr(function, "__click_params__", [])
-        made = command(name, summary, exits=_EXITS | (exits or {}), binary_output=True, reads_stdin=True, **doc)(options.sources(body))
+        made = command(name, summary, exits=_EXITS | (exits or {}), binary_output=binary_output, reads_stdin=True, **doc)(options.sources(body))
         made.operators = function
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from monolith_cli.records.framing import Framing
@@ -21,7 +22,7 @@ def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Fram
     run: the Run of a command; gets warnings, progress and counters. stats: file for what `report` makes of the counters.
     time_operators: measure each operator (slower).
     Returns records_in, records_out, bytes_in, bytes_out, bad_records, dropped (reason -> records, as "operator.reason")
-    and operators (a list of name, in, out, dropped, seconds).
+    and operators (a list of name, in, out, dropped, counts, seconds).
     A stop request (SIGINT, SIGTERM) ends it at a record boundary; `output` then holds what was read so far.
     Raises the errors of `monolith_cli.errors`; what came before a bad record has been written to standard output then.
     """
@@ -65,7 +66,8 @@ def _counters(chain) -> dict:
 def _flat(counters: dict) -> dict:
     """Numbers only, with names a metric can have."""
     numbers = {k: v for k, v in counters.items() if isinstance(v, int)}
-    return numbers | {k.replace(".", "_"): v for k, v in counters["dropped"].items()}
+    numbers |= {k.replace(".", "_"): v for k, v in counters["dropped"].items()}
+    return numbers | {re.sub(r"\W", "_", f"{o['name']}_{k}"): v for o in counters["operators"] for k, v in o["counts"].items()}
 
 
 def _drain(chain, readers) -> None:

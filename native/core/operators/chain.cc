@@ -44,6 +44,7 @@ class Chain::Link : public RecordSink {
     const Clock clock(&seconds_);
     op_->Finish(next_);
   }
+  void FlushOperator() { op_->Flush(next_); }
   uint64_t records() const { return records_; }
   double seconds() const { return seconds_; }  // of this operator and all behind it
 
@@ -124,12 +125,12 @@ bool Chain::Run(RecordReader* reader) {
     FlushAll();
     return false;
   } catch (const BadRecord&) {
-    Finish();
+    FinishOperators();
     throw;
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kBadData) throw;
     if (options_.on_bad_record == OnBadRecord::kFail) {
-      Finish();
+      FinishOperators();
       throw;
     }
     HandleBrokenSource(reader, e);
@@ -225,6 +226,11 @@ void Chain::Warn(const std::string& message) {
 }
 
 void Chain::Finish() {
+  FinishOperators();
+  for (auto& op : operators_) op->Commit();
+}
+
+void Chain::FinishOperators() {
   if (!finished_) {
     finished_ = true;
     for (auto& link : links_) link->Finish();
@@ -233,6 +239,7 @@ void Chain::Finish() {
 }
 
 void Chain::FlushAll() {
+  for (auto& link : links_) link->FlushOperator();
   sink_->Flush();
   Publish();
 }
@@ -260,6 +267,7 @@ std::vector<OperatorStats> Chain::Operators() const {
     all[i].in = links_[i]->records();
     all[i].out = next ? next->records() : tail_->records();
     all[i].dropped = operators_[i]->DroppedBy();
+    all[i].counts = operators_[i]->Counts();
     if (options_.time_operators) all[i].seconds = links_[i]->seconds() - (next ? next->seconds() : 0);
   }
   return all;

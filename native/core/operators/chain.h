@@ -36,6 +36,7 @@ struct OperatorStats {
   std::string name;
   uint64_t in = 0, out = 0;  // records
   std::map<std::string, uint64_t> dropped;  // by reason
+  std::map<std::string, uint64_t> counts;   // whatever else it counts
   double seconds = 0;  // in this operator alone, when time_operators
 };
 
@@ -50,7 +51,7 @@ class Chain {
   // records has been passed on then.
   bool Run(RecordReader* reader);
 
-  // After the last source: lets operators write what they held back.
+  // After the last source: lets operators write what they held back, and put files into place.
   void Finish();
 
   // May be called while another thread is in Run(); then it is a little behind.
@@ -70,6 +71,7 @@ class Chain {
   void HandleBadRecord(RecordReader* reader, const Record& record, const BadRecord& error);
   void HandleBrokenSource(RecordReader* reader, const Error& error);
   void Warn(const std::string& message);
+  void FinishOperators();
   void FlushAll();
   void Publish();
 
