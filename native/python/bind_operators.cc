@@ -4,6 +4,7 @@
 
 namespace monolith {
 
+void BindFlows(nb::module_& m);  // bind_flows.cc
 void BindParse(nb::module_& m);  // bind_parse.cc
 
 namespace {
@@ -23,6 +24,7 @@ class ListSink : public RecordSink {
 
 void BindOperators(nb::module_& m) {
   BindParse(m);
+  BindFlows(m);
   m.def("apply", [](Operator& op, nb::bytes payload) {
     nb::list out;
     ListSink sink(&out);
