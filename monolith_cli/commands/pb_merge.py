@@ -37,4 +37,4 @@ def main(sources, record_type, framing, tag, on_bad_record, output, stats, run):
     _core.install_stop_handlers()
     reader = merge(sources, Framing(**framing, record_type=record_type), on_bad_record=on_bad_record, warn=run.log.warning)
     run_chain((), [_core.Tag(record_type)] if tag else [], readers=[reader], output=output, on_bad_record=on_bad_record,
-              stats=stats, run=run)
+              record_type=record_type if tag else None, stats=stats, run=run)

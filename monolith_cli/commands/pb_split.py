@@ -24,7 +24,7 @@ on, and what it missed is counted as reader_gone at the end; when none is left, 
                            "pb-split --by chnid --flow 1=- --flow 2=two.pb --unmatched drop clicks.pb | pb-stat"),
                    Example("In two for training and testing by user, and together again",
                            "mkfifo a b; pb-split --by hash:uid --flow a=a --flow b=b clicks.pb & pb-merge a b | pb-stat; wait")],
-         see_also=["pb-merge(1)", "pb-filter(1)", "pb-cat(1)"], binary_output=lambda values: any(f.endswith("=-") for f in values["flows"]))
+         see_also=["pb-merge(1)", "pb-filter(1)", "pb-cat(1)"], binary_output=lambda values: any(f.endswith("=-") for f in values["flows"]) or values["unmatched"] == "-")
 @click.option("--flow", "flows", multiple=True, required=True, metavar="NAME=PATH", help="Where records of this flow go; once for each.")
 @click.option("--by", default="flow", show_default=True, metavar="flow|FIELD|hash:FIELD|turn", help="What tells the flow of a record.")
 @click.option("--unmatched", default="error", show_default=True, metavar="drop|error|PATH",

@@ -129,7 +129,7 @@ bool Chain::Run(RecordReader* reader) {
     FinishOperators();
     throw;
   } catch (const WrongType&) {
-    Finish();
+    FinishOperators();
     throw;
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kBadData) throw;

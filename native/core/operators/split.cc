@@ -102,12 +102,9 @@ int Split::FlowOf(std::string_view payload) {
     key_ = DataSourceKeyOf(config_.type, payload);
     return FlowOfKey(key_);
   }
+  if (config_.by == SplitConfig::By::kTurn) return static_cast<int>(turn_++ % flows);
   view_.Load(payload);
-  switch (config_.by) {
-    case SplitConfig::By::kTurn: return static_cast<int>(turn_++ % flows);
-    case SplitConfig::By::kHash: return static_cast<int>(HashOfField() % flows);
-    default: break;
-  }
+  if (config_.by == SplitConfig::By::kHash) return static_cast<int>(HashOfField() % flows);
   if (field_->kind == FieldKind::kString) return by_text_.Find(view_.line_id().String(place_));
   return FlowOfKey(view_.line_id().Uint(place_));
 }
