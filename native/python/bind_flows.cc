@@ -66,8 +66,7 @@ void BindNegativeGen(nb::module_& m) {
            nb::arg("neg_sample_decay_factor"), nb::arg("easy_hard_ratio"), nb::arg("keep_all"), nb::arg("seed"),
            nb::arg("pool").none(), nb::arg("save_every"), "See monolith_cli.operators.negative_gen.NegativeGenConfig.")
       .def("counts", &NegativeGen::Counts, "negatives, generated, hard_draws, easy_draws, no_label.")
-      .def_prop_ro("pool_items", [](const NegativeGen& op) { return op.pool().items(); }, "Items in the pool, of all channels.")
-      .def_prop_ro("pool_channels", [](const NegativeGen& op) { return op.pool().channels().size(); });
+      .def_prop_ro("pool", &NegativeGen::pool, nb::rv_policy::reference_internal);
 }
 
 nb::tuple ItemOf(uint64_t channel, uint64_t id, std::string_view fids, std::string_view columns, uint32_t origin, uint32_t sample) {
@@ -181,8 +180,8 @@ void BindMerge(nb::module_& m) {
 void BindFlows(nb::module_& m) {
   BindSplit(m);
   BindMerge(m);
-  BindNegativeGen(m);
   BindPool(m);
+  BindNegativeGen(m);
 }
 
 }  // namespace monolith
