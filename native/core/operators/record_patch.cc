@@ -266,7 +266,7 @@ bool RecordPatch::Drops(std::string_view named_feature) {
 char* RecordPatch::Reserve() {
   constexpr size_t kTagsAndNumbers = 64;
   const size_t most = payload_.size() + labels_.size() * changed_[kLabels] + fids_.size() * changed_[kFids] +
-                      (changed_[kLineId] ? SizeOfLineId() : 0) + kTagsAndNumbers;
+                      line_id_size_ * changed_[kLineId] + kTagsAndNumbers;
   if (most > capacity_) {
     capacity_ = most + most / 2;
     out_.reset(new char[capacity_]);
@@ -287,7 +287,7 @@ char* RecordPatch::WritePart(Part part, char* out) {
       return out + 4;
     }
     default:
-      out = PutVarint(PutTag(out, number, Type::kBytes), SizeOfLineId());
+      out = PutVarint(PutTag(out, number, Type::kBytes), line_id_size_);
       return line_edits_.Copy(line_id_, out,
                               [this](int place, char* to) { return line_[static_cast<size_t>(place)].Write(to); });
   }
@@ -311,6 +311,8 @@ void RecordPatch::FindLineId() {
     origin = joined_.data();
   }
   ScanLineId(line_id_, origin);
+  line_id_size_ = line_id_.size() - line_edits_.cut_bytes;
+  for (const Slot& s : line_edits_.slots) line_id_size_ += line_[static_cast<size_t>(s.index)].Size();
 }
 
 void RecordPatch::ScanLineId(std::string_view message, const char* origin) {
@@ -342,12 +344,6 @@ bool RecordPatch::TakeLine(LineField* f, uint32_t tag, Cursor* c) {
   while (!each.done()) each.Varint();
   if (f->append) f->old.append(elements);
   return true;
-}
-
-size_t RecordPatch::SizeOfLineId() const {
-  size_t size = line_id_.size() - line_edits_.cut_bytes;
-  for (const Slot& s : line_edits_.slots) size += line_[static_cast<size_t>(s.index)].Size();
-  return size;
 }
 
 size_t RecordPatch::LineField::Size() const {

@@ -113,7 +113,6 @@ class RecordPatch {
   void ScanLineId(std::string_view message, const char* origin);
   bool TakeLine(LineField* f, uint32_t tag, wire::Cursor* c);
   std::string_view LineIdOfFeature();
-  size_t SizeOfLineId() const;
   char* Reserve();
   char* WritePart(Part part, char* out);
 
@@ -131,6 +130,7 @@ class RecordPatch {
   std::vector<std::string_view> line_ids_;  // the pieces of the field
   std::string_view line_id_feature_;        // the last named feature __LINE_ID__; data() null for none
   std::string_view line_id_;                // what the changes are made to
+  size_t line_id_size_ = 0;                 // with the changes
   std::deque<std::string> storage_;
   std::string joined_;
   std::unique_ptr<char[]> out_;
