@@ -22,7 +22,7 @@ class Facts:
         last = {n.name: n.feature for n in record.named_feature}
         if "__LINE_ID__" in last:
             self.line_id = line_id_pb2.LineId.FromString(last["__LINE_ID__"].bytes_list.value[0])
-        if "__LABEL__" in last and last["__LABEL__"].WhichOneof("type") == "float_list":
+        if "__LABEL__" in last:
             self.labels = list(last["__LABEL__"].float_list.value)
         if "instance_weight" in last:
             values = last["instance_weight"].float_list.value

@@ -6,6 +6,13 @@ import click
 
 TYPES = ["instance", "example", "example_batch"]
 
+
+class Text(click.types.StringParamType):
+    """A text that may hold blanks: in the environment, several of them stand on lines of their own."""
+
+    envvar_list_splitter = "\n"
+
+
 record_type = click.option(
     "-t", "--type", "record_type", type=click.Choice(TYPES), default="instance", show_default=True,
     envvar="MONOLITH_RECORD_TYPE", help="Record type of the stream.")

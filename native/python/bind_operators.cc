@@ -6,6 +6,8 @@ namespace monolith {
 
 void BindFlows(nb::module_& m);  // bind_flows.cc
 void BindParse(nb::module_& m);  // bind_parse.cc
+void BindParse(nb::module_& m);   // bind_parse.cc
+void BindLabels(nb::module_& m);  // bind_labels.cc
 
 namespace {
 
@@ -68,6 +70,7 @@ void BindOperators(nb::module_& m) {
            nb::arg("where") = "", nb::arg("keep_empty") = false, nb::arg("label_thresholds") = std::vector<float>{},
            nb::arg("label_strict") = false, nb::arg("invert") = false, nb::arg("rejected") = nb::bytes("", 0),
            "See monolith_cli.operators.filter.FilterConfig.");
+  BindLabels(m);
 }
 
 }  // namespace monolith
