@@ -4,10 +4,9 @@
 
 namespace monolith {
 
-void BindFlows(nb::module_& m);  // bind_flows.cc
-void BindParse(nb::module_& m);  // bind_parse.cc
-void BindParse(nb::module_& m);   // bind_parse.cc
+void BindFlows(nb::module_& m);   // bind_flows.cc
 void BindLabels(nb::module_& m);  // bind_labels.cc
+void BindParse(nb::module_& m);   // bind_parse.cc
 
 namespace {
 
