@@ -24,8 +24,14 @@ def canonical(record_type: str, payload: bytes) -> bytes:
 
 
 def without_unknown_fields(record_type: str, payload: bytes) -> bytes:
+    """As a program of protobuf would have written it, the LineId inside a feature too."""
     record = message(record_type, payload)
     record.DiscardUnknownFields()
+    for named in record.named_feature if record_type == "example" else ():
+        for i, value in enumerate(named.feature.bytes_list.value if named.name == "__LINE_ID__" else ()):
+            line_id = line_id_pb2.LineId.FromString(value)
+            line_id.DiscardUnknownFields()
+            named.feature.bytes_list.value[i] = line_id.SerializeToString(deterministic=True)
     return record.SerializeToString(deterministic=True)
 
 
@@ -142,9 +148,9 @@ def normalization(config):
 
 def use_field_as_label(config):
     def relabel(facts):
-        value = np.array(getattr(facts.line_id, config.field)).astype(np.float32)
+        value = float(np.array(getattr(facts.line_id, config.field)).astype(np.float32))
         if config.overwrite_invalid_value and value >= np.float32(config.label_threshold):
-            value = np.float32(0)
+            value = 0.0
         return [value if label < value else label for label in facts.labels]
 
     return relabel

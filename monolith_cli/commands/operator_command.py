@@ -15,7 +15,7 @@ EXITS = {65: "a source or record is broken: the message names source, byte and r
          66: "a source does not exist, or a pattern matches nothing", 73: "an output cannot be created"}
 
 
-def operator_command(name: str, summary: str, *, any_type: bool = False, exits=None, **doc):
+def operator_command(name: str, summary: str, *, any_type: bool = False, exits=None, binary_output=True, **doc):
     """Decorator: makes `function(record_type, **options) -> list of native operators` a command that reads and writes streams.
 
     The function gets the options declared under this decorator and returns the operators in the order records pass them;
@@ -35,7 +35,7 @@ def operator_command(name: str, summary: str, *, any_type: bool = False, exits=N
         for option in (options.stats, options.output, options.on_bad_record, options.framing, options.record_type):
             body = option(body)
         body.__click_params__ = body.__click_params__ + own
-        made = command(name, summary, exits=EXITS | (exits or {}), binary_output=True, reads_stdin=True, **doc)(options.sources(body))
+        made = command(name, summary, exits=EXITS | (exits or {}), binary_output=binary_output, reads_stdin=True, **doc)(options.sources(body))
         return in_chains(made, function, [p.name for p in own], any_type=any_type)
 
     return decorate

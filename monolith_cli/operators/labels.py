@@ -27,11 +27,11 @@ def operators(record_type: str, *, conditions=(), actions=(), label_from=None, u
     """
     given = {"--if": conditions or actions, "--label-from": label_from, "--upper-bound": upper_bounds, "--norm": norms,
              "--head": heads, "--scatter": scatter, "--task": tasks, "--rank-from": rank_from}
-    if not any(v not in (None, ()) for v in given.values()):
+    if not any(map(_is_given, given.values())):
         raise errors.UsageError(f"nothing to do; give one of {', '.join(given)}")
     for option, flags in _DETAILS.items():
         for keyword, flag in flags.items():
-            if given[option] in (None, ()) and details.get(keyword) not in (None, False, ()):
+            if not _is_given(given[option]) and _is_given(details.get(keyword)):
                 raise errors.UsageError(f"{flag} says more about {option}, which is not given")
     made = _add_actions(record_type, conditions, actions)
     if label_from is not None:
@@ -51,9 +51,13 @@ def operators(record_type: str, *, conditions=(), actions=(), label_from=None, u
     return made
 
 
+def _is_given(value) -> bool:
+    return value is not None and value is not False and value != ()
+
+
 def _of(option: str, details: dict) -> dict:
     """The details of an option that were given; the others have their defaults in the configuration."""
-    return {k: details[k] for k in _DETAILS[option] if details.get(k) not in (None, False, ())}
+    return {k: details[k] for k in _DETAILS[option] if _is_given(details.get(k))}
 
 
 def _operator(option: str, config):

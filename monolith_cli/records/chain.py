@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from monolith_cli.records import summaries
@@ -26,7 +27,7 @@ def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Fram
     stages: for each operator a dict of stage (a number) and command, which messages and counters name it by.
     report: called with the counters at the end, after an error too.
     Returns records_in, records_out, bytes_in, bytes_out, bad_records, dropped (reason -> records, as "operator.reason")
-    and operators (a list of name, in, out, bad, dropped, seconds, what `stages` says, and of a transform its steps).
+    and operators (a list of name, in, out, bad, dropped, counts, seconds, what `stages` says, and of a transform its steps).
     A stop request (SIGINT, SIGTERM) ends it at a record boundary; `output` then holds what was read so far.
     Raises the errors of `monolith_cli.errors`; what came before a bad record has been written to standard output then.
     """
@@ -77,7 +78,8 @@ def _counters(chain, natives, stages) -> dict:
 def _flat(counters: dict) -> dict:
     """Numbers only, with names a metric can have."""
     numbers = {k: v for k, v in counters.items() if isinstance(v, int)}
-    return numbers | {k.replace(".", "_"): v for k, v in counters["dropped"].items()}
+    numbers |= {k.replace(".", "_"): v for k, v in counters["dropped"].items()}
+    return numbers | {re.sub(r"\W", "_", f"{o['name']}_{k}"): v for o in counters["operators"] for k, v in o["counts"].items()}
 
 
 def _drain(chain, readers) -> None:

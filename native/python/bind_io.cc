@@ -87,6 +87,7 @@ nb::list OperatorsOf(const Chain& chain) {
     d["out"] = op.out;
     d["bad"] = op.bad;
     d["dropped"] = op.dropped;
+    d["counts"] = op.counts;
     d["seconds"] = op.seconds;
     all.append(d);
   }
@@ -277,7 +278,7 @@ void BindChain(nb::module_& m) {
       .def("finish", &Chain::Finish, Released(), "After the last source: writes what operators held back.")
       .def("stats", &StatsOf, "records_in, records_out, bytes_in, bytes_out, bad_records; may be called while it runs.")
       .def("operators", &OperatorsOf,
-           "Per operator a dict of name, in, out, bad, dropped (reason -> records), seconds (when timed); of a chain at rest.");
+           "Per operator a dict of name, in, out, bad, dropped (reason -> records), counts, seconds (when timed); of a chain at rest.");
 }
 
 void BindBase(nb::module_& m) {

@@ -5,6 +5,7 @@ namespace monolith {
 
 void BindChains(nb::module_& m);  // bind_chains.cc
 void BindFilter(nb::module_& m);  // bind_filter.cc
+void BindFlows(nb::module_& m);   // bind_flows.cc
 void BindLabels(nb::module_& m);  // bind_labels.cc
 void BindParse(nb::module_& m);   // bind_parse.cc
 
@@ -25,6 +26,7 @@ class ListSink : public RecordSink {
 
 void BindOperators(nb::module_& m) {
   BindParse(m);
+  BindFlows(m);
   m.def("apply", [](Operator& op, nb::bytes payload) {
     nb::list out;
     ListSink sink(&out);

@@ -66,6 +66,7 @@ class Chain::Link : public RecordSink {
     const Clock clock(&seconds_);
     op_->Finish(next_);
   }
+  void FlushOperator() { op_->Flush(next_); }
   uint64_t records() const { return records_; }
   uint64_t bad() const { return bad_; }
   double seconds() const { return seconds_; }  // of this operator and all behind it
@@ -156,12 +157,12 @@ bool Chain::Run(RecordReader* reader) {
     FinishFrom(e.stage());
     throw;
   } catch (const WrongType&) {
-    Finish();
+    FinishFrom(0);
     throw;
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kBadData) throw;
     if (options_.on_bad_record == OnBadRecord::kFail) {
-      Finish();
+      FinishFrom(0);
       throw;
     }
     HandleBrokenSource(reader, e);
@@ -257,24 +258,32 @@ void Chain::Warn(const std::string& message) {
 }
 
 void Chain::Finish() {
-  if (finished_) return FlushAll();
   FinishFrom(0);
+  for (auto& op : operators_) op->Commit();
 }
 
 void Chain::FinishFrom(size_t stage) {
-  finished_ = true;
-  for (size_t i = stage; i < links_.size(); ++i) {
-    try {
-      links_[i]->Finish();
-    } catch (const Failed& e) {  // of one further behind
-      FinishFrom(e.stage());
-      throw;
-    }
+  if (!finished_) {
+    finished_ = true;
+    FinishLinks(stage);
   }
   FlushAll();
 }
 
+void Chain::FinishLinks(size_t stage) {
+  for (size_t i = stage; i < links_.size(); ++i) {
+    try {
+      links_[i]->Finish();
+    } catch (const Failed& e) {  // of one further behind
+      FinishLinks(e.stage());
+      FlushAll();
+      throw;
+    }
+  }
+}
+
 void Chain::FlushAll() {
+  for (auto& link : links_) link->FlushOperator();
   sink_->Flush();
   Publish();
 }
@@ -303,6 +312,7 @@ std::vector<OperatorStats> Chain::Operators() const {
     all[i].out = next ? next->records() : tail_->records();
     all[i].bad = links_[i]->bad();
     all[i].dropped = operators_[i]->DroppedBy();
+    all[i].counts = operators_[i]->Counts();
     if (options_.time_operators) all[i].seconds = links_[i]->seconds() - (next ? next->seconds() : 0);
   }
   return all;

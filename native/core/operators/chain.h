@@ -41,6 +41,7 @@ struct OperatorStats {
   uint64_t in = 0, out = 0;  // records
   uint64_t bad = 0;  // of those that came in, what it could not read
   std::map<std::string, uint64_t> dropped;  // by reason
+  std::map<std::string, uint64_t> counts;   // whatever else it counts
   double seconds = 0;  // in this operator alone, when time_operators
 };
 
@@ -55,7 +56,7 @@ class Chain {
   // records has been passed on then.
   bool Run(RecordReader* reader);
 
-  // After the last source: lets operators write what they held back. Throws as Run().
+  // After the last source: lets operators write what they held back, and put files into place. Throws as Run().
   //
   // A record that an operator cannot read is that operator's affair, as it would be in a process of its own: those before
   // it do not notice, and where it ends the run, those behind it finish with what they have.
@@ -80,6 +81,7 @@ class Chain {
   void HandleBrokenSource(RecordReader* reader, const Error& error);
   void Warn(const std::string& message);
   void FinishFrom(size_t stage);
+  void FinishLinks(size_t stage);
   void FlushAll();
   void Publish();
 

@@ -73,7 +73,7 @@ int64_t InstanceReweight::Copies(float* label) const {
   const std::vector<int64_t>& actions = view_.line_id().List(actions_);
   const std::vector<int64_t>& before = view_.line_id().List(pre_actions_);
   const Best best = BestOf(actions), best_before = BestOf(before);
-  if (best_before.priority <= best.priority) return best.priority == kNone ? 1 : 0;
+  if (best_before.priority <= best.priority) return best_before.priority == kNone ? 1 : 0;
   if (best.labelled()) *label = static_cast<float>(best.action->label);
   const int64_t worth = Worth(actions, best);
   if (!best_before.labelled()) return worth;

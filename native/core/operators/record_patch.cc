@@ -39,6 +39,26 @@ Type OwnType(FieldKind kind) {
   }
 }
 
+// Writing to memory that is large enough.
+
+size_t VarintSize(uint64_t v) { return static_cast<size_t>(70 - __builtin_clzll(v | 1)) / 7; }
+size_t TagSize(uint32_t number) { return VarintSize(uint64_t{number} << 3); }
+size_t BytesSize(uint32_t number, size_t n) { return TagSize(number) + VarintSize(n) + n; }
+
+char* PutVarint(char* out, uint64_t v) {
+  for (; v >= 0x80; v >>= 7) *out++ = static_cast<char>(v | 0x80);
+  *out++ = static_cast<char>(v);
+  return out;
+}
+char* PutTag(char* out, uint32_t number, Type type) { return PutVarint(out, uint64_t{number} << 3 | static_cast<uint64_t>(type)); }
+char* Put(char* out, std::string_view bytes) {
+  if (!bytes.empty()) std::memcpy(out, bytes.data(), bytes.size());
+  return out + bytes.size();
+}
+char* PutBytes(char* out, uint32_t number, std::string_view bytes) {
+  return Put(PutVarint(PutTag(out, number, Type::kBytes), bytes.size()), bytes);
+}
+
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------- the changes to a message
@@ -46,47 +66,62 @@ Type OwnType(FieldKind kind) {
 void RecordPatch::Edits::Rewind() {
   for (Slot& s : slots) s.first = s.before = nullptr;
   cuts.clear();
+  cut_bytes = 0;
   greatest = 0;
 }
 
-// A field begins; its slot when it is one that is changed.
-RecordPatch::Slot* RecordPatch::Edits::Pass(uint32_t number, const char* at) {
-  Slot* found = nullptr;
-  const bool greater = number > greatest;
-  for (Slot& s : slots) {
-    if (greater && !s.before && number > s.number) s.before = at;
-    if (s.number == number) found = &s;
+void RecordPatch::Edits::Add(uint32_t number, int index) {
+  slots.push_back({number, index});
+  numbers |= uint64_t{1} << (number & 63);
+}
+
+// Walks the message. take(slot, tag, cursor) reads each field, `slot` null for one that is not changed; true for what is
+// to be taken out.
+template <class Take>
+void RecordPatch::Edits::Scan(std::string_view message, const char* origin, Take take) {
+  Cursor c(message, origin);
+  while (!c.done()) {
+    const char* begin = c.at();
+    const uint32_t tag = c.Tag(), number = tag >> 3;
+    if (number > greatest) {
+      greatest = number;
+      for (Slot& s : slots)
+        if (!s.before && number > s.number) s.before = begin;
+    }
+    Slot* slot = nullptr;
+    if (numbers >> (number & 63) & 1)
+      for (Slot& s : slots)
+        if (s.number == number) slot = &s;
+    if (!take(slot, tag, &c)) continue;
+    if (slot && !slot->first) slot->first = begin;
+    TakeOut(begin, c.at());
   }
-  if (greater) greatest = number;
-  return found;
 }
 
-void RecordPatch::Edits::Replace(Slot* slot, const char* begin, const char* end) {
-  if (!slot->first) slot->first = begin;
-  cuts.push_back({begin, end});
-}
-
+// Copies the message without what is taken out; write(index, out) writes where a slot goes.
 template <class WriteSlot>
-void RecordPatch::Edits::Copy(std::string_view message, std::string* out, WriteSlot write) {
+char* RecordPatch::Edits::Copy(std::string_view message, char* out, WriteSlot write) {
   const char* from = message.data();
   const char* end = from + message.size();
-  std::sort(slots.begin(), slots.end(), [end](const Slot& a, const Slot& b) {
-    return a.At(end) != b.At(end) ? a.At(end) < b.At(end) : a.number < b.number;
-  });
+  if (slots.size() > 1)
+    std::sort(slots.begin(), slots.end(), [end](const Slot& a, const Slot& b) {
+      return a.At(end) != b.At(end) ? a.At(end) < b.At(end) : a.number < b.number;
+    });
   size_t cut = 0;
   const auto copy_to = [&](const char* to) {
     for (; cut < cuts.size() && cuts[cut].begin < to; ++cut) {
-      out->append(from, static_cast<size_t>(cuts[cut].begin - from));
+      out = Put(out, {from, static_cast<size_t>(cuts[cut].begin - from)});
       from = cuts[cut].end;
     }
-    out->append(from, static_cast<size_t>(to - from));
+    out = Put(out, {from, static_cast<size_t>(to - from)});
     from = to;
   };
   for (const Slot& s : slots) {
     copy_to(s.At(end));
-    write(s.index);
+    out = write(s.index, out);
   }
   copy_to(end);
+  return out;
 }
 
 // ------------------------------------------------------------------------------------------------------- what to change
@@ -116,14 +151,14 @@ uint32_t RecordPatch::NumberOf(Part part) const {
 }
 
 void RecordPatch::Change(Part part) {
-  if (!changed_[part]) edits_.slots.push_back({NumberOf(part), part});
+  if (!changed_[part]) edits_.Add(NumberOf(part), part);
   changed_[part] = true;
 }
 
 RecordPatch::LineField* RecordPatch::Line(int place) {
   Change(kLineId);
   LineField* f = &line_[static_cast<size_t>(place)];
-  if (!f->set) line_edits_.slots.push_back({f->field->number, place});
+  if (!f->set) line_edits_.Add(f->field->number, place);
   f->set = true;
   f->append = false;
   f->old.clear();
@@ -166,12 +201,21 @@ void RecordPatch::AppendToList(int place, const std::vector<int32_t>& values) {
 
 std::string_view RecordPatch::Apply() {
   if (edits_.slots.empty() && !drop_) return payload_;
-  Scan();
+  line_ids_.clear();
+  line_id_feature_ = {};
+  const bool features =
+      type_ == RecordType::kExample && (drop_ || changed_[kLabels] || changed_[kWeight] || changed_[kLineId]);
+  edits_.Scan(payload_, payload_.data(), [&](Slot* slot, uint32_t tag, Cursor* c) {
+    if (slot && TakePart(static_cast<Part>(slot->index), tag, c)) return true;
+    if (features && tag == wire::Key(schema::example::kNamedFeature, Type::kBytes)) return Drops(c->Bytes());
+    c->Skip(tag);
+    return false;
+  });
   if (edits_.slots.empty() && edits_.cuts.empty()) return payload_;
-  if (changed_[kLineId]) PatchLineId();
-  out_.clear();
-  edits_.Copy(payload_, &out_, [this](int part) { WritePart(static_cast<Part>(part)); });
-  return out_;
+  if (changed_[kLineId]) FindLineId();
+  char* out = Reserve();
+  out = edits_.Copy(payload_, out, [this](int part, char* to) { return WritePart(static_cast<Part>(part), to); });
+  return {out_.get(), static_cast<size_t>(out - out_.get())};
 }
 
 void RecordPatch::Write(const Record& record, RecordSink* next) {
@@ -181,25 +225,6 @@ void RecordPatch::Write(const Record& record, RecordSink* next) {
   changed.payload = patched;
   changed.framed = false;
   next->Write(changed);
-}
-
-void RecordPatch::Scan() {
-  line_ids_.clear();
-  line_id_feature_ = {};
-  const bool features = type_ == RecordType::kExample && (drop_ || changed_[kLabels] || changed_[kWeight] || changed_[kLineId]);
-  Cursor c(payload_);
-  while (!c.done()) {
-    const char* begin = c.at();
-    const uint32_t tag = c.Tag();
-    Slot* slot = edits_.Pass(tag >> 3, begin);
-    if (slot && TakePart(static_cast<Part>(slot->index), tag, &c)) {
-      edits_.Replace(slot, begin, c.at());
-    } else if (features && tag == wire::Key(schema::example::kNamedFeature, Type::kBytes)) {
-      if (Drops(c.Bytes())) edits_.cuts.push_back({begin, c.at()});
-    } else {
-      c.Skip(tag);
-    }
-  }
 }
 
 // Reads one occurrence of what will be replaced; false, and nothing read, when its wire type is not its own.
@@ -237,58 +262,67 @@ bool RecordPatch::Drops(std::string_view named_feature) {
   return drop_ && drop_(name);
 }
 
-void RecordPatch::WritePart(Part part) {
-  wire::Writer w(&out_);
+// Memory for the largest record that can come out.
+char* RecordPatch::Reserve() {
+  constexpr size_t kTagsAndNumbers = 64;
+  const size_t most = payload_.size() + labels_.size() * changed_[kLabels] + fids_.size() * changed_[kFids] +
+                      line_id_size_ * changed_[kLineId] + kTagsAndNumbers;
+  if (most > capacity_) {
+    capacity_ = most + most / 2;
+    out_.reset(new char[capacity_]);
+  }
+  return out_.get();
+}
+
+char* RecordPatch::WritePart(Part part, char* out) {
   const uint32_t number = NumberOf(part);
   switch (part) {
-    case kFids:
-      if (!fids_.empty()) w.Bytes(number, fids_);
-      return;
-    case kLabels:
-      if (!labels_.empty()) w.Bytes(number, labels_);
-      return;
-    case kWeight:
-      if (type_ == RecordType::kInstance || Bits(weight_) != 0) w.Float(number, weight_);
-      return;
-    default: w.Bytes(number, line_id_);
+    case kFids: return fids_.empty() ? out : PutBytes(out, number, fids_);
+    case kLabels: return labels_.empty() ? out : PutBytes(out, number, labels_);
+    case kWeight: {
+      const uint32_t bits = Bits(weight_);
+      if (type_ == RecordType::kExample && bits == 0) return out;
+      out = PutTag(out, number, Type::kFixed32);
+      StoreLe(out, bits);
+      return out + 4;
+    }
+    default:
+      out = PutVarint(PutTag(out, number, Type::kBytes), line_id_size_);
+      return line_edits_.Copy(line_id_, out,
+                              [this](int place, char* to) { return line_[static_cast<size_t>(place)].Write(to); });
   }
 }
 
 // --------------------------------------------------------------------------------------------------------- its LineId
 
-void RecordPatch::PatchLineId() {
-  std::string_view before;
+void RecordPatch::FindLineId() {
+  const char* origin = payload_.data();
   if (line_id_feature_.data()) {
-    before = LineIdOfFeature();
+    line_id_ = LineIdOfFeature();
   } else if (line_ids_.size() == 1) {
-    before = line_ids_[0];
+    line_id_ = line_ids_[0];
   } else {
     joined_.clear();
     for (std::string_view piece : line_ids_) {
-      ScanLineId(piece, payload_.data());  // each must be whole by itself
+      ScanLineId(piece, origin);  // each must be whole by itself
       joined_.append(piece);
     }
-    before = joined_;
+    line_id_ = joined_;
+    origin = joined_.data();
   }
-  ScanLineId(before, before.data() == joined_.data() ? before.data() : payload_.data());
-  line_id_.clear();
-  line_edits_.Copy(before, &line_id_, [this](int place) { WriteLine(line_[static_cast<size_t>(place)]); });
+  ScanLineId(line_id_, origin);
+  line_id_size_ = line_id_.size() - line_edits_.cut_bytes;
+  for (const Slot& s : line_edits_.slots) line_id_size_ += line_[static_cast<size_t>(s.index)].Size();
 }
 
 void RecordPatch::ScanLineId(std::string_view message, const char* origin) {
   line_edits_.Rewind();
   for (const Slot& s : line_edits_.slots) line_[static_cast<size_t>(s.index)].old.clear();
-  Cursor c(message, origin);
-  while (!c.done()) {
-    const char* begin = c.at();
-    const uint32_t tag = c.Tag();
-    Slot* slot = line_edits_.Pass(tag >> 3, begin);
-    if (slot && TakeLine(&line_[static_cast<size_t>(slot->index)], tag, &c)) {
-      line_edits_.Replace(slot, begin, c.at());
-    } else {
-      c.Skip(tag);
-    }
-  }
+  line_edits_.Scan(message, origin, [this](Slot* slot, uint32_t tag, Cursor* c) {
+    if (slot && TakeLine(&line_[static_cast<size_t>(slot->index)], tag, c)) return true;
+    c->Skip(tag);
+    return false;
+  });
 }
 
 bool RecordPatch::TakeLine(LineField* f, uint32_t tag, Cursor* c) {
@@ -312,23 +346,32 @@ bool RecordPatch::TakeLine(LineField* f, uint32_t tag, Cursor* c) {
   return true;
 }
 
-void RecordPatch::WriteLine(const LineField& f) {
-  wire::Writer w(&line_id_);
-  const uint32_t number = f.field->number;
-  if (f.field->repeated) {
-    if (f.old.empty() && f.added.empty()) return;
-    w.Tag(number, Type::kBytes);
-    w.RawVarint(f.old.size() + f.added.size());
-    w.Raw(f.old);
-    w.Raw(f.added);
-    return;
+size_t RecordPatch::LineField::Size() const {
+  const uint32_t number = field->number;
+  if (field->repeated) {
+    const size_t n = old.size() + added.size();
+    return n ? BytesSize(number, n) : 0;
   }
-  switch (OwnType(f.field->kind)) {
-    case Type::kFixed64: w.Fixed64(number, f.bits); return;
-    case Type::kFixed32: w.Fixed32(number, static_cast<uint32_t>(f.bits)); return;
-    case Type::kBytes: w.Bytes(number, f.text); return;
-    default: w.Varint(number, f.bits);
+  switch (OwnType(field->kind)) {
+    case Type::kFixed64: return TagSize(number) + 8;
+    case Type::kFixed32: return TagSize(number) + 4;
+    case Type::kBytes: return BytesSize(number, text.size());
+    default: return TagSize(number) + VarintSize(bits);
   }
+}
+
+char* RecordPatch::LineField::Write(char* out) const {
+  const uint32_t number = field->number;
+  if (field->repeated) {
+    const size_t n = old.size() + added.size();
+    return n ? Put(Put(PutVarint(PutTag(out, number, Type::kBytes), n), old), added) : out;
+  }
+  const Type type = OwnType(field->kind);
+  if (type == Type::kBytes) return PutBytes(out, number, text);
+  out = PutTag(out, number, type);
+  if (type == Type::kVarint) return PutVarint(out, bits);
+  if (type == Type::kFixed64) return StoreLe(out, bits), out + 8;
+  return StoreLe(out, static_cast<uint32_t>(bits)), out + 4;
 }
 
 std::string_view RecordPatch::LineIdOfFeature() {

@@ -19,6 +19,7 @@
 
 #include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,8 +67,8 @@ class RecordPatch {
  private:
   // A field that is changed, in its message: where it goes.
   struct Slot {
-    uint32_t number;
-    int index;                     // a Part, or a place in line_
+    uint32_t number = 0;
+    int index = 0;                 // a Part, or a place in line_
     const char* first = nullptr;   // its first occurrence
     const char* before = nullptr;  // the first field with a greater number
     const char* At(const char* end) const { return first ? first : before ? before : end; }
@@ -78,15 +79,19 @@ class RecordPatch {
       const char *begin, *end;
     };
     std::vector<Slot> slots;
-    std::vector<Cut> cuts;  // what is taken out, in order
-    uint32_t greatest = 0;  // field number so far
+    std::vector<Cut> cuts;   // what is taken out, in order
+    size_t cut_bytes = 0;
+    uint64_t numbers = 0;    // of the slots, as bits modulo 64
+    uint32_t greatest = 0;   // field number so far
 
-    void Clear() { slots.clear(), cuts.clear(), greatest = 0; }
+    void Clear() { slots.clear(), numbers = 0, Rewind(); }
     void Rewind();
-    Slot* Pass(uint32_t number, const char* at);
-    void Replace(Slot* slot, const char* begin, const char* end);
+    void Add(uint32_t number, int index);
+    void TakeOut(const char* begin, const char* end) { cuts.push_back({begin, end}), cut_bytes += static_cast<size_t>(end - begin); }
+    template <class Take>
+    void Scan(std::string_view message, const char* origin, Take take);
     template <class WriteSlot>
-    void Copy(std::string_view message, std::string* out, WriteSlot write);
+    char* Copy(std::string_view message, char* out, WriteSlot write);
   };
   struct LineField {
     const LineIdField* field;
@@ -94,21 +99,22 @@ class RecordPatch {
     uint64_t bits = 0;
     std::string_view text;
     std::string old, added;  // elements of a list
+    size_t Size() const;
+    char* Write(char* out) const;
   };
   enum Part : int { kFids, kLabels, kWeight, kLineId, kParts };
 
   uint32_t NumberOf(Part part) const;
   void Change(Part part);
   LineField* Line(int place);
-  void Scan();
   bool TakePart(Part part, uint32_t tag, wire::Cursor* c);
   bool Drops(std::string_view named_feature);
-  void WritePart(Part part);
-  void PatchLineId();
+  void FindLineId();
   void ScanLineId(std::string_view message, const char* origin);
   bool TakeLine(LineField* f, uint32_t tag, wire::Cursor* c);
-  void WriteLine(const LineField& f);
   std::string_view LineIdOfFeature();
+  char* Reserve();
+  char* WritePart(Part part, char* out);
 
   const RecordType type_;
   std::function<bool(std::string_view)> drop_;
@@ -123,8 +129,12 @@ class RecordPatch {
   Edits edits_, line_edits_;
   std::vector<std::string_view> line_ids_;  // the pieces of the field
   std::string_view line_id_feature_;        // the last named feature __LINE_ID__; data() null for none
+  std::string_view line_id_;                // what the changes are made to
+  size_t line_id_size_ = 0;                 // with the changes
   std::deque<std::string> storage_;
-  std::string joined_, line_id_, out_;
+  std::string joined_;
+  std::unique_ptr<char[]> out_;
+  size_t capacity_ = 0;
 };
 
 }  // namespace monolith
