@@ -4,7 +4,8 @@
 
 namespace monolith {
 
-void BindParse(nb::module_& m);  // bind_parse.cc
+void BindFeatures(nb::module_& m);  // bind_features.cc
+void BindParse(nb::module_& m);     // bind_parse.cc
 
 namespace {
 
@@ -23,6 +24,7 @@ class ListSink : public RecordSink {
 
 void BindOperators(nb::module_& m) {
   BindParse(m);
+  BindFeatures(m);
   m.def("apply", [](Operator& op, nb::bytes payload) {
     nb::list out;
     ListSink sink(&out);

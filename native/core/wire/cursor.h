@@ -29,6 +29,7 @@ class Cursor {
       : p_(message.data()), end_(p_ + message.size()), origin_(origin ? origin : p_) {}
 
   bool done() const { return p_ >= end_; }
+  const char* at() const { return p_; }  // the next byte
 
   uint32_t Tag() {
     if (end_ - p_ >= 2) {
