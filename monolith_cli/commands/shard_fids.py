@@ -44,7 +44,7 @@ lists into one, servers first.""",
     @click.option("--features", "features_file", type=click.Path(dir_okay=False), metavar="FILE",
                   help="A FeatureConfigs message: JSON (.json), text (.txt, .pbtxt, .textproto) or serialized. [default: none]")
     @click.option("--unique", is_flag=True, help="Put a fid once into the list of its feature, where it came first.")
-    @click.option("--output-version", "version", type=click.IntRange(1, 5), default=5, show_default=True,
+    @click.option("--output-version", type=click.IntRange(1, 5), default=5, show_default=True,
                   help="Layout of the output.")
     @click.option("--batch-size", type=click.IntRange(min=1), default=512, show_default=True, metavar="N", help="Rows of a batch.")
     @click.option("--drop-remainder", is_flag=True, help="Leave out a last batch that has fewer rows.")
@@ -55,7 +55,7 @@ lists into one, servers first.""",
     @options.on_bad_record
     @options.output
     @options.stats
-    def main(sources, record_type, ps_num, feature_texts, features_file, unique, version, batch_size, drop_remainder, as_json, as_text,
+    def main(sources, record_type, ps_num, feature_texts, features_file, unique, output_version, batch_size, drop_remainder, as_json, as_text,
              feature_list, framing, on_bad_record, output, stats, run):
         from monolith_cli.records import shard_fids
         from monolith_cli.records.framing import Framing
@@ -64,7 +64,7 @@ lists into one, servers first.""",
             raise click.UsageError("--json and --text exclude each other")
         features = shard_fids.configured(feature_texts, features_file, feature_list)
         shard_fids.shard_stream(
-            sources, features, ps_num=ps_num, unique=unique, version=version, batch_size=batch_size, drop_remainder=drop_remainder,
+            sources, features, ps_num=ps_num, unique=unique, version=output_version, batch_size=batch_size, drop_remainder=drop_remainder,
             form="json" if as_json else "text" if as_text else "message", framing=Framing(**framing, record_type=record_type),
             output=output, on_bad_record=on_bad_record, stats=stats, run=run)
 
