@@ -42,6 +42,16 @@ def convert_operator(from_type: str, to_type: str, *, pruning: str = "as_is", ba
     return _core.convert_operator(from_type, to_type, pruning, batch_size)
 
 
+def named_by_list(feature_list, to_type: str, batch_size: int = 256) -> list:
+    """Native operators from Instances to Examples or ExampleBatches, in which the v1 fids of a slot go by the name of its
+    first v1 feature in the list; those of other slots by fc_slot_<n>, as without a list."""
+    from monolith_cli.operators.features import FeatureConfig, names_of_slots
+
+    operators = [convert_operator("instance", "example"),
+                 *FeatureConfig(record_type="example", rename=names_of_slots(feature_list)).operators()]
+    return operators if to_type == "example" else [*operators, convert_operator("example", to_type, batch_size=batch_size)]
+
+
 def convert_records(payloads: Iterable[bytes], from_type: str, to_type: str, *, pruning: str = "as_is",
                     batch_size: int = 256) -> list[bytes]:
     """Serialized records converted in memory; see `convert_operator`. Raises BadDataError."""
@@ -54,15 +64,21 @@ def convert_records(payloads: Iterable[bytes], from_type: str, to_type: str, *, 
 
 def convert(sources, *, from_type: str, to_type: str, framing: Framing, schema: str | None = None,
             tf_example: TfExample | None = None, pruning: str = "as_is", batch_size: int = 256, output: str | None = None,
-            on_bad_record: str = "fail", run=None) -> dict:
-    """The body of pb-convert. Returns the counters of the chain."""
+            on_bad_record: str = "fail", feature_list=None, run=None) -> dict:
+    """The body of pb-convert. feature_list: names the features that the v1 fids of Instances become (a FeatureList).
+    Returns the counters of the chain."""
     from monolith_cli.records.chain import run_chain
 
     common = {"output": output, "on_bad_record": on_bad_record, "run": run}
     if (from_type in ("csv", "tsv")) != (schema is not None):
         raise UsageError(f"--from {from_type} needs --schema FILE" if schema is None else "--schema goes with --from csv or tsv")
+    if feature_list is not None and (from_type != "instance" or to_type not in ("example", "example_batch")):
+        raise UsageError("--feature-list names the features of Examples and ExampleBatches made from Instances: it goes with "
+                         "--from instance --to example or example_batch")
     if to_type == "jsonl":
         return _to_jsonl(sources, from_type, framing, common)
+    if feature_list is not None:
+        return run_chain(sources, named_by_list(feature_list, to_type, batch_size), framing=framing, **common)
     if from_type in RECORDS:
         operator = convert_operator(from_type, to_type, pruning=pruning, batch_size=batch_size)
         return run_chain(sources, [operator], framing=framing, **common)
