@@ -12,7 +12,7 @@ from monolith_protos import example_pb2, proto_parser_pb2
 from monolith_cli import errors
 from monolith_cli._native import _core
 from monolith_cli.operators import feature_rules
-from monolith_cli.operators.features import Combine, FeatureConfig, Mask, kept
+from monolith_cli.operators.features import Combine, FeatureConfig, Mask
 from monolith_cli.records import fid, feature_list
 
 V1, V2 = fid.make_v1, fid.make_v2
@@ -210,7 +210,6 @@ def test_rules_as_written():
     assert feature_rules.combines(["a@b=c*d@7"], "") == (Combine("a@b", "c", "d", 7),)
     assert feature_rules.masks(["m=a:b:-1"], "", "fid", -(1 << 63), (1 << 64) - 1) == (Mask("m", "a:b", (1 << 64) - 1),)
     assert feature_rules.hashes(["a@b@3", "a@b@4"], "") == (("a@b", 3), ("a@b", 4))
-    assert kept((), None) is None
 
 
 @settings(max_examples=500, deadline=None)
@@ -299,5 +298,22 @@ def test_all_at_once_against_the_model(record_type, data):
 
 def test_names_of_a_list_in_the_config():
     fl = feature_list.parse(LIST)
-    assert kept(("x",), fl, prune=True) == ("x", "f_user", "f_other", "f_tag", "f_word", "fc_slot_1", "price", "raw")
-    assert kept((), fl, fids=(str(V1(1, 0)),)) == ("f_user", "fc_slot_1", "f_other")
+    assert FeatureConfig().kept() is None
+    assert FeatureConfig(keep=("x",), prune=True, feature_list=fl).kept() == ("x", "f_user", "f_other", "f_tag", "f_word", "fc_slot_1", "price", "raw")
+    assert FeatureConfig(keep_fids=(V1(1, 0),), feature_list=fl).kept() == ("f_user", "fc_slot_1", "f_other")
+
+
+def test_prune_keeps_what_is_made(run, conf):
+    options = ["--feature-list", conf, "--prune", "--combine", "c=x*x@3", "--fid-mask", "m=x:1", "--seq-mask", "s=x:1", "--share", "x=5"]
+    (made,) = through(run, "example", options, an_example(x=[1], y=[2]))
+    assert [n.name for n in made.named_feature] == ["x_share", "c", "m", "s"]
+    (made,) = through(run, "instance", ["--feature-list", conf, "--prune", "--share", "slot_2=9", "--share", "fc_slot_4=11", "--share", "x=5"],
+                      proto_parser_pb2.Instance(fid=[V1(2, 1), V1(3, 1), V1(4, 1)], feature=[{"name": "x", "fid": [1]}]))
+    assert list(made.fid) == [V1(9, 1), V1(11, 1)] and [c.name for c in made.feature] == ["x_share"]
+
+
+@pytest.mark.parametrize("command", [["pb-feature", "--drop", "a"], ["shard-fids", "--feature", "a=t:1", "--batch-size", "1"], ["shard-fids", "--feature", "a=t:1", "--json"]])
+def test_full_device(run, command):
+    with open("/dev/full", "wb") as full:
+        done = run(*command, stdin=bytes(8) * 1000, stdout=full, check=False)
+    assert done.returncode == 74 and "No space left" in done.stderr and "Traceback" not in done.stderr

@@ -64,13 +64,14 @@ example_batch --to example.""",
 @click.option("--rename", "renames", multiple=True, metavar="OLD=NEW", help="Give a feature another name. [default: none]")
 @click.option("--exact-slot", is_flag=True, help="Let --hash and --combine keep 48 bits, so that every fid lies in its slot.")
 @options.feature_list
-@click.option("--prune", is_flag=True, help="Keep only features and raw columns that --feature-list names, as --keep does.")
+@click.option("--prune", is_flag=True, help="Keep only features and raw columns that --feature-list names, as --keep does, and what is made here.")
 @click.option("--keep-fid", "keep_fids", multiple=True, metavar="FID,…",
               help="Keep the features of --feature-list that can hold these fids, as --keep does. [default: none]")
 def main(record_type, hashes, tables, slots, shares, suffix, combines, fid_masks, seq_masks, drop, keep, renames, exact_slot,
          feature_list, prune, keep_fids):
     from monolith_cli.operators import feature_rules as rules
-    from monolith_cli.operators.features import FeatureConfig, kept
+    from monolith_cli.operators import numbers
+    from monolith_cli.operators.features import FeatureConfig
 
     config = FeatureConfig(
         record_type=record_type, hash=rules.hashes(hashes, "--hash"), map_id=rules.tables(tables, "--map-id"),
@@ -78,6 +79,7 @@ def main(record_type, hashes, tables, slots, shares, suffix, combines, fid_masks
         combine=rules.combines(combines, "--combine"),
         fid_mask=rules.masks(fid_masks, "--fid-mask", "fid", -(1 << 63), (1 << 64) - 1),
         seq_mask=rules.masks(seq_masks, "--seq-mask", "length", 1, 65536),
-        drop=rules.names(drop, "--drop"), keep=kept(rules.names(keep, "--keep"), feature_list, prune, keep_fids),
+        drop=rules.names(drop, "--drop"), keep=rules.names(keep, "--keep") or None, prune=prune,
+        keep_fids=numbers.integers(keep_fids, "--keep-fid", -(1 << 63), (1 << 64) - 1),
         rename=rules.renames(renames, "--rename"), exact=exact_slot, feature_list=feature_list)
     return config.operators()

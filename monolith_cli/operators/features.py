@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from monolith_cli import errors
-from monolith_cli.operators import numbers
 from monolith_cli.records.feature_list import Feature, FeatureList
 from monolith_cli.records.fid import SLOTS_V1
 
@@ -44,8 +43,9 @@ class FeatureConfig:
     map_id: name -> (table, value of what is not in the table), for integers.
     slot: name -> slot its fids get, in place. share: the same for copies, named name_suffix.
     combine, fid_mask, seq_mask: new features; one replaces the feature that has its name, and may use one made before.
-    drop: names that go. keep: the names that stay besides the reserved ones; None for all. rename: old -> new name;
-        drop and keep go by old names.
+    drop: names that go. keep: the names that stay besides the reserved ones; None for all. prune: what feature_list names
+        stays, raw columns, fc_slot_<n> of its v1 features and what is made here included. keep_fids: the features of
+        feature_list that can hold these fids stay. rename: old -> new name; drop and keep go by old names.
     exact: keep 48 bits of what hash and combine make, so that every fid lies in its slot; by default 49, as in models
         trained so far.
     feature_list: slots may be given as names in it, and names of its v1 features stand for slots in an Instance.
@@ -64,6 +64,8 @@ class FeatureConfig:
     seq_mask: tuple[Mask, ...] = ()
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] | None = None
+    prune: bool = False
+    keep_fids: tuple[int, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
     exact: bool = False
     feature_list: FeatureList | None = None
@@ -85,11 +87,35 @@ class FeatureConfig:
         for masks, make in ((self.fid_mask, _core.fid_mask_operator), (self.seq_mask, _core.seq_mask_operator)):
             for stage in stages([((m.source,), m.name, (m.name, name(m.source), m.value)) for m in masks]):
                 made.append(make(kind, stage))
-        if self.drop or self.keep is not None or self.rename:
-            keep = None if self.keep is None else [either for n in self.keep for either in (n, name(n))]
+        kept = self.kept()
+        if self.drop or kept is not None or self.rename:
+            keep = None if kept is None else [either for n in kept for either in (n, name(n))]
             rename = [(name(a), b) for a, b in self.rename.items()]
             made.append(_core.columns_operator(kind, rename, [name(n) for n in self.drop], keep))
         return made
+
+    def kept(self) -> tuple[str, ...] | None:
+        """The names that stay besides the reserved ones; None for all."""
+        if self.keep is None and not self.prune and not self.keep_fids:
+            return None
+        found, features = list(self.keep or ()), self.feature_list
+        if features is None and (self.prune or self.keep_fids):
+            raise errors.UsageError(f"{'--prune' if self.prune else '--keep-fid'} needs --feature-list FILE")
+        if self.prune:
+            found += [f.feature_name for f in features] + [f"fc_slot_{f.slot}" for f in features if _in_flat_fids(f)]
+            found += [*sorted(features.column_names), *(rule.name for rule in (*self.combine, *self.fid_mask, *self.seq_mask))]
+            found += [self._copy(name, slot) for name, slot in self.share.items()]
+        for fid in self.keep_fids:
+            for feature in map(features.features.get, features.names_of_fid(fid)):
+                found += [feature.feature_name, *([f"fc_slot_{feature.slot}"] if _in_flat_fids(feature) else [])]
+        return tuple(dict.fromkeys(found))
+
+    def _copy(self, name: str, slot: int | str) -> str:
+        """What a copy goes by: in an Instance that of a slot's fids by its slot."""
+        known = self._name(name)
+        digits = known.removeprefix("fc_").removeprefix("slot_")
+        is_slot = self.record_type == "instance" and known in (f"slot_{digits}", f"fc_slot_{digits}") and digits.isdecimal()
+        return f"slot_{self._slot(slot)}" if is_slot else f"{known}_{self.suffix}"
 
     def _name(self, name: str) -> str:
         if self.record_type != "instance":
@@ -122,23 +148,6 @@ def stages(rules: Iterable[tuple[tuple[str, ...], str, tuple]]) -> list[list[tup
         runs[-1].append(rule)
         written.add(name)
     return runs
-
-
-def kept(names: tuple[str, ...], feature_list: FeatureList | None, prune: bool = False, fids: Iterable[str] = ()) -> tuple[str, ...] | None:
-    """The names for FeatureConfig.keep: `names`; with prune all that the feature list names, columns and fc_slot_<n> of v1
-    features included; and the features that can hold `fids` (comma lists). None when nothing of it is given."""
-    if not names and not prune and not fids:
-        return None
-    if feature_list is None and (prune or fids):
-        raise errors.UsageError(f"{'--prune' if prune else '--keep-fid'} needs --feature-list FILE")
-    found = list(names)
-    if prune:
-        found += [f.feature_name for f in feature_list] + [f"fc_slot_{f.slot}" for f in feature_list if _in_flat_fids(f)]
-        found += sorted(feature_list.column_names)
-    for fid in numbers.integers(fids, "--keep-fid", -(1 << 63), (1 << 64) - 1):
-        for feature in feature_list.names_of_fid(fid):
-            found += [feature, *([f"fc_slot_{feature_list[feature].slot}"] if _in_flat_fids(feature_list[feature]) else [])]
-    return tuple(dict.fromkeys(found))
 
 
 def _in_flat_fids(feature: Feature) -> bool:

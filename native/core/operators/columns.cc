@@ -77,16 +77,17 @@ void Columns::Rename(const FeatureScan::Found& found, const std::string& to, std
   wire::Writer(out).Bytes(tag >> 3, part_);
 }
 
-// Leaves in part_ what stays of a run of flat fids.
+// Leaves in part_ what stays of a run of flat fids, if some are gone.
 void Columns::Thin(std::string_view fids, bool* any_gone) {
   part_.clear();
+  size_t taken = 0;
   for (size_t i = 0; i < fids.size(); i += 8) {
-    if (gone_slots_[fid::SlotV1(LoadLe<uint64_t>(fids.data() + i))]) {
-      *any_gone = true;
-    } else {
-      part_.append(fids.substr(i, 8));
-    }
+    if (!gone_slots_[fid::SlotV1(LoadLe<uint64_t>(fids.data() + i))]) continue;
+    *any_gone = true;
+    part_.append(fids.data() + taken, i - taken);
+    taken = i + 8;
   }
+  part_.append(fids.data() + taken, fids.size() - taken);
 }
 
 bool Columns::Touch(const FeatureScan::Found& found) {
