@@ -3,11 +3,12 @@
 
 namespace monolith {
 
-void BindChains(nb::module_& m);  // bind_chains.cc
-void BindFilter(nb::module_& m);  // bind_filter.cc
-void BindFlows(nb::module_& m);   // bind_flows.cc
-void BindLabels(nb::module_& m);  // bind_labels.cc
-void BindParse(nb::module_& m);   // bind_parse.cc
+void BindChains(nb::module_& m);    // bind_chains.cc
+void BindFeatures(nb::module_& m);  // bind_features.cc
+void BindFilter(nb::module_& m);    // bind_filter.cc
+void BindFlows(nb::module_& m);     // bind_flows.cc
+void BindLabels(nb::module_& m);    // bind_labels.cc
+void BindParse(nb::module_& m);     // bind_parse.cc
 
 namespace {
 
@@ -27,6 +28,7 @@ class ListSink : public RecordSink {
 void BindOperators(nb::module_& m) {
   BindParse(m);
   BindFlows(m);
+  BindFeatures(m);
   m.def("apply", [](Operator& op, nb::bytes payload) {
     nb::list out;
     ListSink sink(&out);
