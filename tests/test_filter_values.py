@@ -419,3 +419,34 @@ def test_mistakes_in_where_on_features(record_type, expression, message, spot):
     assert message in first and line == "  " + expression
     at = expression.rindex(spot) if spot == "any" else expression.index(spot)
     assert caret.index("^") == 2 + at
+
+
+# ------------------------------------------------------------------------------------------------------------ broken input
+
+GOOD = feature_record(("f", "int64_list", [7]))
+BROKEN = {
+    "named feature cut short": b"\x0a\x09\x0a\x01f\x12\x05",
+    "feature cut short": b"\x0a\x08\x0a\x01f\x12\x03\x2a\x09\x0a",
+    "list cut short": b"\x0a\x09\x0a\x01f\x12\x04\x2a\x02\x0a\x05",
+    "number cut short": b"\x0a\x0a\x0a\x01f\x12\x05\x2a\x03\x0a\x01\x80",
+    "odd floats": b"\x0a\x0b\x0a\x01f\x12\x06\x1a\x04\x0a\x02ab",
+    "garbage": bytes(range(1, 60)),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.parametrize("options", [["--feature", "f", "--feature-type", "int64", "--op", "eq", "--value", "7"], ["--where", 'feature("f") == 7'],
+                                     ["--where", 'feature("f", float) > 7 or feature("f") any [7]']])
+def test_broken_features(run, tmp_path, what, options):
+    (tmp_path / "in.pb").write_bytes(frame(GOOD, BROKEN[what], GOOD))
+    done = run("pb-filter", "-t", "example", *options, tmp_path / "in.pb", check=False)
+    float_asked = "float" in options[-1]
+    if what == "odd floats" and not float_asked:
+        assert done.stdout == frame(GOOD, GOOD)  # a list of another type is not looked into
+        return
+    assert (done.returncode, done.stdout) == (65, frame(GOOD))
+    assert f"in.pb: byte {len(frame(GOOD))}: " in done.stderr and " of the record" in done.stderr and "Traceback" not in done.stderr
+    assert run("pb-filter", "-t", "example", *options, "--on-bad-record", "skip", tmp_path / "in.pb").stdout == frame(GOOD, GOOD)
+    aside = tmp_path / "aside.pb"
+    run("pb-filter", "-t", "example", *options, "--on-bad-record", aside, tmp_path / "in.pb")
+    assert aside.read_bytes() == frame(BROKEN[what])

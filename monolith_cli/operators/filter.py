@@ -19,8 +19,7 @@ class StrategyRule(NamedTuple):
     label: float | None = None  # becomes the first label of a record that passes; for all rules or for none
 
 
-@dataclass(frozen=True)
-class ValueCondition:
+class ValueCondition(NamedTuple):
     """One comparison with a LineId field, or with a named feature of an Example (spec 20, section 2).
 
     field: a field of LineId; feature: the name of a feature, with feature_type int64, float, double or bytes. Exactly one.
@@ -40,8 +39,7 @@ class ValueCondition:
     values_file: str = ""
 
 
-@dataclass(frozen=True)
-class NegativeSample:
+class NegativeSample(NamedTuple):
     """Drops negatives at random (spec 20, section 5).
 
     drop_rate: probability 0..1, on a grid of 0.001, to drop a record whose label number label_index is below threshold.

@@ -22,7 +22,9 @@ RecordType CheckedType(RecordType type, const char* who) {
 
 }  // namespace
 
-RecordView::RecordView(RecordType type, const char* who) : type_(CheckedType(type, who)) {}
+RecordView::RecordView(RecordType type, const char* who) : type_(CheckedType(type, who)) {
+  if (type_ == RecordType::kInstance) layouts_.resize(kRemembered);
+}
 
 int RecordView::WantFeature(std::string_view name) {
   for (size_t i = 0; i < named_.size(); ++i)
@@ -45,6 +47,59 @@ void RecordView::Load(std::string_view payload) {
 }
 
 void RecordView::LoadInstance(std::string_view payload) {
+  if (payload.size() < wire::Layout::kLeast || payload.size() > kMostRemembered) return WalkInstance(payload);
+  known_ = &layouts_[payload.size() % kRemembered];
+  if (known_->layout.Fits(payload)) return TakeAt(payload);
+  WalkInstance(payload);
+  if (!known_->layout.Miss()) return;
+  wire::DecisiveBytes decisive(payload);
+  if (Describe(payload, &decisive)) known_->layout.Remember(decisive);
+}
+
+void RecordView::TakeAt(std::string_view payload) {
+  for (const Take& take : known_->takes) {
+    const char* const p = payload.data() + take.at;
+    switch (take.kind) {
+      case Take::kFids: v1_.push_back({p, take.size / 8}); break;
+      case Take::kLabels: AddLabels({p, take.size}); break;
+      case Take::kWeight: weight_ = LoadLe<float>(p); break;
+      case Take::kColumn: features_.push_back({p, take.size}); break;
+    }
+  }
+  line_id_.TakeAt(known_->line_id, payload.data(), origin_);
+}
+
+// False when the layout is none to remember.
+bool RecordView::Describe(std::string_view payload, wire::DecisiveBytes* decisive) {
+  using namespace schema::instance;
+  known_->takes.clear();
+  known_->line_id.clear();
+  wire::Reader reader(payload);
+  wire::Field field;
+  const auto take = [&](bool wanted, Take::Kind kind, size_t at, size_t size) {
+    if (wanted) known_->takes.push_back({kind, static_cast<uint32_t>(at), static_cast<uint32_t>(size)});
+  };
+  while (reader.Next(&field)) {
+    size_t at = 0;
+    if (!decisive->Add(field, &at)) return false;
+    const size_t content = field.type == Type::kBytes ? decisive->PlaceOf(field.bytes.data()) : at;
+    switch (Key(field.number, field.type)) {
+      case Key(kFid, Type::kBytes): take(want_fids_, Take::kFids, content, field.bytes.size()); break;
+      case Key(kFid, Type::kFixed64): take(want_fids_, Take::kFids, at, 8); break;
+      case Key(kFeature, Type::kBytes): take(want_fids_, Take::kColumn, content, field.bytes.size()); break;
+      case Key(kLabel, Type::kBytes): take(want_labels_, Take::kLabels, content, field.bytes.size()); break;
+      case Key(kLabel, Type::kFixed32): take(want_labels_, Take::kLabels, at, 4); break;
+      case Key(kInstanceWeight, Type::kFixed32): take(want_weight_, Take::kWeight, at, 4); break;
+      case Key(kLineId, Type::kBytes):
+        if (!line_id_.empty() && !line_id_.Describe(field.bytes, decisive, &known_->line_id)) return false;
+        break;
+      default: break;
+    }
+  }
+  return true;
+}
+
+void RecordView::WalkInstance(std::string_view payload) {
   using namespace schema::instance;
   Cursor c(payload, origin_);
   while (!c.done()) {

@@ -73,6 +73,9 @@ class RecordView {
 
  private:
   void LoadInstance(std::string_view payload);
+  void WalkInstance(std::string_view payload);
+  void TakeAt(std::string_view payload);
+  bool Describe(std::string_view payload, wire::DecisiveBytes* decisive);
   void LoadExample(std::string_view payload);
   void NoteNamed(std::string_view named_feature);
   FeatureValue ValueOf(std::string_view named_feature);
@@ -94,6 +97,21 @@ class RecordView {
   std::vector<std::string_view> features_;  // not expanded yet
   bool expanded_ = false;
   std::string_view reserved_[3];  // the named features of __LINE_ID__, __LABEL__, instance_weight; data() null for none
+  // What is asked for in an Instance of known layout, and where it stands.
+  struct Take {
+    enum Kind { kFids, kLabels, kWeight, kColumn } kind;
+    uint32_t at, size;
+  };
+  struct Remembered {
+    wire::Layout layout;
+    std::vector<Take> takes;
+    std::vector<LineIdTake> line_id;
+  };
+  static constexpr size_t kRemembered = 256;            // layouts
+  static constexpr size_t kMostRemembered = 64 << 10;  // bytes of a record
+  std::vector<Remembered> layouts_;  // by the size of the payload modulo kRemembered
+  Remembered* known_ = nullptr;      // of the record at hand
+
   struct Named {
     std::string name;
     std::string_view bytes;  // of the NamedFeature; data() null for none

@@ -35,6 +35,11 @@ class Relation {
   static Relation Strings(RelOp op, std::vector<std::string> operands);
   static Relation List(RelOp op, std::vector<int64_t> operands);
 
+  // Whether Int(v) is low <= v <= high.
+  bool IsIntRange(int64_t* low, int64_t* high) const {
+    *low = int_low_, *high = int_high_;
+    return !by_set_ && !negated_;
+  }
   bool of_list() const { return op_ >= RelOp::kAny; }
   bool Int(int64_t v) const {
     return (by_set_ ? set_.Contains(static_cast<uint64_t>(v)) : int_low_ <= v && v <= int_high_) != negated_;

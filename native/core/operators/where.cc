@@ -8,17 +8,12 @@ Where::Where(std::string_view expression, bool keep_empty, RecordView* view) : k
   WhereParser(expression, view, this).Run();
 }
 
-bool Where::Matches(RecordView& view) const {
+bool Where::MatchesSteps(RecordView& view) const {
   bool result = true;
   for (size_t i = 0; i < steps_.size(); ++i) {
     const Step step = steps_[i];
     switch (step.op) {
-      case Op::kTest: {
-        const Predicate& p = predicates_[step.arg];
-        // The most common kind without a call.
-        result = p.source == Predicate::Source::kInt ? p.relation->Int(view.line_id().Int(p.place)) : p.Holds(view, keep_empty_);
-        break;
-      }
+      case Op::kTest: result = predicates_[step.arg].Holds(view, keep_empty_); break;
       case Op::kNot: result = !result; break;
       case Op::kJumpIfFalse: if (!result) i = step.arg - 1; break;
       case Op::kJumpIfTrue: if (result) i = step.arg - 1; break;

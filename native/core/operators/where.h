@@ -35,7 +35,13 @@ class Where {
   Where(std::string_view expression, bool keep_empty, RecordView* view);
 
   // Throws BadRecord when fids or features are asked for and cannot be read.
-  bool Matches(RecordView& view) const;
+  bool Matches(RecordView& view) const {
+    for (const Range& range : ranges_) {
+      const int64_t v = view.line_id().Int(range.place);
+      if (v < range.low || v > range.high) return false;
+    }
+    return steps_.empty() || MatchesSteps(view);
+  }
 
  private:
   friend class WhereParser;
@@ -46,7 +52,15 @@ class Where {
     uint32_t arg;
   };
 
+  // Integer ranges that hold of every record which matches are tried first.
+  struct Range {
+    int place;
+    int64_t low, high;
+  };
+  bool MatchesSteps(RecordView& view) const;
+
   const bool keep_empty_;
+  std::vector<Range> ranges_;
   std::vector<Predicate> predicates_;
   std::vector<Step> steps_;
 };

@@ -43,9 +43,32 @@ void WhereParser::Expect(std::string_view text, const char* where) {
 
 void WhereParser::Run() {
   if (Peek().kind == TokenKind::kEnd) Fail(Peek(), "an empty expression");
-  const NodePtr root = Or(0);
+  NodePtr root = Or(0);
   if (Peek().kind != TokenKind::kEnd) Fail(Peek(), "expected `and`, `or` or the end, found " + Shown(Peek()));
+  if (TakeAsRange(*root)) return;
+  if (root->kind == Node::kAnd) {
+    std::vector<NodePtr>& all = root->children;
+    all.erase(std::remove_if(all.begin(), all.end(), [this](const NodePtr& child) { return TakeAsRange(*child); }), all.end());
+    if (all.empty()) return;
+    if (all.size() == 1) root = std::move(all.front());
+  }
   Emit(*root);
+}
+
+// A comparison of an integer field by which every match must go; several of one field make one range.
+bool WhereParser::TakeAsRange(const Node& node) {
+  if (node.kind != Node::kTest) return false;
+  const Predicate& p = where_->predicates_[node.predicate];
+  Where::Range range = {p.place, 0, 0};
+  if (p.source != Predicate::Source::kInt || !p.relation->IsIntRange(&range.low, &range.high)) return false;
+  for (Where::Range& other : where_->ranges_) {
+    if (other.place != range.place) continue;
+    other.low = std::max(other.low, range.low);
+    other.high = std::min(other.high, range.high);
+    return true;
+  }
+  where_->ranges_.push_back(range);
+  return true;
 }
 
 WhereParser::NodePtr WhereParser::Join(Node::Kind kind, std::vector<NodePtr> children) {

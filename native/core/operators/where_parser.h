@@ -60,6 +60,7 @@ class WhereParser {
   NodePtr BoolCondition(const Value& value);
   NodePtr Leaf(Predicate predicate, bool costly);
   static NodePtr Join(Node::Kind kind, std::vector<NodePtr> children);
+  bool TakeAsRange(const Node& node);
   void Emit(const Node& node);
 
   const Token& Peek(size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
