@@ -57,6 +57,9 @@ STAGES = {
     "pb-reweight": st.sampled_from(["--action-priority 1,2,3 --reweight 1:3:1,2:0:1,3:2:-1", "--action-priority 2,1 --reweight 1:1:0,2:2:-1 --method add"]),
     "pb-shuffle": st.builds("--seed {} --buffer {}".format, st.integers(0, 9), st.sampled_from([1, 5, 1000])),
     "pb-head": st.integers(0, 40).map("-n {}".format),
+    "pb-feature": st.sampled_from(["--slot slot_1=3 --rename a=c", "--drop a,slot_2", "--share b=7", "--keep slot_1,b"]),
+    "pb-negative-gen": st.sampled_from(["--neg-num 2 --start-num 0 --item-feature 1 --seed 3", "--neg-num 1 --start-num 2 --throw-origin-neg --seed 4"]),
+    "pb-split": st.sampled_from(["--by turn --flow a=- --flow b=b.out", "--by chnid --flow 1=- --flow 2=- --unmatched drop"]),
 }
 
 

@@ -92,6 +92,8 @@ def _values(pipeline: Pipeline, stage: Stage, command, words: tuple[Word, ...], 
         values = parser.make_context(command.name, [w.text for w in words]).params
     except click.UsageError as e:
         raise _usage_mistake(pipeline, stage, command, words, whole, e) from None
+    except errors.Error as e:
+        raise _mistake(pipeline, stage, str(e), type(e)) from None
     stray = values.pop("sources")
     if stray:
         word = next(w for w in reversed(words) if w.text == stray[0])
