@@ -74,7 +74,9 @@ def _command(pipeline: Pipeline, stage: Stage):
         import difflib
 
         close = difflib.get_close_matches(words[0].text, list(verbs() if by_verb else COMMANDS), n=1)
-        raise _mistake(pipeline, stage, f"{words[0].text}: no such command" + (f"; did you mean {close[0]}?" if close else ""), word=words[0])
+        or_file = " and no such file" if not pipeline.name and pipeline.text == words[0].text else ""
+        raise _mistake(pipeline, stage, f"{words[0].text}: no such command{or_file}" + (f"; did you mean {close[0]}?" if close else ""),
+                       word=words[0])
     command = load(name)
     if getattr(command, "operators", None) is None:
         raise _mistake(pipeline, stage, f"{name} is no operator: name sources behind the chain, and pipe what comes out of pb-run into "

@@ -60,7 +60,7 @@ class Pipeline:
     def mistake(self, what: str, begin: int, end: int, kind: type[errors.Error] = errors.UsageError) -> errors.Error:
         """The error for a mistake between two places of the text; a mistake of usage is one of configuration in a file."""
         start = self.text.rfind("\n", 0, begin) + 1
-        line = self.text[start:].split("\n", 1)[0]
+        line = self.text[start:].split("\n", 1)[0].rstrip("\r")
         pad = "".join("\t" if c == "\t" else " " for c in line[:begin - start])
         marks = "^" + "~" * (min(end, start + len(line)) - begin - 1)
         where = f"{self.name}: line {self.text.count(chr(10), 0, begin) + 1}: " if self.name else ""
