@@ -132,25 +132,29 @@ TEST(BadRecordIsSkippedOrSetAside) {
   }
 }
 
-// Hands each record on when the next one comes, and the last at the end.
+// Holds `n` records back: the oldest leaves when another comes, the rest at the end.
 class Late : public Operator {
  public:
+  explicit Late(size_t n = 1) : n_(n) {}
   const char* name() const override { return "late"; }
   void Process(const Record& record, RecordSink* next) override {
-    Finish(next);
     held_.emplace_back(record.payload);
+    if (held_.size() > n_) Release(next);
   }
   void Finish(RecordSink* next) override {
-    Record r;
-    const Strings held = std::move(held_);
-    held_.clear();
-    for (const auto& h : held) {
-      r.payload = h;
-      next->Write(r);
-    }
+    while (!held_.empty()) Release(next);
   }
 
  private:
+  void Release(RecordSink* next) {
+    const std::string oldest = held_.front();
+    held_.erase(held_.begin());
+    Record r;
+    r.payload = oldest;
+    next->Write(r);
+  }
+
+  const size_t n_;
   Strings held_;
 };
 
@@ -177,8 +181,8 @@ TEST(StagesBehindABadRecordFinishAndThoseBeforeDoNot) {
     auto sink = std::make_shared<VectorSink>();
     ChainOptions options;
     options.stages = {"first", "second", "third"};
-    Chain chain({std::make_shared<Late>(), std::make_shared<Picky>(), std::make_shared<Late>()}, sink, options);
-    const Strings records = at_the_end ? Strings{"a", "h", "b", "!"} : Strings{"a", "h", "b", "!", "c"};
+    Chain chain({std::make_shared<Late>(2), std::make_shared<Picky>(), std::make_shared<Late>()}, sink, options);
+    const Strings records = at_the_end ? Strings{"a", "h", "b", "!", "c"} : Strings{"a", "h", "b", "!", "c", "d"};
     auto reader = Reader(Frames(records));
     const std::string text = MessageOf([&] {
       chain.Run(reader.get());
