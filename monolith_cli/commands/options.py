@@ -6,6 +6,13 @@ import click
 
 TYPES = ["instance", "example", "example_batch"]
 
+
+class Text(click.types.StringParamType):
+    """A text that may hold blanks: in the environment, several of them stand on lines of their own."""
+
+    envvar_list_splitter = "\n"
+
+
 record_type = click.option(
     "-t", "--type", "record_type", type=click.Choice(TYPES), default="instance", show_default=True,
     envvar="MONOLITH_RECORD_TYPE", help="Record type of the stream.")
@@ -28,6 +35,24 @@ stats = click.option(
 seed = click.option("--seed", type=click.IntRange(min=0), help="Seed of all random choices. [default: from the system]")
 
 json_output = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
+
+class FeatureListFile(click.ParamType):
+    """A path; the command gets the monolith_cli.records.feature_list.FeatureList read from it."""
+
+    name = "FILE"
+
+    def convert(self, value, param, ctx):
+        from monolith_cli.records import feature_list
+
+        return value if isinstance(value, feature_list.FeatureList) else feature_list.load(value)
+
+    def shell_complete(self, ctx, param, incomplete):
+        return [click.shell_completion.CompletionItem(incomplete, type="file")]
+
+
+feature_list = click.option("--feature-list", type=FeatureListFile(), metavar="FILE",
+                            help="Names, slots and versions of features, one entry a line (feature_list.conf). [default: none]")
 
 
 def framing(function):

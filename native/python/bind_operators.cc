@@ -3,8 +3,12 @@
 
 namespace monolith {
 
-void BindFilter(nb::module_& m);  // bind_filter.cc
-void BindParse(nb::module_& m);   // bind_parse.cc
+void BindChains(nb::module_& m);    // bind_chains.cc
+void BindFeatures(nb::module_& m);  // bind_features.cc
+void BindFilter(nb::module_& m);    // bind_filter.cc
+void BindFlows(nb::module_& m);     // bind_flows.cc
+void BindLabels(nb::module_& m);    // bind_labels.cc
+void BindParse(nb::module_& m);     // bind_parse.cc
 
 namespace {
 
@@ -23,6 +27,8 @@ class ListSink : public RecordSink {
 
 void BindOperators(nb::module_& m) {
   BindParse(m);
+  BindFlows(m);
+  BindFeatures(m);
   m.def("apply", [](Operator& op, nb::bytes payload) {
     nb::list out;
     ListSink sink(&out);
@@ -37,7 +43,9 @@ void BindOperators(nb::module_& m) {
     op.Finish(&sink);
     return out;
   }, nb::arg("operator"), "Tells one operator that the input has ended; returns what it held back.");
+  BindChains(m);
   BindFilter(m);
+  BindLabels(m);
 }
 
 }  // namespace monolith

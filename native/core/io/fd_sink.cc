@@ -82,6 +82,7 @@ void FdSink::WriteOut(const char* run, size_t n) {
     const ssize_t written = writev(fd_, parts, 2);
     if (written < 0) {
       if (errno == EINTR) continue;
+      if (errno == EPIPE) throw ReaderGone(name_);
       if (errno != EAGAIN && errno != EWOULDBLOCK)
         throw Error(ErrorCode::kIo, name_ + ": cannot write: " + std::strerror(errno));
       pollfd wait = {fd_, POLLOUT, 0};

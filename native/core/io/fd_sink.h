@@ -4,9 +4,16 @@
 #include <memory>
 #include <string>
 
+#include "core/base/error.h"
 #include "core/io/record.h"
 
 namespace monolith {
+
+// The reader of a pipe went away; seen only where SIGPIPE is ignored.
+class ReaderGone : public Error {
+ public:
+  explicit ReaderGone(const std::string& name) : Error(ErrorCode::kIo, name + ": the reader has gone") {}
+};
 
 class FdSink : public RecordSink {
  public:
@@ -17,7 +24,7 @@ class FdSink : public RecordSink {
   // Records that follow each other in memory with their frames are written straight from there, as one run.
   void Write(const Record& record) override;
   void WriteRun(std::string_view frames, uint64_t records) override;
-  // Throws Error(kIo): a full disk, a reader that went away (where SIGPIPE is ignored).
+  // Throws Error(kIo), on a full disk for one, and ReaderGone.
   void Flush() override;
 
  private:

@@ -24,8 +24,24 @@ class Operator {
   // The input has ended: writes what was held back.
   virtual void Finish(RecordSink* /*next*/) {}
 
+  // The input has nothing more at hand, or the memory of records seen so far is about to be used again: what went
+  // elsewhere than to `next` must leave now.
+  virtual void Flush(RecordSink* /*next*/) {}
+
+  // After Finish(), when the whole input went through: files that appear whole may take their place.
+  virtual void Commit() {}
+
   // Why records were dropped, for the statistics at the end. Keys are short words: "req_time", "label".
   virtual std::map<std::string, uint64_t> DroppedBy() const { return {}; }
+
+  // What else is worth telling at the end, by name.
+  virtual std::map<std::string, uint64_t> Counts() const { return {}; }
+
+  // Nothing is let through any more, whatever comes: no further input need be read.
+  bool ended() const { return ended_; }
+
+ protected:
+  bool ended_ = false;
 };
 
 }  // namespace monolith

@@ -40,6 +40,8 @@ class Cursor {
       : p_(message.data()), end_(p_ + message.size()), origin_(origin ? origin : p_) {}
 
   bool done() const { return p_ >= end_; }
+  // What is read next.
+  const char* at() const { return p_; }
 
   uint32_t Tag() {
     if (end_ - p_ >= 2) {

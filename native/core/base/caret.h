@@ -1,0 +1,13 @@
+// Mistakes in a text that somebody typed, shown where they are.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace monolith {
+
+// Throws Error(kUsage): "OPTION: WHAT", then the line of the text, then a caret under the bytes begin … end.
+[[noreturn]] void FailUnder(std::string_view option, std::string_view text, size_t begin, size_t end, const std::string& what);
+
+}  // namespace monolith
