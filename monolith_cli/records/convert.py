@@ -78,7 +78,7 @@ def convert(sources, *, from_type: str, to_type: str, framing: Framing, schema: 
     if to_type == "jsonl":
         return _to_jsonl(sources, from_type, framing, common)
     if feature_list is not None:
-        return run_chain(sources, named_by_list(feature_list, to_type, batch_size), framing=framing, **common)
+        return run_chain(sources, named_by_list(feature_list, to_type, batch_size), framing=framing, record_type=from_type, **common)
     if from_type in RECORDS:
         operator = convert_operator(from_type, to_type, pruning=pruning, batch_size=batch_size)
         return run_chain(sources, [operator], framing=framing, record_type=None if from_type == to_type and pruning == "as_is" else from_type,
