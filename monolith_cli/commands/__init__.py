@@ -10,6 +10,7 @@ COMMANDS = {
     "pb-label": "pb_label",
     "pb-merge": "pb_merge",
     "pb-negative-gen": "pb_negative_gen",
+    "pb-pool": "pb_pool",
     "pb-reweight": "pb_reweight",
     "pb-show": "pb_show",
     "pb-shuffle": "pb_shuffle",
