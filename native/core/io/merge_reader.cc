@@ -222,7 +222,7 @@ bool MergeReader::Next(Record* record) {
         current_ = at;
         while (slot->frames.empty() && Settle(slot, record)) {
         }
-        if (slot->state.load(std::memory_order_relaxed) != State::kAtHand || slot->frames.empty()) continue;
+        if (slot->state.load(std::memory_order_acquire) != State::kAtHand || slot->frames.empty()) continue;
       }
       current_ = at;
       Take(slot, record);
