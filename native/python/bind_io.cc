@@ -43,7 +43,7 @@ bool NextReleased(RecordReader& reader, Record* record) {
   } catch (const Interrupted&) {
     return false;
   } catch (const BadRecord& e) {
-    throw Error(e.code(), reader.name() + ": byte " + std::to_string(record->offset) + ": " + e.what());
+    throw Error(e.code(), reader.name() + ": " + reader.Place(record->offset) + ": " + e.what());
   }
 }
 

@@ -5,6 +5,7 @@
 namespace monolith {
 
 void BindParse(nb::module_& m);  // bind_parse.cc
+void BindEdges(nb::module_& m);  // bind_edges.cc
 
 namespace {
 
@@ -38,6 +39,7 @@ void BindOperators(nb::module_& m) {
     return out;
   }, nb::arg("operator"), "Tells one operator that the input has ended; returns what it held back.");
 
+  BindEdges(m);
   nb::class_<Filter, Operator>(m, "Filter")
       .def("__init__",
            [](Filter* self, const std::string& type, std::optional<int64_t> req_time_min, std::vector<uint64_t> filter_fids,

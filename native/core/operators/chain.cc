@@ -109,10 +109,11 @@ Chain::~Chain() = default;
 bool Chain::Wanted() const { return records_in_ < options_.limit_in && !tail_->full(); }
 
 bool Chain::Run(RecordReader* reader) {
+  passed_ = reader->offset();
   try {
     for (uint64_t i = 1; Wanted(); ++i) {
       if (!reader->Buffered()) {
-        FlushAll();
+        FlushOf(reader);
         if (StopRequested()) return false;
       } else if (i % kLookEvery == 0) {
         Publish();
@@ -121,20 +122,22 @@ bool Chain::Run(RecordReader* reader) {
       if (!Step(reader)) break;
     }
   } catch (const Interrupted&) {
-    FlushAll();
+    FlushOf(reader);
     return false;
   } catch (const BadRecord&) {
     Finish();
+    FlushOf(reader);
     throw;
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kBadData) throw;
     if (options_.on_bad_record == OnBadRecord::kFail) {
       Finish();
+      FlushOf(reader);
       throw;
     }
     HandleBrokenSource(reader, e);
   }
-  FlushAll();
+  FlushOf(reader);
   return Wanted() && !StopRequested();
 }
 
@@ -149,6 +152,7 @@ bool Chain::RunAtHand(RecordReader* reader) {
     records_in_ += records;
     bytes_in_ += frames.size();
     tail_->WriteRun(frames, records);
+    passed_ = reader->offset();
     return true;
   }
   Record record;
@@ -166,6 +170,7 @@ bool Chain::RunAtHand(RecordReader* reader) {
         ++records_in_;
         bytes_in_ += 8 + record.payload.size();
         head_->Write(record);
+        passed_ = record.end;
       }
     } catch (const BadRecord& e) {
       HandleBadRecord(reader, record, e);
@@ -181,6 +186,7 @@ bool Chain::Step(RecordReader* reader) {
     ++records_in_;
     bytes_in_ += record.end - record.offset;
     head_->Write(record);
+    passed_ = record.end;
   } catch (const BadRecord& e) {
     HandleBadRecord(reader, record, e);
   }
@@ -188,7 +194,7 @@ bool Chain::Step(RecordReader* reader) {
 }
 
 void Chain::HandleBadRecord(RecordReader* reader, const Record& record, const BadRecord& error) {
-  const std::string where = reader->name() + ": byte " + std::to_string(record.offset) + ": " + error.what();
+  const std::string where = reader->name() + ": " + reader->Place(record.offset) + ": " + error.what();
   if (options_.on_bad_record == OnBadRecord::kFail)
     throw BadRecord(where + " (--on-bad-record skip leaves such records out)");
   ++bad_records_;
@@ -196,6 +202,7 @@ void Chain::HandleBadRecord(RecordReader* reader, const Record& record, const Ba
     set_aside_->Write(record);
     set_aside_->Flush();
   }
+  passed_ = record.end;
   Warn(where);
 }
 
@@ -235,6 +242,15 @@ void Chain::Finish() {
 void Chain::FlushAll() {
   sink_->Flush();
   Publish();
+}
+
+void Chain::FlushOf(RecordReader* reader) {
+  FlushAll();
+  reader->Passed(passed_, !HoldsBack());
+}
+
+bool Chain::HoldsBack() const {
+  return std::any_of(operators_.begin(), operators_.end(), [](const auto& op) { return op->HoldsBack(); });
 }
 
 void Chain::Publish() {

@@ -71,6 +71,8 @@ class Chain {
   void HandleBrokenSource(RecordReader* reader, const Error& error);
   void Warn(const std::string& message);
   void FlushAll();
+  void FlushOf(RecordReader* reader);
+  bool HoldsBack() const;
   void Publish();
 
   std::vector<std::shared_ptr<Operator>> operators_;
@@ -83,6 +85,7 @@ class Chain {
   bool finished_ = false;
 
   uint64_t records_in_ = 0, bytes_in_ = 0, bad_records_ = 0;
+  uint64_t passed_ = 0;  // offset in the reader at hand up to which all records have been passed on
   std::atomic<uint64_t> published_[5] = {};
 };
 

@@ -24,6 +24,10 @@ class Operator {
   // The input has ended: writes what was held back.
   virtual void Finish(RecordSink* /*next*/) {}
 
+  // True while a record that was processed is still to leave, at a later one or at the end. A source then does not take
+  // its records for delivered.
+  virtual bool HoldsBack() const { return false; }
+
   // Why records were dropped, for the statistics at the end. Keys are short words: "req_time", "label".
   virtual std::map<std::string, uint64_t> DroppedBy() const { return {}; }
 };
