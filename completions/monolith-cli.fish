@@ -14,6 +14,6 @@ function _monolith_cli
         end
     end
 end
-for name in monolith monolith-eval monolith-predict monolith-train pb-cat pb-convert pb-filter pb-gen pb-head pb-show pb-shuffle pb-stat
+for name in monolith monolith-eval monolith-predict monolith-train pb-cat pb-convert pb-filter pb-gen pb-head pb-publish pb-show pb-shuffle pb-stat
     complete --no-files --command $name --arguments '(_monolith_cli)'
 end

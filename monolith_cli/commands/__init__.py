@@ -7,6 +7,7 @@ COMMANDS = {
     "pb-filter": "pb_filter",
     "pb-gen": "pb_gen",
     "pb-head": "pb_head",
+    "pb-publish": "pb_publish",
     "pb-show": "pb_show",
     "pb-shuffle": "pb_shuffle",
     "pb-stat": "pb_stat",

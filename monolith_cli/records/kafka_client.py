@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from monolith_cli.errors import ConfigError, Error, NoInputError, UnavailableError, UsageError
+from monolith_cli.records.kafka_url import SECRET
 
 _OURS = {
     "enable.auto.commit": "offsets are committed when the records were taken",
@@ -13,7 +14,6 @@ _OURS = {
     "delivery.report.only.error": "needed to count what arrived",
     "plugin.library.paths": "no code is loaded by a configuration",
 }
-_FROM_FILE_TOO = ("bootstrap.servers", "group.id")
 
 
 def load_config(path: str) -> dict[str, str]:
@@ -62,6 +62,8 @@ class Client:
         for name in user:
             if name in _OURS:
                 raise UsageError(f"{name} is not to be set: {_OURS[name]}")
+            if SECRET.search(name):
+                raise UsageError(f"{name}: secrets do not belong into a command line: put them into a file and name it with ?config=FILE")
         fixed = {k: v for k, v in fixed.items() if not (v == "" and of_file.get(k))}
         self.properties = {**defaults, **of_file, **user, **fixed}
         if not self.properties.get("bootstrap.servers"):

@@ -26,7 +26,7 @@ from monolith_cli.errors import UsageError
 
 SCHEME = "kafka://"
 _KEYS = ("group", "offset", "until", "timeout", "partition", "messages", "config", "wait")
-_SECRET = re.compile(r"password|secret|token|\.pem$|jaas|username", re.IGNORECASE)
+SECRET = re.compile(r"password|secret|token|\.pem$|jaas|username", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}$")
 _OFFSET = re.compile(r"(beginning|end|stored|-?\d{1,18}|s@\d{1,15})$")
@@ -79,7 +79,7 @@ def _query(url: str, query: str) -> dict[str, str]:
     for part in query.split("&"):
         key, equals, value = part.partition("=")
         key, value = unquote(key), unquote(value)
-        if _SECRET.search(key):
+        if SECRET.search(key):
             _fail(f"{url[:url.index(part)]}{key}=…", key, "secrets do not belong here: put them into a file and name it with config=FILE")
         if not equals:
             _fail(url, part or url, "write KEY=VALUE, with & between")
