@@ -102,9 +102,20 @@ class KafkaSink:
             self.native.flush()
             self.confirm()
         except BaseException:
-            self._producer.purge()
-            self._producer.flush(0)
+            self._send_rest()
             raise
+
+    def _send_rest(self) -> None:
+        """After an error elsewhere: what came before it is sent."""
+        if self._error is None and not self._client.refused:
+            try:
+                self.confirm()
+                return
+            except Error as e:
+                if self._log:
+                    self._log.warning(str(e))
+        self._producer.purge()
+        self._producer.flush(0)
 
     def _look_up(self) -> None:
         from monolith_cli._native import _core
