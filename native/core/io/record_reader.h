@@ -51,6 +51,15 @@ class RecordReader {
   // After broken framing: the bytes from the broken frame on, at most n of them; 0 when there are no more.
   virtual size_t ReadRest(char* /*to*/, size_t /*n*/) { return 0; }
   virtual void Cancel() {}  // as that of its source
+
+  // From now on an incomplete record at the end of the source is no error, only the end for now: the source may grow.
+  void SetOpenEnd() { open_end_ = true; }
+  // The framing turned out to be broken.
+  bool broken() const { return broken_; }
+
+ protected:
+  bool open_end_ = false;
+  mutable bool broken_ = false;
 };
 
 }  // namespace monolith
