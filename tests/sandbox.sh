@@ -5,6 +5,23 @@ python=${MONOLITH_PYTHON:-python3}
 pb-gen -q -n 2000 --seed 1 --line-id uid,req_time,item_id,chnid,actions > clicks.pb
 pb-convert -q --from instance --to example clicks.pb > examples.pb
 pb-convert -q --from instance --to example_batch --batch-size 100 clicks.pb > batches.pb
+cat > clicks.toml <<'TOML'
+[[column]]
+from = "user"
+to = "line_id"
+name = "uid"
+[[column]]
+from = "time"
+to = "line_id"
+name = "req_time"
+[[column]]
+from = "actions"
+to = "line_id"
+name = "actions"
+[[column]]
+from = "label"
+to = "label"
+TOML
 mkdir -p log/20260101 log/20260102
 for day in 20260101 20260102; do
   for part in 0 1 2 3; do pb-gen -q -n 200 --seed "$day$part" > log/$day/part-$part; done

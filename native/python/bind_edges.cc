@@ -1,11 +1,15 @@
-// Sources and sinks at the edges: messages of a queue, whose client is a Python library.
-#include <mutex>
+// Sources and sinks at the edges: messages of a queue and columns of a file, whose libraries are Python's.
+#include <algorithm>
 
 #include "core/base/error.h"
 #include "core/base/stop.h"
 #include "core/io/message_reader.h"
 #include "core/operators/message_sink.h"
+#include "core/records/column_reader.h"
+#include "core/records/column_writer.h"
 #include "python/callback_source.h"
+
+#include <nanobind/stl/tuple.h>
 
 namespace monolith {
 namespace {
@@ -98,6 +102,132 @@ MessageSink::Send WrapSend(nb::object send) {
   };
 }
 
+// Where records end whose content an operator has taken.
+class NullSink : public RecordSink {
+ public:
+  void Write(const Record&) override {}
+  void WriteRun(std::string_view, uint64_t) override {}
+  void Flush() override {}
+};
+
+// The columns of one batch and the Python buffers they lie in.
+class PythonColumns {
+ public:
+  // columns: (kind, valid or None, values, data or None, rows or None, offset, count) each.
+  void Fill(size_t rows, const nb::list& columns, ColumnBatch* batch) {
+    buffers_.clear();
+    batch->rows = rows;
+    for (nb::handle h : columns) {
+      const auto t = nb::cast<nb::tuple>(h);
+      const auto kind = nb::cast<std::string>(t[0]);
+      ColumnView c;
+      c.kind = kind == "int64"    ? ColumnView::Kind::kInt64
+               : kind == "uint64" ? ColumnView::Kind::kUint64
+               : kind == "float"  ? ColumnView::Kind::kFloat
+                                  : ColumnView::Kind::kBytes;
+      c.offset = nb::cast<size_t>(t[5]);
+      const size_t end = c.offset + nb::cast<size_t>(t[6]);
+      const size_t width = c.kind == ColumnView::Kind::kFloat ? 4 : 8;
+      c.valid = reinterpret_cast<const uint8_t*>(Memory(t[1], (end + 7) / 8));
+      const bool bytes = c.kind == ColumnView::Kind::kBytes;
+      c.values = Memory(t[2], end ? width * (end + bytes) : 0);
+      c.data = bytes ? Memory(t[3], end ? static_cast<size_t>(LoadLe<int64_t>(c.values + 8 * end)) : 0) : nullptr;
+      c.rows = reinterpret_cast<const int64_t*>(Memory(t[4], 8 * (rows + 1)));
+      if (c.rows ? c.rows[0] < 0 || static_cast<size_t>(c.rows[rows]) > end - c.offset || !std::is_sorted(c.rows, c.rows + rows + 1)
+                 : end - c.offset < rows)
+        throw Error(ErrorCode::kInternal, "a column has fewer values than its rows say");
+      batch->columns.push_back(c);
+    }
+  }
+  void Clear() { buffers_.clear(); }
+
+ private:
+  const char* Memory(nb::handle buffer, size_t needed) {
+    if (buffer.is_none()) return nullptr;
+    buffers_.push_back(std::make_unique<PyBuffer>(buffer.ptr(), PyBUF_SIMPLE));
+    if (buffers_.back()->size() < needed) throw Error(ErrorCode::kInternal, "a column is shorter than it says");
+    return buffers_.back()->data();
+  }
+
+  std::vector<std::unique_ptr<PyBuffer>> buffers_;
+};
+
+// next_batch: a Python function that gives (rows, columns) or None at the end.
+std::shared_ptr<RecordReader> MakeColumnReader(nb::object next_batch, const std::string& name) {
+  auto held = Held(std::move(next_batch));
+  std::shared_ptr<PythonColumns> columns(new PythonColumns, [](PythonColumns* c) {
+    nb::gil_scoped_acquire acquire;
+    delete c;
+  });
+  return std::make_shared<ColumnReader>(name, [held, columns, name](ColumnBatch* batch) {
+    nb::gil_scoped_acquire acquire;
+    try {
+      columns->Clear();
+      nb::object made = (*held)();
+      if (made.is_none()) return false;
+      const auto pair = nb::cast<nb::tuple>(made);
+      columns->Fill(nb::cast<size_t>(pair[0]), nb::cast<nb::list>(pair[1]), batch);
+      return true;
+    } catch (const nb::python_error& e) {
+      ThrowFromPython(e, name);
+    }
+  });
+}
+
+ColumnPlan MakePlan(const CsvColumn& c, bool list, size_t element) {
+  ColumnPlan plan;
+  plan.target = c.target;
+  plan.name = c.name;
+  plan.whole_fid = c.value == CsvValue::kFid;
+  plan.version = c.version;
+  plan.slot = c.slot;
+  plan.list = list;
+  plan.element = element;
+  return plan;
+}
+
+// take: a Python function of (rows, columns), each (values, value offsets, row offsets, valid bits, count).
+std::shared_ptr<ColumnWriter> MakeColumnWriter(const std::vector<std::tuple<CsvColumn, bool, size_t>>& columns, size_t rows, size_t bytes,
+                                               nb::object take) {
+  auto held = Held(std::move(take));
+  std::vector<ColumnPlan> plan;
+  for (const auto& [column, list, element] : columns) plan.push_back(MakePlan(column, list, element));
+  return std::make_shared<ColumnWriter>(std::move(plan), rows, bytes, [held](size_t n, const std::vector<ColumnData>& data) {
+    nb::gil_scoped_acquire acquire;
+    try {
+      nb::list made;
+      for (const ColumnData& d : data)
+        made.append(nb::make_tuple(ToBytes(d.values), ToBytes(d.value_offsets), ToBytes(d.row_offsets), ToBytes(d.valid), d.count));
+      (*held)(n, made);
+    } catch (const nb::python_error& e) {
+      ThrowFromPython(e, "columns");
+    }
+  });
+}
+
+const char* KindName(ColumnPlan::Kind kind) {
+  using Kind = ColumnPlan::Kind;
+  return kind == Kind::kInt64 ? "int64" : kind == Kind::kUint64 ? "uint64" : kind == Kind::kFloat ? "float" : "bytes";
+}
+
+void BindColumns(nb::module_& m) {
+  m.def("null_sink", []() -> std::shared_ptr<RecordSink> { return std::make_shared<NullSink>(); },
+        "A sink of records whose content an operator has taken.");
+  m.def("column_reader", &MakeColumnReader, nb::arg("next_batch"), nb::arg("name"),
+        "Typed rows of columns: next_batch() gives (rows, columns) or None; see native/core/records/column_reader.h.");
+  nb::class_<ColumnWriter, Operator>(m, "ColumnWriter", "Examples into columns: take(rows, columns) gets them batch by batch.")
+      .def(nb::new_(&MakeColumnWriter), nb::arg("columns"), nb::arg("rows"), nb::arg("bytes"), nb::arg("take"),
+           "columns: (CsvColumn, list, element) each.")
+      .def(
+          "kinds",
+          [](const ColumnWriter& self) {
+            std::vector<std::string> kinds;
+            for (const ColumnPlan& p : self.plan()) kinds.push_back(KindName(p.kind));
+            return kinds;
+          },
+          "Per column int64, uint64, float or bytes.");
+}
+
 }  // namespace
 
 void BindEdges(nb::module_& m) {
@@ -124,6 +254,7 @@ void BindEdges(nb::module_& m) {
             return std::make_shared<MessageOperator>(std::move(self));
           },
           "What puts the records into it; the last operator of a chain whose sink it is.");
+  BindColumns(m);
 }
 
 }  // namespace monolith
