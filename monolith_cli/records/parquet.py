@@ -102,7 +102,9 @@ class _Batches:
     def __init__(self, file, name: str, wanted: list[str]):
         self._name, self._wanted, self._rows = name, wanted, 0
         roots = {w: _root(file.schema_arrow, w) for w in wanted}
-        self._batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=list(dict.fromkeys(roots.values())))
+        columns = list(dict.fromkeys(roots.values()))
+        # group by group: a batch over two of them would go down with the second
+        self._batches = (b for g in range(file.num_row_groups) for b in file.iter_batches(_BATCH_ROWS, row_groups=[g], columns=columns))
         self._roots = roots
 
     def next(self):

@@ -172,7 +172,7 @@ void ColumnWriter::Process(const Record& record, RecordSink* next) {
   ReadLineId(view_.row.line_id.view());
   ReadLabels(view_.row.label.view());
   for (size_t i = 0; i < plan_.size(); ++i) {
-    if (plan_[i].target == CsvTarget::kWeight && view_.row.has_weight) Add(&cells_[i], view_.row.weight);
+    if (plan_[i].target == CsvTarget::kWeight && view_.row.has_weight && view_.row.weight != 0) Add(&cells_[i], view_.row.weight);
     if (!plan_[i].list && cells_[i].count > 1)
       Wrong(plan_[i], std::to_string(cells_[i].count) + " values where the schema has list = false");
   }
