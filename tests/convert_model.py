@@ -129,7 +129,7 @@ def cell(column, cells, row, batch_size):
 
 
 def batch_to_examples(batch, pruning="as_is"):
-    if batch.batch_size < 0:
+    if not 0 <= batch.batch_size <= max(1 << 16, batch.ByteSize()):
         raise Bad("batch_size")
     rows = []
     for row in range(batch.batch_size):

@@ -14,7 +14,7 @@ random; with a smaller one a record rarely moves forward by more than the buffer
 The same seed, buffer and input give the same order.""",
          examples=[Example("Mix a file, the same way each time", "pb-shuffle --seed 7 clicks.pb -o mixed.pb"),
                    Example("Mix a running stream a little", "pb-cat 'log/part-*' | pb-shuffle --buffer 10000 | pb-stat")],
-         see_also=["pb-cat(1)", "pb-head(1)"])
+         see_also=["pb-cat(1)", "pb-head(1)"], any_type=True)
 @click.option("--buffer", type=click.IntRange(min=1), default=100_000, show_default=True, metavar="N", help="Most records held.")
 @click.option("--max-bytes", type=click.IntRange(min=1), default=1 << 30, show_default=True, metavar="BYTES",
               help="Most memory for records held; beyond it they leave earlier.")

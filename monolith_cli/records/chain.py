@@ -13,7 +13,8 @@ from monolith_cli.records.sources import open_readers
 def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Framing | None = None, output: str | None = None,
               limit_in: int | None = None, limit_out: int | None = None, on_bad_record: str = "fail",
               shard: str | None = None, repeat: int = 1, run=None, readers: Iterable | None = None,
-              open_output=open_sink, confirm=None, stats: str | None = None, time_operators: bool = False) -> dict:
+              open_output=open_sink, confirm=None, stats: str | None = None, record_type: str | None = None,
+              time_operators: bool = False) -> dict:
     """Passes all records of the sources through native operators and writes the bare wire.
 
     limit_in, limit_out: end after that many records read or written. on_bad_record: fail, skip, or the path of a file
@@ -21,6 +22,7 @@ def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Fram
     sources, framing, shard and repeat count for nothing. open_output: makes the sink of `output`, as `open_sink` does.
     confirm: as that of `Delivery`, for an output that takes records and delivers them later.
     run: the Run of a command; gets warnings, progress and counters. stats: file for what `report` makes of the counters.
+    record_type: what the operators take records for; a source of another type raises BadDataError. None: any will do.
     time_operators: measure each operator (slower).
     Returns records_in, records_out, bytes_in, bytes_out, bad_records, dropped (reason -> records, as "operator.reason")
     and operators (a list of name, in, out, dropped, seconds).
@@ -38,7 +40,7 @@ def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Fram
     readers = iter(readers)
     with delivery, open_output(output) as sink:
         chain = _core.Chain(list(operators), sink, limit_in=limit_in, limit_out=limit_out, on_bad_record=on_bad_record,
-                            warn=log.warning if log else None, time_operators=time_operators)
+                            warn=log.warning if log else None, type=record_type, time_operators=time_operators)
         try:
             if run is None:
                 _drain(chain, readers)

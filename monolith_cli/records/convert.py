@@ -68,7 +68,8 @@ def convert(sources, *, from_type: str, to_type: str, framing: Framing, schema: 
         return _to_jsonl(sources, from_type, framing, common)
     if from_type in RECORDS:
         operator = convert_operator(from_type, to_type, pruning=pruning, batch_size=batch_size)
-        return run_chain(sources, [operator], framing=framing, **common)
+        return run_chain(sources, [operator], framing=framing, record_type=None if from_type == to_type and pruning == "as_is" else from_type,
+                         **common)  # a plain copy looks at nothing
     if from_type == "jsonl":
         return _from_jsonl(sources, to_type, framing, common)
     rest = [] if to_type == "example" else [convert_operator("example", to_type, batch_size=batch_size)]
@@ -154,7 +155,7 @@ def _to_jsonl(sources, from_type, framing, common) -> dict:
     if from_type not in RECORDS:
         raise UsageError(f"--from {from_type} --to jsonl: convert to a record type first, and that to jsonl in a second pb-convert")
     operator = _core.callback_operator(json_lines.to_json(from_type), "jsonl")
-    return run_chain(sources, [operator], framing=framing, open_output=json_lines.open_lines, **common)
+    return run_chain(sources, [operator], framing=framing, record_type=from_type, open_output=json_lines.open_lines, **common)
 
 
 _NOTES = {

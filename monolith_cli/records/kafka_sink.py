@@ -50,7 +50,8 @@ def publish(sources, config: PublishConfig, *, framing, operators=(), on_bad_rec
 
     topic = KafkaSink(config, run.log if run else None)
     counters = run_chain(sources, [*operators, topic.native.operator()], framing=framing, on_bad_record=on_bad_record,
-                         stats=stats, run=run, open_output=topic.open, confirm=topic.confirm)
+                         stats=stats, run=run, open_output=topic.open, confirm=topic.confirm,
+                         record_type=config.record_type if config.key or "lagrangex" in config.frame_parts else None)
     if run is not None:
         run.metrics["messages_confirmed"] = topic.confirmed
     return {**counters, "messages_confirmed": topic.confirmed}

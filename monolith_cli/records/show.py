@@ -24,7 +24,7 @@ def show(sources, *, record_type: str = "instance", framing: Framing | None = No
 
     line = text_formatter(record_type, fids) if text else json_formatter(record_type, fields, fids)
     return run_chain(sources, [_core.callback_operator(line, "show")], framing=framing, limit_out=limit, output=output,
-                     on_bad_record=on_bad_record, run=run, open_output=open_lines)
+                     on_bad_record=on_bad_record, record_type=record_type, run=run, open_output=open_lines)
 
 
 def json_formatter(record_type: str, fields: Iterable[str] = (), fids: str = "raw") -> Callable[[bytes], bytes]:

@@ -20,7 +20,8 @@ def statistics(sources, *, record_type: str = "instance", framing: Framing | Non
     from monolith_cli.records.json_lines import open_lines
 
     operator = _core.StatOperator(record_type)
-    counters = run_chain(sources, [operator], framing=framing, on_bad_record=on_bad_record, run=run, open_output=open_lines)
+    counters = run_chain(sources, [operator], framing=framing, on_bad_record=on_bad_record, record_type=record_type, run=run,
+                         open_output=open_lines)
     if run is not None:
         run.nothing_to_do = counters["records_in"] == 0
     result = operator.result()

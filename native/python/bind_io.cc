@@ -54,8 +54,9 @@ OnBadRecord ParseOnBadRecord(const std::string& text) {
 std::shared_ptr<Chain> MakeChain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<RecordSink> sink,
                                  std::optional<uint64_t> limit_in, std::optional<uint64_t> limit_out,
                                  const std::string& on_bad_record, std::function<void(const std::string&)> warn,
-                                 bool time_operators) {
+                                 std::optional<std::string> type, bool time_operators) {
   ChainOptions options;
+  if (type) options.type = ParseRecordType(*type);
   options.time_operators = time_operators;
   options.limit_in = limit_in.value_or(ChainOptions::kNoLimit);
   options.limit_out = limit_out.value_or(ChainOptions::kNoLimit);
@@ -268,8 +269,8 @@ void BindChain(nb::module_& m) {
   nb::class_<Chain>(m, "Chain", "Runs records through operators into a sink.")
       .def(nb::new_(&MakeChain), nb::arg("operators"), nb::arg("sink"), nb::arg("limit_in") = nb::none(),
            nb::arg("limit_out") = nb::none(), nb::arg("on_bad_record") = "fail", nb::arg("warn") = nb::none(),
-           nb::arg("time_operators") = false,
-           "on_bad_record: fail, skip or a path; warn(message) hears of the first ten bad records.")
+           nb::arg("type") = nb::none(), nb::arg("time_operators") = false,
+           "type: a source whose records are of another one is refused. on_bad_record: fail, skip or a path; warn(message) hears of the first ten bad records.")
       .def("run", &Chain::Run, nb::arg("reader"), Released(),
            "Runs one source to its end. False when no other is wanted: a limit is reached or a stop was requested.")
       .def("finish", &Chain::Finish, Released(), "After the last source: writes what operators held back.")

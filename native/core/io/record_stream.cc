@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/stop.h"
+#include "core/io/type_guard.h"
 
 namespace monolith {
 namespace {
@@ -20,7 +21,9 @@ constexpr auto kPatience = std::chrono::seconds(5);
 
 // Shared with the thread, so that one that cannot be woken (a callback that hangs) may be left behind by Stop().
 struct RecordStream::State {
-  RecordType type;
+  explicit State(RecordType t) : type(t), guard(t) {}
+
+  const RecordType type;
   size_t batch_size, batches_ahead;
   uint64_t skip;
   NextReader next_reader;
@@ -36,6 +39,7 @@ struct RecordStream::State {
 
   // Of the thread alone.
   StreamPosition at;
+  TypeGuard guard;
   bool opened = false;
 
   void Fill();
@@ -56,8 +60,10 @@ bool RecordStream::State::NextRecord(Record* record) {
       opened = true;
       at.source = reader->name();
       at.offset = reader->offset();
+      guard.BeginSource();
     }
     if (reader->Next(record)) {
+      guard.Look(reader->name(), *record);
       at.offset = record->end;
       ++at.records;
       return true;
@@ -127,9 +133,8 @@ void RecordStream::State::Fill() {
 
 RecordStream::RecordStream(RecordType type, size_t batch_size, NextReader next_reader, size_t batches_ahead,
                            uint64_t skip_records, StreamPosition start)
-    : state_(std::make_shared<State>()) {
+    : state_(std::make_shared<State>(type)) {
   if (batch_size == 0) throw Error(ErrorCode::kUsage, "a batch holds at least one record");
-  state_->type = type;
   state_->batch_size = batch_size;
   state_->batches_ahead = batches_ahead ? batches_ahead : 1;
   state_->skip = skip_records;

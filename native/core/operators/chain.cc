@@ -93,7 +93,7 @@ class Chain::Tail : public RecordSink {
 };
 
 Chain::Chain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<RecordSink> sink, ChainOptions options)
-    : operators_(std::move(operators)), sink_(std::move(sink)), options_(std::move(options)) {
+    : operators_(std::move(operators)), sink_(std::move(sink)), options_(std::move(options)), guard_(options_.type) {
   tail_ = std::make_unique<Tail>(sink_.get(), options_.limit_out);
   head_ = tail_.get();
   links_.resize(operators_.size());
@@ -110,6 +110,7 @@ bool Chain::Wanted() const { return records_in_ < options_.limit_in && !tail_->f
 
 bool Chain::Run(RecordReader* reader) {
   passed_ = reader->offset();
+  guard_.BeginSource();
   try {
     for (uint64_t i = 1; Wanted(); ++i) {
       if (!reader->Buffered()) {
@@ -125,6 +126,10 @@ bool Chain::Run(RecordReader* reader) {
     FlushOf(reader);
     return false;
   } catch (const BadRecord&) {
+    Finish();
+    FlushOf(reader);
+    throw;
+  } catch (const WrongType&) {
     Finish();
     FlushOf(reader);
     throw;
@@ -169,6 +174,7 @@ bool Chain::RunAtHand(RecordReader* reader) {
         record.end += 8 + record.payload.size();
         ++records_in_;
         bytes_in_ += 8 + record.payload.size();
+        guard_.Look(reader->name(), record);
         head_->Write(record);
         passed_ = record.end;
       }
@@ -185,6 +191,7 @@ bool Chain::Step(RecordReader* reader) {
     if (!reader->Next(&record)) return false;
     ++records_in_;
     bytes_in_ += record.end - record.offset;
+    guard_.Look(reader->name(), record);
     head_->Write(record);
     passed_ = record.end;
   } catch (const BadRecord& e) {

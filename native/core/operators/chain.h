@@ -6,12 +6,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/error.h"
 #include "core/io/record.h"
 #include "core/io/record_reader.h"
+#include "core/io/type_guard.h"
 #include "core/operators/operator.h"
 
 namespace monolith {
@@ -26,6 +28,7 @@ struct ChainOptions {
   uint64_t limit_out = kNoLimit;  // records written
   OnBadRecord on_bad_record = OnBadRecord::kFail;
   std::string set_aside_path;  // of kSetAside: appended to, framed as the bare wire
+  std::optional<RecordType> type;  // what the operators take records for: a source of another type is refused
   bool time_operators = false;  // measure the time spent in each operator; costs two looks at the clock a record
   // Hears of the first bad records, ten at most; all are counted. Called on the thread of Run().
   std::function<void(const std::string& message)> warn;
@@ -82,6 +85,7 @@ class Chain {
   std::vector<std::unique_ptr<Link>> links_;
   RecordSink* head_;
   std::unique_ptr<RecordSink> set_aside_;
+  TypeGuard guard_;
   bool finished_ = false;
 
   uint64_t records_in_ = 0, bytes_in_ = 0, bad_records_ = 0;

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/parse/plan.h"
+#include "core/records/batch_size.h"
 
 namespace monolith {
 namespace {
@@ -9,9 +10,7 @@ using wire::Cursor;
 using wire::Key;
 using wire::Type;
 
-// More rows than this must be vouched for by the size of the record; more values than that in one repeated column
-// are taken for garbage. Both only bound memory.
-constexpr uint64_t kFreeRows = 1 << 16;
+// More values than that in one repeated column are taken for garbage, which bounds memory.
 constexpr size_t kMaxRepeatedValues = size_t{1} << 28;
 
 }  // namespace
@@ -32,9 +31,7 @@ void ParseRun::ExampleBatch(std::string_view record) {
       c.Skip(tag);
     }
   }
-  if (batch_size < 0 || static_cast<uint64_t>(batch_size) > std::max<uint64_t>(kFreeRows, record.size()))
-    throw BadRecord("a batch_size of " + std::to_string(batch_size));
-  const size_t first = out_->rows, rows = static_cast<size_t>(batch_size);
+  const size_t first = out_->rows, rows = CheckedBatchSize(batch_size, record.size());
   AddRows(rows);
   for (SparseColumn& column : out_->sparse)  // rows of a column that is not there end where they begin
     std::fill(column.row_splits.begin() + first + 1, column.row_splits.end(), column.row_splits[first]);

@@ -1,5 +1,7 @@
 #include "core/records/batch_rows.h"
 
+#include "core/records/batch_size.h"
+
 namespace monolith {
 
 using wire::Field;
@@ -52,8 +54,7 @@ void BatchRows::Read(std::string_view batch) {
       default: break;
     }
   }
-  if (rows < 0) throw BadRecord("batch_size is " + std::to_string(rows));
-  rows_ = static_cast<size_t>(rows);
+  rows_ = CheckedBatchSize(rows, batch.size());
   if (rows_ == 0) return;
   for (const Column& c : columns_) CheckColumn(c, false);
   for (const Column& c : raw_columns_) CheckColumn(c, true);

@@ -6,11 +6,7 @@ void Cursor::Fail(const char* what) const {
   throw BadRecord(std::string(what) + " at byte " + std::to_string(p_ - origin_) + " of the record");
 }
 
-uint32_t Cursor::TagSlow() {
-  const uint64_t tag = ReadVarint(p_, end_, origin_);
-  if (tag > UINT32_MAX || tag >> 3 == 0) Fail("a field number out of range");
-  return static_cast<uint32_t>(tag);
-}
+uint32_t Cursor::TagSlow() { return ReadTag(p_, end_, origin_); }
 
 void Cursor::SkipRare(uint32_t tag) {
   if (static_cast<Type>(tag & 7) != Type::kStartGroup) Fail("an unknown wire type");

@@ -21,12 +21,18 @@ uint64_t ReadVarintSlow(const char*& p, const char* end, const char* begin) {
   Fail("a number is longer than ten bytes", start, begin);
 }
 
+uint32_t ReadTag(const char*& p, const char* end, const char* begin) {
+  const char* start = p;
+  const uint64_t tag = ReadVarint(p, end, begin);
+  if (p - start > 5 || tag > UINT32_MAX || tag >> 3 == 0) Fail("a field number out of range", start, begin);
+  return static_cast<uint32_t>(tag);
+}
+
 bool Reader::Next(Field* field) {
   if (p_ >= end_) return false;
   field->begin = p_;
-  const uint64_t tag = ReadVarint(p_, end_, begin_);
-  if (tag > UINT32_MAX || tag >> 3 == 0) Fail("a field number out of range", field->begin, begin_);
-  field->number = static_cast<uint32_t>(tag >> 3);
+  const uint32_t tag = ReadTag(p_, end_, begin_);
+  field->number = tag >> 3;
   field->type = static_cast<Type>(tag & 7);
   switch (field->type) {
     case Type::kVarint:
@@ -68,9 +74,8 @@ const char* Reader::SkipGroup(uint32_t number, int depth) {
   while (true) {
     if (p_ >= end_) Fail("a group without end", p_, begin_);
     const char* at = p_;
-    const uint64_t tag = ReadVarint(p_, end_, begin_);
-    if (tag > UINT32_MAX || tag >> 3 == 0) Fail("a field number out of range", at, begin_);
-    const uint32_t inner = static_cast<uint32_t>(tag >> 3);
+    const uint32_t tag = ReadTag(p_, end_, begin_);
+    const uint32_t inner = tag >> 3;
     uint64_t skip = 0;
     switch (static_cast<Type>(tag & 7)) {
       case Type::kVarint: ReadVarint(p_, end_, begin_); break;

@@ -27,6 +27,9 @@ inline uint64_t ReadVarint(const char*& p, const char* end, const char* begin) {
   return ReadVarintSlow(p, end, begin);
 }
 
+// Reads the tag of a field: at most five bytes, as protobuf has it, and no field number of 0. Throws BadRecord.
+uint32_t ReadTag(const char*& p, const char* end, const char* begin);
+
 struct Field {
   uint32_t number = 0;
   Type type = Type::kVarint;
