@@ -29,12 +29,17 @@ at hand. Messages with equal keys go to the same partition, the one that Java's 
 
 Leaves with 0 when the servers have confirmed every message (acks=all). Within one run a message is neither lost nor doubled nor
 put out of order when a server goes away and comes back. A run that fails says how many messages are confirmed; the
-confirmed ones stay, so that a second run doubles them. SIGTERM and SIGINT end reading and wait for the confirmations.""",
+confirmed ones stay, so that a second run doubles them. SIGTERM and SIGINT end reading and wait for the confirmations.
+
+A SOURCE may be a topic itself: offsets of its group are then committed once the records read from it are confirmed. Through a
+pipe, pb-cat commits them when the pipe took the records.""",
          examples=[Example("Clicks of a file, users kept together, to a topic and back",
                            'pb-publish --key uid "kafka://$BROKER/clicks" clicks.pb && pb-cat "kafka://$BROKER/clicks?until=end" | pb-stat'),
-                   Example("From one topic to another; an offset is committed when its record is confirmed",
+                   Example("What is liked in one topic into another",
                            'pb-cat "kafka://$BROKER/events?group=likes&until=end" | pb-filter --where \'actions any [1]\' '
-                           '| pb-publish -z zstd "kafka://$BROKER/likes"')],
+                           '| pb-publish -z zstd "kafka://$BROKER/likes"'),
+                   Example("A copy of a topic that nothing can get lost in: an offset is committed when its record is confirmed",
+                           'pb-publish "kafka://$BROKER/clicks" "kafka://$BROKER/events?group=copy&until=end"')],
          exits={65: "a source or record is broken, or a record does not fit a message: the message names source, byte and reason; what "
                     "came before was sent", 66: "a source does not exist, or a pattern matches nothing",
                 69: "no server can be reached, or messages were not confirmed in time: the message says how many are confirmed",

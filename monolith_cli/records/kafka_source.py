@@ -249,26 +249,37 @@ class KafkaSource:
         first = self._consumer.poll(_WAIT)
         if first is None:
             return []
-        self._batch, self._ends, values = [], {}, []
-        for m in [first, *self._consumer.consume(_AT_ONCE - 1, 0)]:
-            error = m.error()
-            if error is not None:
-                self._on_message_error(m, error)
+        self._batch, self._ends = [], {}
+        values: list[bytes] = []
+        self._sort([first, *self._consumer.consume(_AT_ONCE - 1, 0)], values)
+        if values:
+            self._client.alive()
+        self._ended = self._finished()
+        return values
+
+    def _sort(self, messages: list, values: list[bytes]) -> None:
+        """Takes what is wanted of the messages; runs of one partition are looked at once."""
+        run, wanted, last = None, True, None
+        for m in messages:
+            if m.error() is not None:
+                self._on_message_error(m, m.error())
                 continue
-            key, value = (m.topic(), m.partition()), m.value()
-            if key not in self._assigned or m.offset() >= self._stop_at.get(key, m.offset() + 1):
+            key = (m.topic(), m.partition())
+            if key != run:
+                if last is not None:
+                    self._ends[run] = last.offset() + 1
+                run, last, wanted = key, None, key in self._assigned
+            if not wanted or (self._stop_at and m.offset() >= self._stop_at.get(key, m.offset() + 1)):
                 self._at_end.add(key)
                 continue
-            self._ends[key] = m.offset() + 1
+            last, value = m, m.value()
             if value is None:
                 self._nulls += 1
             else:
                 self._batch.append(m)
                 values.append(value)
-        if values:
-            self._client.alive()
-        self._ended = self._finished()
-        return values
+        if last is not None:
+            self._ends[run] = last.offset() + 1
 
     def _finished(self) -> bool:
         return bool(self._url.until) and self._assigned is not None and self._assigned <= self._at_end
