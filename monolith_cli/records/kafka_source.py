@@ -58,6 +58,8 @@ class KafkaSource:
         self._nulls = 0
         defaults = {"auto.offset.reset": "earliest", "queued.max.messages.kbytes": "16384",
                     "topic.metadata.refresh.interval.ms": "30000", "client.id": "monolith-cli"}
+        if url.until:
+            defaults["fetch.wait.max.ms"] = "50"  # the end is seen when a fetch comes back empty
         fixed = {"bootstrap.servers": url.servers, "group.id": url.group or "monolith-cli", "enable.auto.commit": False,
                  "enable.auto.offset.store": False, "enable.partition.eof": True}
         self._client = Client(Consumer, defaults, url.config, url.properties, fixed, where=url.name, wait=url.wait, log=log)
