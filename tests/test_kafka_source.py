@@ -338,3 +338,29 @@ def test_credentials_and_tls_from_a_file(run, broker, tmp_path):
     file.write_text((lines + kafka_broker.PASSWORD).replace(f"ssl.ca.location={broker.certificate}\n", ""))
     done = run("pb-cat", f"kafka:///{topic}?config={file}&wait=2", check=False)
     assert done.returncode == 69 and "certificate" in done.stderr
+
+
+def test_partitions_that_are_added_are_read(broker, monkeypatch):
+    """By a group after the client has looked again; without one by our own look."""
+    from confluent_kafka.admin import AdminClient, NewPartitions
+
+    from monolith_cli.records import kafka_source
+    from monolith_cli.records.delivery import Delivery
+
+    monkeypatch.setattr(kafka_source, "_REFRESH", 0.5)
+    topic = topic_of(broker)
+    produce(broker, topic, [b"old"])
+    url = f"kafka://{broker.address}/{topic}"
+    alone = kafka_source.KafkaSource(parse(url + "?timeout=20"), Delivery())
+    assert alone.next_batch() == [b"old"]
+    member = start("pb-cat", "-q", url + "?group=g&topic.metadata.refresh.interval.ms=500")
+    assert member.stdout.read(11) == frame(b"old")
+    client = AdminClient({"bootstrap.servers": broker.address})
+    client.create_partitions([NewPartitions(topic, 2)])[topic].result(20)
+    produce(broker, topic, [b"new"], partition=1)
+    assert alone.next_batch() == [b"new"]
+    alone.close(True)
+    assert member.stdout.read(11) == frame(b"new")
+    member.terminate()
+    assert member.wait(20) == 143
+    assert committed(broker, topic, "g") == {0: 1, 1: 1}
