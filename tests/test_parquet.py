@@ -52,7 +52,7 @@ def test_types_and_shapes(tmp_path):
         "s": ["x", "", None], "raw": pa.array([b"\xff\0", b"", None], pa.binary()), "fixed": pa.array([b"ab", b"cd", None], pa.binary(2)),
         "li": pa.array([[1, None, 2], [], None], pa.list_(pa.int64())), "ls": pa.array([["a", ""], None, [None]], pa.list_(pa.string())),
         "lli": pa.array([[[1], None, [2, 3]], [[]], None], pa.list_(pa.list_(pa.int64()))),
-        "fl": pa.array([[1.0, 2.0], None, [3.0, None]], pa.list_(pa.float32(), 2)),
+        "fl": pa.array([[1.0, 2.0], [None, 4.0], [3.0, None]], pa.list_(pa.float32(), 2)),
         "dict": pa.array(["p", None, "p"]).dictionary_encode(),
         "st": pa.array([{"x": 1, "y": {"z": "q"}}, None, {"x": None, "y": {"z": "r"}}]),
         "ls_t": pa.array([[{"k": 7}, {"k": None}, None], [], None], pa.list_(pa.struct([("k", pa.int32())]))),
@@ -61,7 +61,7 @@ def test_types_and_shapes(tmp_path):
         "i32": [[1], None, [-3]], "u64": [[-1], [0], None], "b": [[1], [0], None], "f": [[0.5], None, [2.0]],
         "d": [[struct.unpack("f", struct.pack("f", 0.1))[0]], [math.inf], None], "s": [[b"x"], [b""], None], "raw": [[b"\xff\0"], [b""], None],
         "fixed": [[b"ab"], [b"cd"], None], "li": [[1, 2], None, None], "ls": [[b"a", b""], None, None], "lli": [[1, 2, 3], None, None],
-        "fl": [[1.0, 2.0], None, [3.0]], "dict": [[b"p"], None, [b"p"]], "st.x": [[1], None, None], "st.y.z": [[b"q"], None, [b"r"]],
+        "fl": [[1.0, 2.0], [4.0], [3.0]], "dict": [[b"p"], None, [b"p"]], "st.x": [[1], None, None], "st.y.z": [[b"q"], None, [b"r"]],
         "ls_t.k": [[7], None, None], "time": [[1717199999], None, [1717199999]], "date": [[86400], None, None]}
     found = read([path])
     for row, example in enumerate(found):
