@@ -86,7 +86,8 @@ class KafkaSink:
                                          lagrangex_header="lagrangex" in config.frame_parts, type=config.record_type)
         limit = int(self._client.properties.get("message.max.bytes", 1_000_000))
         limit -= sum(len(n.encode()) + len(v.encode()) for n, v in config.headers)
-        self.native = _core.MessageSink(self._send, config.record_type, config.key, options, config.max_records if config.framed else 1, max(limit, 0))
+        self.native = _core.MessageSink(self._send, config.record_type, config.key, options, config.max_records if config.framed else 1,
+                                        max(limit, 0))
         self._partition = config.partition
 
     @property

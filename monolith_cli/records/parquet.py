@@ -44,7 +44,7 @@ def load_schema(path: str | None, names: list[str], to_type: str):
     from monolith_cli._native import _core
 
     columns = []
-    for i, (column, kind) in enumerate(_leaves_of(_open(names[0]).schema_arrow, names[0])):
+    for i, (column, kind) in enumerate(_leaves_of(_open(names[0]).schema_arrow)):
         more = _by_name(column, kind)
         columns.append({"from": column, **(more or {"to": {"float": "float", "bytes": "bytes"}.get(kind, "int64"), "name": column, "id": 10000 + i})})
     if not columns:
@@ -78,7 +78,7 @@ def readers(names: list[str], schema, operator) -> Iterator:
 
     for name in names:
         file = _open(name)
-        known = dict(_leaves_of(file.schema_arrow, name))
+        known = dict(_leaves_of(file.schema_arrow))
         wanted = list(dict.fromkeys(c.source for c in schema.columns))
         for column in schema.columns:
             _check_column(name, known, column)
@@ -140,7 +140,7 @@ def _root(schema, path: str) -> str:
     return max((n for n in schema.names if path == n or path.startswith(n + ".")), key=len)
 
 
-def _leaves_of(schema, name: str) -> Iterator[tuple[str, str]]:
+def _leaves_of(schema) -> Iterator[tuple[str, str]]:
     """(path, kind) of all columns; kind: int64, uint64, float or bytes. Columns of other types are left out."""
     for field in schema:
         yield from _leaves(field.type, field.name)
@@ -169,9 +169,8 @@ def _kind(kind) -> str | None:
         return "int64"
     if types.is_floating(kind):
         return "float"
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return "bytes"
-    return None
+    texts = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    return "bytes" if any(is_one(kind) for is_one in texts) else None
 
 
 def _column(array, path: str, rows):

@@ -43,11 +43,12 @@ void CheckOffsets(const std::string& offsets, size_t count, uint64_t end) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t n) {
   if (n < 1) return 0;
-  std::vector<ColumnPlan> plan = {
-      Plan(CsvTarget::kFid, "a", true, 1), Plan(CsvTarget::kFid, "b", true), Plan(CsvTarget::kFloat, "c", true),
-      Plan(CsvTarget::kInt64, "d", false), Plan(CsvTarget::kBytes, "e", true), Plan(CsvTarget::kBytes, "f", false),
-      Plan(CsvTarget::kLabel, "", true), Plan(CsvTarget::kLabel, "", false), Plan(CsvTarget::kWeight, "", false),
-      Plan(CsvTarget::kLineId, "uid", false), Plan(CsvTarget::kLineId, "actions", true), Plan(CsvTarget::kLineId, "cid", false)};
+  std::vector<ColumnPlan> plan = {Plan(CsvTarget::kFid, "a", true, 1),       Plan(CsvTarget::kFid, "b", true),
+                                  Plan(CsvTarget::kFloat, "c", true),        Plan(CsvTarget::kInt64, "d", false),
+                                  Plan(CsvTarget::kBytes, "e", true),        Plan(CsvTarget::kBytes, "f", false),
+                                  Plan(CsvTarget::kLabel, "", true),         Plan(CsvTarget::kLabel, "", false),
+                                  Plan(CsvTarget::kWeight, "", false),       Plan(CsvTarget::kLineId, "uid", false),
+                                  Plan(CsvTarget::kLineId, "actions", true), Plan(CsvTarget::kLineId, "cid", false)};
   size_t rows_taken = 0;
   ColumnWriter writer(plan, 3, 1000, [&](size_t rows, const std::vector<ColumnData>& columns) {
     rows_taken += rows;

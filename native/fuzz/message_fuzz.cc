@@ -1,5 +1,5 @@
-// Any bytes as messages of a queue: the reader gives the records that a frame reader finds in each, one broken place a message at
-// most, and never counts more messages as passed than are.
+// Any bytes as messages of a queue: the reader gives the records that a frame reader finds in each, one broken place a
+// message at most, and never counts more messages as passed than are.
 #include <cstdlib>
 #include <string>
 

@@ -1,15 +1,14 @@
 // Sources and sinks at the edges: messages of a queue and columns of a file, whose libraries are Python's.
+#include <nanobind/stl/tuple.h>
+
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/base/stop.h"
 #include "core/io/message_reader.h"
 #include "core/operators/message_sink.h"
 #include "core/records/column_reader.h"
 #include "core/records/column_writer.h"
 #include "python/callback_source.h"
-
-#include <nanobind/stl/tuple.h>
 
 namespace monolith {
 namespace {
@@ -133,7 +132,8 @@ class PythonColumns {
       c.values = Memory(t[2], end ? width * (end + bytes) : 0);
       c.data = bytes ? Memory(t[3], end ? static_cast<size_t>(LoadLe<int64_t>(c.values + 8 * end)) : 0) : nullptr;
       c.rows = reinterpret_cast<const int64_t*>(Memory(t[4], 8 * (rows + 1)));
-      if (c.rows ? c.rows[0] < 0 || static_cast<size_t>(c.rows[rows]) > end - c.offset || !std::is_sorted(c.rows, c.rows + rows + 1)
+      if (c.rows ? c.rows[0] < 0 || static_cast<size_t>(c.rows[rows]) > end - c.offset ||
+                       !std::is_sorted(c.rows, c.rows + rows + 1)
                  : end - c.offset < rows)
         throw Error(ErrorCode::kInternal, "a column has fewer values than its rows say");
       batch->columns.push_back(c);
@@ -187,22 +187,24 @@ ColumnPlan MakePlan(const CsvColumn& c, bool list, size_t element) {
 }
 
 // take: a Python function of (rows, columns), each (values, value offsets, row offsets, valid bits, count).
-std::shared_ptr<ColumnWriter> MakeColumnWriter(const std::vector<std::tuple<CsvColumn, bool, size_t>>& columns, size_t rows, size_t bytes,
-                                               nb::object take) {
+std::shared_ptr<ColumnWriter> MakeColumnWriter(const std::vector<std::tuple<CsvColumn, bool, size_t>>& columns,
+                                               size_t rows, size_t bytes, nb::object take) {
   auto held = Held(std::move(take));
   std::vector<ColumnPlan> plan;
   for (const auto& [column, list, element] : columns) plan.push_back(MakePlan(column, list, element));
-  return std::make_shared<ColumnWriter>(std::move(plan), rows, bytes, [held](size_t n, const std::vector<ColumnData>& data) {
-    nb::gil_scoped_acquire acquire;
-    try {
-      nb::list made;
-      for (const ColumnData& d : data)
-        made.append(nb::make_tuple(ToBytes(d.values), ToBytes(d.value_offsets), ToBytes(d.row_offsets), ToBytes(d.valid), d.count));
-      (*held)(n, made);
-    } catch (const nb::python_error& e) {
-      ThrowFromPython(e, "columns");
-    }
-  });
+  return std::make_shared<ColumnWriter>(
+      std::move(plan), rows, bytes, [held](size_t n, const std::vector<ColumnData>& data) {
+        nb::gil_scoped_acquire acquire;
+        try {
+          nb::list made;
+          for (const ColumnData& d : data)
+            made.append(nb::make_tuple(ToBytes(d.values), ToBytes(d.value_offsets), ToBytes(d.row_offsets),
+                                       ToBytes(d.valid), d.count));
+          (*held)(n, made);
+        } catch (const nb::python_error& e) {
+          ThrowFromPython(e, "columns");
+        }
+      });
 }
 
 const char* KindName(ColumnPlan::Kind kind) {
@@ -211,11 +213,13 @@ const char* KindName(ColumnPlan::Kind kind) {
 }
 
 void BindColumns(nb::module_& m) {
-  m.def("null_sink", []() -> std::shared_ptr<RecordSink> { return std::make_shared<NullSink>(); },
-        "A sink of records whose content an operator has taken.");
+  m.def(
+      "null_sink", []() -> std::shared_ptr<RecordSink> { return std::make_shared<NullSink>(); },
+      "A sink of records whose content an operator has taken.");
   m.def("column_reader", &MakeColumnReader, nb::arg("next_batch"), nb::arg("name"),
         "Typed rows of columns: next_batch() gives (rows, columns) or None; see native/core/records/column_reader.h.");
-  nb::class_<ColumnWriter, Operator>(m, "ColumnWriter", "Examples into columns: take(rows, columns) gets them batch by batch.")
+  nb::class_<ColumnWriter, Operator>(m, "ColumnWriter",
+                                     "Examples into columns: take(rows, columns) gets them batch by batch.")
       .def(nb::new_(&MakeColumnWriter), nb::arg("columns"), nb::arg("rows"), nb::arg("bytes"), nb::arg("take"),
            "columns: (CsvColumn, list, element) each.")
       .def(
@@ -237,12 +241,14 @@ void BindEdges(nb::module_& m) {
         return std::shared_ptr<RecordReader>(std::make_shared<MessageReader>(
             std::make_shared<PythonMessages>(std::move(source), name), framed, max_record_size));
       },
-      nb::arg("source"), nb::arg("name"), nb::arg("framed") = nb::none(), nb::arg("max_record_size") = uint64_t{1} << 30,
+      nb::arg("source"), nb::arg("name"), nb::arg("framed") = nb::none(),
+      nb::arg("max_record_size") = uint64_t{1} << 30,
       "Records of a Python object with next_batch() -> list of bytes or None at the end, passed(messages, left), "
       "place(i) -> str and cancel(); see native/core/io/message_reader.h.");
-  nb::class_<MessageSink, RecordSink>(m, "MessageSink", "Makes messages of records and hands them to send(values, keys).")
-      .def(nb::new_([](nb::object send, const std::string& type, const std::string& key, std::optional<FrameOptions> framed,
-                       size_t max_records, size_t max_bytes) {
+  nb::class_<MessageSink, RecordSink>(m, "MessageSink",
+                                      "Makes messages of records and hands them to send(values, keys).")
+      .def(nb::new_([](nb::object send, const std::string& type, const std::string& key,
+                       std::optional<FrameOptions> framed, size_t max_records, size_t max_bytes) {
              return std::make_shared<MessageSink>(
                  MessageOptions{ParseRecordType(type), key, framed, max_records, max_bytes}, WrapSend(std::move(send)));
            }),

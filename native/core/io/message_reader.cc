@@ -14,17 +14,23 @@ std::string Reason(const FrameLook& look, size_t have) {
   const std::string number = std::to_string(look.value);
   switch (look.state) {
     case FrameState::kShort:
-      return "the last record of the message is cut short: " + std::to_string(have) + " bytes are there, " + number + " are needed";
-    case FrameState::kReserved: return "the record length is the reserved marker 0xfefefefe";
-    case FrameState::kSortIdTooLong: return "a sort id of " + number + " bytes is over the limit";
-    case FrameState::kSortIdUnexpected: return "the kafka dump prefix announces a sort id of " + number + " bytes: try --has-sort-id as well";
-    default: return "a record length of " + number + " bytes is over the limit; the framing options are probably wrong";
+      return "the last record of the message is cut short: " + std::to_string(have) + " bytes are there, " + number +
+             " are needed";
+    case FrameState::kReserved:
+      return "the record length is the reserved marker 0xfefefefe";
+    case FrameState::kSortIdTooLong:
+      return "a sort id of " + number + " bytes is over the limit";
+    case FrameState::kSortIdUnexpected:
+      return "the kafka dump prefix announces a sort id of " + number + " bytes: try --has-sort-id as well";
+    default:
+      return "a record length of " + number + " bytes is over the limit; the framing options are probably wrong";
   }
 }
 
 }  // namespace
 
-MessageReader::MessageReader(std::shared_ptr<MessageSource> source, std::optional<FrameOptions> framed, uint64_t max_record_size)
+MessageReader::MessageReader(std::shared_ptr<MessageSource> source, std::optional<FrameOptions> framed,
+                             uint64_t max_record_size)
     : source_(std::move(source)), framed_(framed), max_record_size_(max_record_size) {}
 
 // A broken message takes one byte of the offsets, so that it can be told from what stands before it.
@@ -36,7 +42,8 @@ void MessageReader::AddBad(std::string_view rest, const std::string& reason) {
 void MessageReader::Unpack(std::string_view message) {
   if (!framed_) {
     if (message.size() > max_record_size_)
-      return AddBad(message, "a record of " + std::to_string(message.size()) + " bytes is over the limit of " + std::to_string(max_record_size_));
+      return AddBad(message, "a record of " + std::to_string(message.size()) + " bytes is over the limit of " +
+                                 std::to_string(max_record_size_));
     AppendFrame({}, message, &wire_);
     return;
   }

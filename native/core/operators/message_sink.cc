@@ -11,7 +11,7 @@ constexpr size_t kBatchBytes = 1 << 20, kBatchMessages = 4096;
 
 // The data source key that stands in a record; a lagrangex header carries it.
 uint32_t KeyInRecord(RecordType type, std::string_view record) {
-  const uint32_t number = type == RecordType::kExample ? schema::example::kDataSourceKey
+  const uint32_t number = type == RecordType::kExample    ? schema::example::kDataSourceKey
                           : type == RecordType::kInstance ? schema::instance::kDataSourceKey
                                                           : schema::example_batch::kDataSourceKey;
   uint32_t key = 0;
@@ -32,7 +32,8 @@ MessageSink::MessageSink(MessageOptions options, Send send) : options_(std::move
     for (const LineIdField& f : kLineIdFields)
       if (!f.repeated && f.kind != FieldKind::kFloat && f.kind != FieldKind::kBool)
         choices += (choices.empty() ? "" : ", ") + std::string(f.name);
-    throw Error(ErrorCode::kUsage, "--key " + options_.key + ": choose a field of LineId that is one number or text: " + choices);
+    throw Error(ErrorCode::kUsage,
+                "--key " + options_.key + ": choose a field of LineId that is one number or text: " + choices);
   }
   view_.emplace(options_.type, "pb-publish --key");
   place_ = view_->WantLineId(*field_);
@@ -55,7 +56,8 @@ void MessageSink::Add(std::string_view record) {
   if (options_.framed) {
     frame_.clear();
     AppendFrame(*options_.framed, record, &frame_);
-    if (options_.framed->lagrangex_header) StoreLe<uint64_t>(frame_.data(), DataSourceKey(KeyInRecord(options_.type, record)));
+    if (options_.framed->lagrangex_header)
+      StoreLe<uint64_t>(frame_.data(), DataSourceKey(KeyInRecord(options_.type, record)));
     record = frame_;
   }
   const size_t size = record.size() + key_.size();
@@ -85,7 +87,8 @@ void MessageSink::Flush() {
   messages_.clear();
   for (const Place& p : places_) {
     const std::string_view data = data_;
-    messages_.push_back({data.substr(p.begin, p.end - p.begin), data.substr(p.end, p.key_end - p.end), p.key_end > p.end});
+    messages_.push_back(
+        {data.substr(p.begin, p.end - p.begin), data.substr(p.end, p.key_end - p.end), p.key_end > p.end});
   }
   places_.clear();
   send_(messages_);

@@ -8,9 +8,7 @@
 namespace monolith {
 namespace {
 
-bool IsValid(const ColumnView& column, size_t i) {
-  return !column.valid || (column.valid[i / 8] >> (i % 8) & 1);
-}
+bool IsValid(const ColumnView& column, size_t i) { return !column.valid || (column.valid[i / 8] >> (i % 8) & 1); }
 
 void StoreSize(std::string* out, size_t at, uint64_t size) {
   if (size > UINT32_MAX) throw BadRecord("a value or list is longer than 4 GiB");

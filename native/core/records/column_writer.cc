@@ -14,15 +14,21 @@ void AppendInt64(std::string* out, uint64_t v) { out->append(reinterpret_cast<co
 bool Fits(const ColumnPlan& plan, uint32_t member) {
   namespace fk = schema::feature;
   switch (plan.target) {
-    case CsvTarget::kFid: return member == (plan.version == 1 ? fk::kFidV1List : fk::kFidV2List);
-    case CsvTarget::kInt64: return member == fk::kInt64List || member == fk::kInt64Value;
-    case CsvTarget::kBytes: return member == fk::kBytesList || member == fk::kBytesValue;
+    case CsvTarget::kFid:
+      return member == (plan.version == 1 ? fk::kFidV1List : fk::kFidV2List);
+    case CsvTarget::kInt64:
+      return member == fk::kInt64List || member == fk::kInt64Value;
+    case CsvTarget::kBytes:
+      return member == fk::kBytesList || member == fk::kBytesValue;
     default:
-      return member == fk::kFloatList || member == fk::kDoubleList || member == fk::kFloatValue || member == fk::kDoubleValue;
+      return member == fk::kFloatList || member == fk::kDoubleList || member == fk::kFloatValue ||
+             member == fk::kDoubleValue;
   }
 }
 
-[[noreturn]] void Wrong(const ColumnPlan& plan, const std::string& why) { throw BadRecord("feature " + plan.name + ": " + why); }
+[[noreturn]] void Wrong(const ColumnPlan& plan, const std::string& why) {
+  throw BadRecord("feature " + plan.name + ": " + why);
+}
 
 }  // namespace
 
@@ -39,7 +45,12 @@ void ColumnWriter::AddBytes(Cell* cell, std::string_view value) {
 }
 
 ColumnWriter::ColumnWriter(std::vector<ColumnPlan> plan, size_t rows, size_t bytes, Take take)
-    : plan_(std::move(plan)), max_rows_(rows), max_bytes_(bytes), take_(std::move(take)), cells_(plan_.size()), data_(plan_.size()) {
+    : plan_(std::move(plan)),
+      max_rows_(rows),
+      max_bytes_(bytes),
+      take_(std::move(take)),
+      cells_(plan_.size()),
+      data_(plan_.size()) {
   for (size_t i = 0; i < plan_.size(); ++i) {
     ColumnPlan& p = plan_[i];
     using Kind = ColumnPlan::Kind;
@@ -66,7 +77,8 @@ ColumnWriter::ColumnWriter(std::vector<ColumnPlan> plan, size_t rows, size_t byt
 void ColumnWriter::AddFid(const ColumnPlan& plan, uint64_t f, Cell* cell) {
   if (plan.whole_fid) return Add(cell, f);
   const uint64_t slot = plan.version == 1 ? f >> 54 : f >> 48;
-  if (slot != plan.slot) Wrong(plan, "a fid has the slot " + std::to_string(slot) + ", the schema says " + std::to_string(plan.slot));
+  if (slot != plan.slot)
+    Wrong(plan, "a fid has the slot " + std::to_string(slot) + ", the schema says " + std::to_string(plan.slot));
   Add(cell, f & ((uint64_t{1} << (plan.version == 1 ? 54 : 48)) - 1));
 }
 
@@ -81,7 +93,8 @@ void ColumnWriter::ReadList(const ColumnPlan& plan, uint32_t member, std::string
     } else if (member == fk::kInt64List) {
       if (e.type == Type::kBytes || e.type == Type::kVarint) wire::ForEachVarint(e, [&](uint64_t v) { Add(cell, v); });
     } else if (member == fk::kFloatList) {
-      if (e.type == Type::kBytes || e.type == Type::kFixed32) wire::ForEachFixed<float>(e, [&](float v) { Add(cell, v); });
+      if (e.type == Type::kBytes || e.type == Type::kFixed32)
+        wire::ForEachFixed<float>(e, [&](float v) { Add(cell, v); });
     } else if (e.type != Type::kBytes && e.type != Type::kFixed64) {
       continue;
     } else if (member == fk::kDoubleList) {
@@ -143,11 +156,21 @@ void ColumnWriter::ReadLineId(std::string_view line_id) {
     } else if (field.type == own) {
       cell->Clear();
       switch (f.kind) {
-        case FieldKind::kString: AddBytes(cell, field.bytes); break;
-        case FieldKind::kFloat: Add(cell, field.AsFloat()); break;
-        case FieldKind::kInt32: Add(cell, static_cast<int64_t>(field.AsInt32())); break;
-        case FieldKind::kBool: Add(cell, uint64_t{field.scalar != 0}); break;
-        default: Add(cell, field.scalar); break;
+        case FieldKind::kString:
+          AddBytes(cell, field.bytes);
+          break;
+        case FieldKind::kFloat:
+          Add(cell, field.AsFloat());
+          break;
+        case FieldKind::kInt32:
+          Add(cell, static_cast<int64_t>(field.AsInt32()));
+          break;
+        case FieldKind::kBool:
+          Add(cell, uint64_t{field.scalar != 0});
+          break;
+        default:
+          Add(cell, field.scalar);
+          break;
       }
     }
   }
@@ -172,7 +195,8 @@ void ColumnWriter::Process(const Record& record, RecordSink* next) {
   ReadLineId(view_.row.line_id.view());
   ReadLabels(view_.row.label.view());
   for (size_t i = 0; i < plan_.size(); ++i) {
-    if (plan_[i].target == CsvTarget::kWeight && view_.row.has_weight && view_.row.weight != 0) Add(&cells_[i], view_.row.weight);
+    if (plan_[i].target == CsvTarget::kWeight && view_.row.has_weight && view_.row.weight != 0)
+      Add(&cells_[i], view_.row.weight);
     if (!plan_[i].list && cells_[i].count > 1)
       Wrong(plan_[i], std::to_string(cells_[i].count) + " values where the schema has list = false");
   }

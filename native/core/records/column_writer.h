@@ -42,7 +42,8 @@ class ColumnWriter : public Operator {
   // Takes `rows` rows in all columns; they are gone when it returns.
   using Take = std::function<void(size_t rows, const std::vector<ColumnData>&)>;
 
-  // Throws Error(kConfig) for a LineId field that does not exist. A batch has at most `rows` rows and about `bytes` bytes.
+  // Throws Error(kConfig) for a LineId field that does not exist. A batch has at most `rows` rows and about `bytes`
+  // bytes.
   ColumnWriter(std::vector<ColumnPlan> plan, size_t rows, size_t bytes, Take take);
 
   const char* name() const override { return "columns"; }

@@ -1,5 +1,5 @@
-// Rows whose cells need no splitting: what a columnar file gives. A row is, for each column, the number of its values and
-// then each with its length before it (u32 little-endian).
+// Rows whose cells need no splitting: what a columnar file gives. A row is, for each column, the number of its values
+// and then each with its length before it (u32 little-endian).
 #pragma once
 
 #include <string>
