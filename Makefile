@@ -10,7 +10,7 @@ NINJA = $(VENV)/bin/ninja
 export PATH := $(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-stream bench-train bench-logistic bench-start
+.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-stream bench-train bench-logistic bench-start bench-kafka
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,6 +57,8 @@ bench-train: build
 	$(PY) benchmarks/train.py --peers $(PEERS)
 bench-logistic: build
 	$(PY) benchmarks/logistic.py
+bench-kafka: build ## Kafka beside kcat and the client libraries; fetches a broker
+	$(PY) benchmarks/kafka.py
 bench-start: build
 	$(PY) benchmarks/start.py
 

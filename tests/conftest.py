@@ -44,3 +44,19 @@ def shared_data():
     if not path.is_dir():
         pytest.skip(f"real data sets are not at hand: {path} (set MONOLITH_SHARED_DATA)")
     return path
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory):
+    """A running Kafka broker; tests that need it are skipped without one, unless MONOLITH_REQUIRE_SERVERS=1."""
+    import kafka_broker
+
+    try:
+        made = kafka_broker.Broker(tmp_path_factory.mktemp("kafka"))
+        made.start()
+    except kafka_broker.NoBroker as e:
+        if os.environ.get("MONOLITH_REQUIRE_SERVERS") == "1":
+            pytest.fail(f"no Kafka broker: {e}")
+        pytest.skip(f"no Kafka broker: {e}")
+    yield made
+    made.stop()

@@ -11,6 +11,23 @@ feature_name=f_user; depend=uid; method=DirectInt64; slot=1
 feature_name=f_item; depend=item_id; method=DirectInt64; slot=2
 feature_name=f_tag; depend=tag; method=VectorTopString; slot=4791; feature_version=2
 CONF
+cat > clicks.toml <<'TOML'
+[[column]]
+from = "user"
+to = "line_id"
+name = "uid"
+[[column]]
+from = "time"
+to = "line_id"
+name = "req_time"
+[[column]]
+from = "actions"
+to = "line_id"
+name = "actions"
+[[column]]
+from = "label"
+to = "label"
+TOML
 mkdir -p log/20260101 log/20260102
 for day in 20260101 20260102; do
   for part in 0 1 2 3; do pb-gen -q -n 200 --seed "$day$part" > log/$day/part-$part; done

@@ -22,11 +22,11 @@ def blocks(page: Path) -> str:
     return "\n".join(line for line in text.splitlines() if not re.match(r"(make|git|pip|export PATH)\b", line))
 
 
-def shell(script: str, folder: Path, timeout=600):
+def shell(script: str, folder: Path, timeout=600, **more: str):
     import sys
 
     env = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")}
-    env |= {"PATH": f"{ROOT / 'bin'}:{os.environ['PATH']}", "MONOLITH_PYTHON": sys.executable, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    env |= {"PATH": f"{ROOT / 'bin'}:{os.environ['PATH']}", "MONOLITH_PYTHON": sys.executable, "TF_CPP_MIN_LOG_LEVEL": "3"} | more
     return subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=env, capture_output=True, text=True,
                           timeout=timeout, check=False)
 
@@ -48,11 +48,25 @@ def sandbox(tmp_path_factory):
     return folder
 
 
+def kafka_topics(broker, folder) -> str:
+    """The topics that examples speak of: `events` holds clicks. Returns the address of the server."""
+    from confluent_kafka.admin import AdminClient
+
+    there = AdminClient({"bootstrap.servers": broker.address}).list_topics(timeout=10).topics
+    for topic in {"clicks", "events", "likes"} - set(there):
+        broker.create_topic(topic, 2)
+        if topic == "events":
+            assert shell('pb-publish "kafka://$BROKER/events" clicks.pb', folder, BROKER=broker.address).returncode == 0
+    return broker.address
+
+
 @pytest.mark.parametrize("name,example", EXAMPLES, ids=[f"{n}: {e.caption}" for n, e in EXAMPLES])
-def test_example_of_manual(name, example, sandbox, tmp_path):
+def test_example_of_manual(name, example, sandbox, tmp_path, request):
     assert name in example.line
-    folder = tmp_path / "work"
+    folder, more = tmp_path / "work", {}
     shutil.copytree(sandbox, folder)
-    done = shell(example.line, folder)
+    if "$BROKER" in example.line:
+        more["BROKER"] = kafka_topics(request.getfixturevalue("broker"), folder)
+    done = shell(example.line, folder, **more)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Traceback" not in done.stderr

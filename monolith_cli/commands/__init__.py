@@ -12,6 +12,7 @@ COMMANDS = {
     "pb-merge": "pb_merge",
     "pb-negative-gen": "pb_negative_gen",
     "pb-pool": "pb_pool",
+    "pb-publish": "pb_publish",
     "pb-reweight": "pb_reweight",
     "pb-run": "pb_run",
     "pb-shard-fids": "pb_shard_fids",

@@ -16,7 +16,7 @@ class NameSlot(click.ParamType):
         return name, int(slot)
 
 
-@command("pb-convert", "Turn records of one kind into another: containers, TensorFlow examples, JSON lines, csv and tsv.",
+@command("pb-convert", "Turn records of one kind into another: containers, TensorFlow examples, JSON lines, csv, tsv and Parquet.",
          description="""\
 Containers: an Instance has flat v1 ids and named columns, an Example named features only, an ExampleBatch columns of many rows.
 Rows become batches of at most --batch-size rows, batches become their rows. An Instance that becomes an Example loses
@@ -29,7 +29,13 @@ JSON lines hold one object a record: original field names, bytes in base64, 64-b
 csv and tsv need --schema, a TOML file. At its top: separator (one character or more), header, quote, encoding (utf-8 or
 latin-1), null (texts that mean missing), skip_empty, short_rows. Then one [[column]] for each use of a column: from (name, or
 number from 0), to (fid, float, int64, bytes, label, weight, line_id), name, slot, version (1 or 2), value (integer, hash, log2,
-time), separator (of several values in a cell), missing (skip, default, error), default, threshold, map.
+time; fid: the whole number with its slot), separator (of several values in a cell), missing (skip, default, error), default,
+threshold, map.
+
+parquet reads Parquet files by such a schema, of [[column]] tables without separator; from is the name of a column, a.b for a
+field of a struct. Without a schema columns become features of their name, __LABEL__ the label, instance_weight the weight and
+__UID__ and the like the LineId field. Nulls are missing, lists may be nested. To write Parquet the schema is read backwards:
+the feature or field name goes into the column from; list = false makes a column of single values or nulls. Doubles become floats.
 
 tf_example reads tf.train.Example, by default from TFRecord files. Sparse integers become ids as they are, a sparse float v
 becomes trunc(log2(|v| + 1)); features that are not asked for are left out.""",
@@ -38,6 +44,9 @@ becomes trunc(log2(|v| + 1)); features that are not asked for are left out.""",
                    Example("Rows into batches of 512 and a look at one",
                            "pb-convert --from instance --to example_batch --batch-size 512 ratings.pb | pb-show -t "
                            "example_batch --limit 1"),
+                   Example("Clicks as a Parquet table and back",
+                           "pb-convert --from instance --to parquet --schema clicks.toml clicks.pb -o clicks.parquet && "
+                           "pb-convert --from parquet --to instance --schema clicks.toml clicks.parquet | pb-stat"),
                    Example("TFRecord files of tf.train.Example",
                            "pb-convert --from tf_example --sparse company=1 --dense fare --label tips --to example "
                            "trips-*.gz > trips.pb")],
@@ -51,7 +60,7 @@ becomes trunc(log2(|v| + 1)); features that are not asked for are left out.""",
 @click.option("--to", "to_type", type=click.Choice(convert.TO), required=True,
               help="What to write. From jsonl it also says of which type the lines are.")
 @click.option("--schema", type=click.Path(dir_okay=False), metavar="FILE",
-              help="How columns of csv or tsv become fields, in TOML. [required there]")
+              help="How columns of csv, tsv or Parquet become fields, in TOML. [required there, but not to read Parquet]")
 @click.option("--pruning", type=click.Choice(convert.PRUNINGS), default="as_is", show_default=True,
               help="What to leave out of Examples and ExampleBatches: nothing, the named features without the reserved ones, or the raw features.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=256, show_default=True, metavar="ROWS",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from monolith_cli.records import summaries
+from monolith_cli.records.delivery import Delivery
 from monolith_cli.records.framing import Framing
 from monolith_cli.records.sinks import open_sink
 from monolith_cli.records.sources import open_readers
@@ -14,13 +15,14 @@ from monolith_cli.records.sources import open_readers
 def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Framing | None = None, output: str | None = None,
               limit_in: int | None = None, limit_out: int | None = None, on_bad_record: str = "fail",
               shard: str | None = None, repeat: int = 1, run=None, readers: Iterable | None = None,
-              open_output=open_sink, stats: str | None = None, record_type: str | None = None, time_operators: bool = False,
-              stages: Sequence[dict] = (), report=None) -> dict:
+              open_output=open_sink, confirm=None, stats: str | None = None, record_type: str | None = None,
+              time_operators: bool = False, stages: Sequence[dict] = (), report=None) -> dict:
     """Passes all records of the sources through native operators and writes the bare wire.
 
     limit_in, limit_out: end after that many records read or written. on_bad_record: fail, skip, or the path of a file
     that keeps the bytes. shard, repeat: as `open_readers`. readers: take their records instead of the sources'; then
     sources, framing, shard and repeat count for nothing. open_output: makes the sink of `output`, as `open_sink` does.
+    confirm: as that of `Delivery`, for an output that takes records and delivers them later.
     run: the Run of a command; gets warnings, progress and counters. stats: file for what `report` makes of the counters.
     record_type: what the operators take records for; a source of another type raises BadDataError. None: any will do.
     time_operators: measure each operator (slower).
@@ -35,12 +37,15 @@ def run_chain(sources: Iterable[str], operators: Iterable = (), *, framing: Fram
 
     _core.install_stop_handlers()
     operators = list(operators)
+    whole_at_end = output not in (None, "-")
+    delivery = Delivery(confirm or ((lambda: False) if whole_at_end else (lambda: True)))
+    log = run.log if run else None
     if readers is None:
-        readers = open_readers(sources, framing, shard=shard, repeat=repeat)
+        readers = open_readers(sources, framing, shard=shard, repeat=repeat, delivery=delivery, log=log)
     readers = iter(readers)
-    with open_output(output) as sink:
+    with delivery, open_output(output) as sink:
         chain = _core.Chain(operators, sink, limit_in=limit_in, limit_out=limit_out, on_bad_record=on_bad_record,
-                            warn=run.log.warning if run else None, type=record_type, time_operators=time_operators,
+                            warn=log.warning if log else None, type=record_type, time_operators=time_operators,
                             stages=[f"stage {s['stage']} ({s['command']})" for s in stages])
         try:
             if run is None:
@@ -83,10 +88,14 @@ def _flat(counters: dict) -> dict:
 
 
 def _drain(chain, readers) -> None:
+    from monolith_cli._native import _core
+
     readers = iter(readers)
     while True:
         try:
             reader = next(readers, None)
+        except _core.Interrupted:  # asked to stop while a server was looked for
+            break
         except Exception:
             chain.finish()  # a source that cannot be opened takes nothing along that came before
             raise

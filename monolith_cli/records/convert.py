@@ -9,8 +9,8 @@ from monolith_cli.errors import UsageError
 from monolith_cli.records.framing import Framing
 
 RECORDS = ("instance", "example", "example_batch")
-FROM = (*RECORDS, "tf_example", "jsonl", "csv", "tsv")
-TO = (*RECORDS, "jsonl")
+FROM = (*RECORDS, "tf_example", "jsonl", "csv", "tsv", "parquet")
+TO = (*RECORDS, "jsonl", "parquet")
 PRUNINGS = ("as_is", "feature", "raw_feature")
 
 
@@ -93,8 +93,11 @@ def convert(sources, *, from_type: str, to_type: str, framing: Framing, schema: 
     from monolith_cli.records.chain import run_chain
 
     common = {"output": output, "on_bad_record": on_bad_record, "run": run}
-    if (from_type in ("csv", "tsv")) != (schema is not None):
-        raise UsageError(f"--from {from_type} needs --schema FILE" if schema is None else "--schema goes with --from csv or tsv")
+    _check_schema(from_type, to_type, schema)
+    if to_type == "parquet":
+        return _to_parquet(sources, from_type, schema, framing, common)
+    if from_type == "parquet":
+        return _from_parquet(sources, to_type, schema, batch_size, common)
     if feature_list is not None or (from_type in RECORDS and to_type in RECORDS):
         operators = record_operators(from_type, to_type, feature_list, pruning=pruning, batch_size=batch_size)
         looks = from_type != to_type or pruning != "as_is"  # a plain copy looks at nothing
@@ -110,6 +113,40 @@ def convert(sources, *, from_type: str, to_type: str, framing: Framing, schema: 
         _warn(operator.notes(), run)
         return counters
     return _from_rows(sources, from_type, to_type, schema, batch_size, framing, common)
+
+
+def _check_schema(from_type: str, to_type: str, schema: str | None) -> None:
+    if to_type == "parquet" and from_type not in RECORDS:
+        raise UsageError(f"--from {from_type} --to parquet: convert to a record type first, and that to parquet in a second pb-convert")
+    if from_type == "parquet" and to_type == "jsonl":
+        raise UsageError("--from parquet --to jsonl: convert to a record type first, and that to jsonl in a second pb-convert")
+    if schema is None and (from_type in ("csv", "tsv") or to_type == "parquet"):
+        raise UsageError(f"--{'to parquet' if to_type == 'parquet' else f'from {from_type}'} needs --schema FILE")
+    if schema is not None and from_type not in ("csv", "tsv", "parquet") and to_type != "parquet":
+        raise UsageError("--schema goes with csv, tsv and parquet")
+
+
+def _from_parquet(sources, to_type, schema_path, batch_size, common) -> dict:
+    from monolith_cli._native import _core
+    from monolith_cli.records import parquet
+    from monolith_cli.records.chain import run_chain
+
+    names = parquet.file_names(sources)
+    schema = parquet.load_schema(schema_path, names, "instance" if to_type == "instance" else "example")
+    operators = [_core.CsvOperator(schema)]
+    readers = parquet.readers(names, schema, operators[0])
+    if to_type == "example_batch":
+        operators.append(convert_operator("example", to_type, batch_size=batch_size))
+    return run_chain((), operators, readers=readers, **common)
+
+
+def _to_parquet(sources, from_type, schema, framing, common) -> dict:
+    from monolith_cli.records.chain import run_chain
+    from monolith_cli.records.parquet import ParquetWriter
+
+    writer = ParquetWriter(schema)
+    first = [] if from_type == "example" else [convert_operator(from_type, "example")]
+    return run_chain(sources, [*first, writer.operator()], framing=framing, open_output=writer.open, **common)
 
 
 def _from_rows(sources, from_type, to_type, schema_path, batch_size, framing, common) -> dict:

@@ -1,6 +1,6 @@
-"""Schema files: how the columns of a delimited text become fields of a record.
+"""Schema files: how the columns of a delimited text or a Parquet file become fields of a record.
 
-A schema is TOML. At the top:
+A schema is TOML. At the top, for text only:
     separator   text between cells, one character or more. Default "," for csv, a tab for tsv.
     header      true: the first line names the columns. Default true.
     quote       true: cells may be quoted as RFC 4180 says. Default true for csv, false for tsv and longer separators.
@@ -16,7 +16,10 @@ and a table [[column]] for each use of a column; a column may be used several ti
     version     of a fid: 1, which an Instance keeps in its flat list, or 2 (default).
     value       of fid, int64 and integer LineId fields: integer (default), hash (CityHash64 of the text), log2 (of a number
                 v: trunc(log2(|v| + 1))) or time (ISO 8601, to seconds since 1970). A fid keeps the low 48 (v1: 54) bits.
-    separator   between several values in one cell. Default: one value. Empty values are left out.
+                fid: of fids, the number is the whole fid with its slot; `slot` may be left out then.
+    separator   between several values in one cell. Default: one value. Empty values are left out. Text only.
+    list        Parquet only, for writing: true: a list, false: one value or null. Default: true for features, repeated LineId
+                fields and a label column that is the only one.
     missing     skip (default), error (default of labels), or default with
     default     the text that stands for a missing cell.
     threshold   of a label: numbers from here on are 1, others 0.
@@ -34,7 +37,7 @@ _KINDS = ("fid", "float", "int64", "bytes", "label", "weight", "line_id")
 _TOP = {"separator": str, "header": bool, "quote": bool, "encoding": str, "null": list, "skip_empty": bool,
         "short_rows": bool, "column": list}
 _COLUMN = {"from": (str, int), "to": str, "name": str, "slot": int, "version": int, "value": str, "separator": str,
-           "missing": str, "default": (str, int, float), "threshold": (int, float), "map": dict}
+           "missing": str, "default": (str, int, float), "threshold": (int, float), "map": dict, "list": bool}
 _ONLY = {"slot": ("fid",), "version": ("fid",), "value": ("fid", "int64", "line_id"), "threshold": ("label",), "map": ("label",),
          "name": ("fid", "float", "int64", "bytes", "line_id"), "separator": ("fid", "float", "int64", "bytes", "label", "line_id")}
 _WORDS = {str: "text", bool: "true or false", list: "a list", int: "an integer", dict: "a table", (str, int): "text or an integer",
@@ -46,23 +49,27 @@ def load(path: str, kind: str, to_type: str):
 
     Raises NoInputError when the file cannot be read, ConfigError naming file, column and key for any mistake in it.
     """
+    return parse(read_toml(path), path, kind, to_type)
+
+
+def read_toml(path: str) -> dict:
+    """The table of a TOML file. Raises NoInputError, ConfigError."""
     import tomllib
 
     try:
         with open(path, "rb") as f:
-            table = tomllib.load(f)
+            return tomllib.load(f)
     except OSError as e:
         raise NoInputError(f"{path}: {e.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise ConfigError(f"{path}: this is no TOML: {e}") from None
-    return parse(table, path, kind, to_type)
 
 
 def parse(table: dict, path: str, kind: str = "csv", to_type: str = "instance"):
     """As `load`, of a table already read; `path` is for messages."""
     from monolith_cli._native import _core
 
-    _check_keys(table, _TOP, path)
+    _check_keys(table, _TOP if kind != "parquet" else {"column": list}, path)
     columns = table.get("column", [])
     if not columns or not all(isinstance(c, dict) for c in columns):
         raise ConfigError(f"{path}: no [[column]] table")
@@ -79,7 +86,8 @@ def parse(table: dict, path: str, kind: str = "csv", to_type: str = "instance"):
     schema.skip_empty = table.get("skip_empty", True)
     schema.short_rows = table.get("short_rows", False)
     schema.null_texts = table.get("null", [])
-    schema.columns = [_column(c, f"{path}: column {i}", schema.header) for i, c in enumerate(columns, 1)]
+    schema.columns = [_column(c, f"{path}: column {i}", schema.header, kind) for i, c in enumerate(columns, 1)]
+    schema.typed = kind == "parquet"
     try:
         _core.CsvOperator(schema)
     except ConfigError as e:
@@ -97,10 +105,11 @@ def _check_keys(table: dict, known: dict, where: str) -> None:
             raise ConfigError(f"{where}: {key}: must be {_WORDS[wanted]}")
 
 
-def _column(column: dict, where: str, header: bool):
+def _column(column: dict, where: str, header: bool, kind: str):
     from monolith_cli._native import _core
 
     _check_keys(column, _COLUMN, where)
+    _check_kind(column, where, kind)
     for key in ("from", "to"):
         if key not in column:
             raise ConfigError(f"{where}: key '{key}' is missing")
@@ -114,7 +123,7 @@ def _column(column: dict, where: str, header: bool):
         raise ConfigError(f"{where}: from: columns are numbered from 0, not {source}")
     if isinstance(source, str) and not (source and header):
         raise ConfigError(f"{where}: from: the name '{source}' needs header = true; without a header give the number of the column, from 0")
-    if to == "fid" and "slot" not in column:
+    if to == "fid" and "slot" not in column and column.get("value") != "fid":
         raise ConfigError(f"{where}: key 'slot' is missing, the slot of the fids")
     if column.get("slot", 0) < 0:
         raise ConfigError(f"{where}: slot: must not be negative")
@@ -131,10 +140,19 @@ def _column(column: dict, where: str, header: bool):
         raise ConfigError(f"{where}: {e}") from None
 
 
+def _check_kind(column: dict, where: str, kind: str) -> None:
+    if kind != "parquet" and "list" in column:
+        raise ConfigError(f"{where}: list: is for Parquet; a cell of text has several values with a separator")
+    if kind == "parquet" and "separator" in column:
+        raise ConfigError(f"{where}: separator: a Parquet column has lists, not texts to take apart")
+    if kind == "parquet" and isinstance(column.get("from"), int):
+        raise ConfigError(f"{where}: from: a Parquet column goes by its name")
+
+
 def _name(column: dict, where: str) -> str:
     if "name" in column or column["to"] in ("label", "weight"):
         return column.get("name", "")
-    if column["to"] == "fid" and column.get("version") == 1:
+    if column["to"] == "fid" and column.get("version") == 1 and "slot" in column:
         return f"fc_slot_{column['slot']}"
     if column["to"] != "line_id" and isinstance(column["from"], str):
         return column["from"]

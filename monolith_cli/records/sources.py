@@ -1,16 +1,18 @@
-"""Opens sources: paths, globs, folders, date and number ranges, standard input."""
+"""Opens sources: paths, globs, folders, date and number ranges, standard input, topics of Kafka."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from monolith_cli.errors import IoError, NoInputError, UsageError
+from monolith_cli.records.delivery import Delivery
 from monolith_cli.records.framing import Framing
 
 STDIN = "-"
+_KAFKA = "kafka://"
 _GLOB = re.compile(r"[*?\[]")
 _UNFINISHED = re.compile(r"\.tmp-[0-9a-f]+$")  # what a writer has not yet renamed into place
 
@@ -19,7 +21,8 @@ def expand(sources: Iterable[str]) -> list[str]:
     """Names of all sources in reading order; standard input is `-`, and so is an empty list of sources.
 
     A path stands for itself; a folder for all regular files below it, ascending by path, without hidden and unfinished
-    ones; a glob (`**` included) and a pattern with {DATE(a,b)} or {INT(a,b)} for what they match, ascending within each.
+    ones; a glob (`**` included) and a pattern with {DATE(a,b)} or {INT(a,b)} for what they match, ascending within each;
+    kafka://… (see `kafka_url`) for itself.
     Raises NoInputError naming what is missing or matches nothing, UsageError for a malformed pattern.
     """
     names: list[str] = []
@@ -31,6 +34,11 @@ def expand(sources: Iterable[str]) -> list[str]:
 def _expand_one(source: str) -> list[str]:
     if source == STDIN:
         return [STDIN]
+    if source.startswith(_KAFKA):
+        from monolith_cli.records import kafka_url
+
+        kafka_url.parse(source)
+        return [source]
     if os.path.lexists(source):
         return _files_of(source)
     if "{" in source:
@@ -82,6 +90,8 @@ def open_bytes(source: str, compression: str = "auto"):
     """A ByteSource (readinto, name, cancel) of the uncompressed bytes of one source, as `expand` names it."""
     from monolith_cli._native import _core
 
+    if source.startswith(_KAFKA):
+        raise UsageError("this command reads bytes, not messages; make a stream of them: pb-cat 'kafka://…' | …")
     if source == STDIN:
         fd, name, owned = 0, "stdin", False
         if sys.stdin is None:
@@ -134,43 +144,57 @@ def _detect(fd: int, name: str) -> tuple[str, bytes]:
     return compression.detect(head), bytes(head)
 
 
-def open_reader(source: str, framing: Framing | None = None, start_offset: int = 0):
+def open_reader(source: str, framing: Framing | None = None, start_offset: int = 0, *, delivery: Delivery | None = None, log=None):
     """A reader of the records of one source, as `expand` names it; iterating yields their bytes.
 
     start_offset: byte in the uncompressed source where reading begins; it must be the start of a frame.
-    Raises NoInputError when it cannot be opened.
+    delivery: tells a topic of Kafka when its records have been taken; needed for that alone. log: hears warnings.
+    Raises NoInputError when it cannot be opened, UnavailableError when its server cannot be reached.
     """
     from monolith_cli._native import _core
 
     framing = framing or Framing()
+    if source.startswith(_KAFKA):
+        if delivery is None:
+            raise UsageError("this command reads Kafka through a pipe: pb-cat 'kafka://…' | …")
+        from monolith_cli.records import kafka_source
+
+        return kafka_source.open_reader(source, framing, delivery, log)
     return _core.reader(open_bytes(source, framing.compression), framing.options(), framing.format, start_offset)
 
 
 def open_readers(sources: Iterable[str], framing: Framing | None = None, *, shard: str | tuple[int, int] | None = None,
-                 repeat: int = 1) -> Iterator:
+                 repeat: int = 1, delivery: Delivery | None = None, log=None) -> Iterator:
     """Readers of all sources, each opened when its turn comes. What is missing is reported here, before any is read.
 
     shard: "I/N" or (I, N): of several sources every N-th from the I-th (from 0); of a single one every N-th record.
-    repeat: how many times the whole list is read; 0 means without end. Standard input can be read once only.
+    repeat: how many times the whole list is read; 0 means without end. Standard input and Kafka can be read once only.
+    delivery, log: as `open_reader`.
     """
     names = expand(sources)
     framing = framing or Framing()
     if repeat != 1 and STDIN in names:
         raise UsageError("--repeat: standard input can be read only once; name files instead")
+    if repeat != 1 and any(name.startswith(_KAFKA) for name in names):
+        raise UsageError("--repeat: a topic of Kafka can be read only once")
+
+    def reader(name):
+        return open_reader(name, framing, delivery=delivery, log=log)
+
     if shard is None:
-        return _open_all(names, framing, repeat, None)
+        return _open_all(names, reader, repeat, None)
     index, count = parse_shard(shard)
     if len(names) == 1:
-        return _open_all(names, framing, repeat, (index, count))
-    return _open_all(names[index::count], framing, repeat, None)
+        return _open_all(names, reader, repeat, (index, count))
+    return _open_all(names[index::count], reader, repeat, None)
 
 
-def _open_all(names: list[str], framing: Framing, repeat: int, shard: tuple[int, int] | None) -> Iterator:
+def _open_all(names: list[str], open_one: Callable, repeat: int, shard: tuple[int, int] | None) -> Iterator:
     turn = 0
     while names and (repeat == 0 or turn < repeat):
         turn += 1
         for name in names:
-            reader = open_reader(name, framing)
+            reader = open_one(name)
             if shard:
                 from monolith_cli._native import _core
 

@@ -43,7 +43,7 @@ bool NextReleased(RecordReader& reader, Record* record) {
   } catch (const Interrupted&) {
     return false;
   } catch (const BadRecord& e) {
-    throw Error(e.code(), reader.name() + ": byte " + std::to_string(record->offset) + ": " + e.what());
+    throw Error(e.code(), reader.name() + ": " + reader.Place(record->offset) + ": " + e.what());
   }
 }
 
@@ -178,6 +178,8 @@ void BindReaders(nb::module_& m) {
   nb::class_<RecordReader>(m, "RecordReader", "Records of one source; iterating yields their bytes.")
       .def_prop_ro("name", [](const RecordReader& r) { return r.name(); })
       .def_prop_ro("offset", &RecordReader::offset, "Byte of the next record in the uncompressed source.")
+      .def_prop_ro("broken", &RecordReader::broken, "The framing turned out to be broken.")
+      .def("set_open_end", &RecordReader::SetOpenEnd, "An incomplete record at the end is the end for now: the source may grow.")
       .def("cancel", &RecordReader::Cancel)
       .def("__iter__", [](nb::object self) { return self; })
       .def("__next__",

@@ -4,6 +4,7 @@
 namespace monolith {
 
 void BindChains(nb::module_& m);    // bind_chains.cc
+void BindEdges(nb::module_& m);     // bind_edges.cc
 void BindFeatures(nb::module_& m);  // bind_features.cc
 void BindFilter(nb::module_& m);    // bind_filter.cc
 void BindFlows(nb::module_& m);     // bind_flows.cc
@@ -44,6 +45,7 @@ void BindOperators(nb::module_& m) {
     return out;
   }, nb::arg("operator"), "Tells one operator that the input has ended; returns what it held back.");
   BindChains(m);
+  BindEdges(m);
   BindFilter(m);
   BindLabels(m);
 }

@@ -5,6 +5,7 @@
 #include "core/base/hash.h"
 #include "core/base/stop.h"
 #include "core/io/record.h"
+#include "core/records/line_id.h"
 #include "core/records/convert.h"
 #include "core/records/csv.h"
 #include "core/records/line_sink.h"
@@ -64,7 +65,8 @@ E Choose(const std::string& text, const char* what, std::initializer_list<std::p
 
 CsvColumn MakeColumn(const std::string& from, size_t index, const std::string& to, const std::string& name, int version,
                      uint64_t slot, const std::string& value, const std::string& separator, const std::string& missing,
-                     const std::string& default_text, std::optional<float> threshold, std::map<std::string, float> map) {
+                     const std::string& default_text, std::optional<float> threshold, std::map<std::string, float> map,
+                     uint64_t id) {
   CsvColumn c;
   c.from = from;
   c.index = index;
@@ -74,8 +76,10 @@ CsvColumn MakeColumn(const std::string& from, size_t index, const std::string& t
   c.name = name;
   c.version = version;
   c.slot = slot;
+  c.id = id;
   c.value = Choose<CsvValue>(value, "value", {{"integer", CsvValue::kInteger}, {"hash", CsvValue::kHash},
-                                              {"log2", CsvValue::kLog2}, {"time", CsvValue::kTime}});
+                                              {"log2", CsvValue::kLog2}, {"time", CsvValue::kTime},
+                                              {"fid", CsvValue::kFid}});
   c.separator = separator;
   c.missing = Choose<CsvMissing>(missing, "missing", {{"skip", CsvMissing::kSkip}, {"default", CsvMissing::kDefault},
                                                       {"error", CsvMissing::kError}});
@@ -135,12 +139,25 @@ void BindCsv(nb::module_& m) {
       .def(nb::new_(&MakeColumn), nb::kw_only(), nb::arg("from_") = "", nb::arg("index") = 0, nb::arg("to"),
            nb::arg("name") = "", nb::arg("version") = 2, nb::arg("slot") = 0, nb::arg("value") = "integer",
            nb::arg("separator") = "", nb::arg("missing") = "skip", nb::arg("default") = "",
-           nb::arg("threshold") = nb::none(), nb::arg("map") = std::map<std::string, float>());
+           nb::arg("threshold") = nb::none(), nb::arg("map") = std::map<std::string, float>(), nb::arg("id") = 0)
+      .def_ro("source", &CsvColumn::from, "Name of the column it reads.")
+      .def_prop_ro(
+          "needs_integers",
+          [](const CsvColumn& c) {
+            if (c.target == CsvTarget::kLineId) {
+              const LineIdField* field = FindLineIdField(c.name);
+              return c.value == CsvValue::kInteger && field && field->kind != FieldKind::kFloat && field->kind != FieldKind::kString;
+            }
+            return (c.target == CsvTarget::kFid || c.target == CsvTarget::kInt64) &&
+                   (c.value == CsvValue::kInteger || c.value == CsvValue::kFid);
+          },
+          "A float is nothing it can be made of.");
   nb::class_<CsvSchema>(m, "CsvSchema")
       .def(nb::init<>())
       .def_prop_rw(
           "to", [](const CsvSchema& s) { return RecordTypeName(s.to); },
           [](CsvSchema& s, const std::string& to) { s.to = ParseRecordType(to); })
+      .def_rw("typed", &CsvSchema::typed)
       .def_rw("separator", &CsvSchema::separator)
       .def_rw("header", &CsvSchema::header)
       .def_rw("quote", &CsvSchema::quote)
@@ -167,7 +184,9 @@ void BindCsv(nb::module_& m) {
             } catch (const Interrupted&) {  // the run of the reader ends at once, too
             }
           },
-          nb::arg("reader"), "Before the rows of a source: finds the columns in its header.");
+          nb::arg("reader"), "Before the rows of a source: finds the columns in its header.")
+      .def("begin_typed", nb::overload_cast<const std::vector<std::string>&, const std::string&>(&CsvOperator::Begin),
+           nb::arg("names"), nb::arg("source"), "The same before typed rows with these columns.");
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ bool FrameReader::Next(Record* record) {
   FrameLook look = Look();
   while (look.state == FrameState::kShort) {
     if (!Fill(look.value)) {
-      if (input_.size() == 0) return false;
+      if (input_.size() == 0 || open_end_) return false;
       ThrowCutShort(look.value);
     }
     look = Look();
@@ -106,6 +106,7 @@ void FrameReader::ThrowCutShort(uint64_t need) const {
 }
 
 void FrameReader::ThrowBroken(const FrameLook& look) const {
+  broken_ = true;
   std::string text = name() + ": byte " + std::to_string(input_.position()) + ": ";
   const std::string number = std::to_string(look.value);
   switch (look.state) {

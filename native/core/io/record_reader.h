@@ -43,9 +43,23 @@ class RecordReader {
   virtual bool Buffered() const = 0;
   virtual const std::string& name() const = 0;
   virtual uint64_t offset() const = 0;  // of the next record in the uncompressed stream
+  // Where the record at `offset` stands, for a person.
+  virtual std::string Place(uint64_t offset) const { return "byte " + std::to_string(offset); }
+  // Every record before `offset` was passed on by the chain. `left`: all of them have also left it, the output has been
+  // written; else an operator holds some back. A source that remembers how far it was read goes by this.
+  virtual void Passed(uint64_t /*offset*/, bool /*left*/) {}
   // After broken framing: the bytes from the broken frame on, at most n of them; 0 when there are no more.
   virtual size_t ReadRest(char* /*to*/, size_t /*n*/) { return 0; }
   virtual void Cancel() {}  // as that of its source
+
+  // From now on an incomplete record at the end of the source is no error, only the end for now: the source may grow.
+  void SetOpenEnd() { open_end_ = true; }
+  // The framing turned out to be broken.
+  bool broken() const { return broken_; }
+
+ protected:
+  bool open_end_ = false;
+  mutable bool broken_ = false;
 };
 
 }  // namespace monolith

@@ -15,6 +15,8 @@ class ShardReader : public RecordReader {
   bool Buffered() const override;
   const std::string& name() const override { return reader_->name(); }
   uint64_t offset() const override { return reader_->offset(); }
+  std::string Place(uint64_t offset) const override { return reader_->Place(offset); }
+  void Passed(uint64_t offset, bool left) override { reader_->Passed(offset, left); }
   size_t ReadRest(char* to, size_t n) override { return reader_->ReadRest(to, n); }
   void Cancel() override { reader_->Cancel(); }
 

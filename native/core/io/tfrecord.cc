@@ -33,6 +33,7 @@ TFRecordReader::TFRecordReader(std::shared_ptr<ByteSource> source, uint64_t max_
 }
 
 void TFRecordReader::Fail(const std::string& what) const {
+  broken_ = true;
   throw Error(ErrorCode::kBadData, name() + ": byte " + std::to_string(input_.position()) + ": " + what);
 }
 
@@ -45,7 +46,7 @@ bool TFRecordReader::Buffered() const {
 
 bool TFRecordReader::Next(Record* record) {
   if (input_.size() < kHeader && !input_.Fill(kHeader)) {
-    if (input_.size() == 0) return false;
+    if (input_.size() == 0 || open_end_) return false;
     Fail("the last record is cut short inside its length (--on-bad-record skip leaves it out)");
   }
   const uint64_t size = LoadLe<uint64_t>(input_.data());
@@ -55,9 +56,11 @@ bool TFRecordReader::Next(Record* record) {
     Fail("a record length of " + std::to_string(size) + " bytes, over the limit of " + std::to_string(max_record_size_) +
          "; raise --max-record-size");
   const size_t whole = kHeader + static_cast<size_t>(size) + kFooter;
-  if (!input_.Fill(whole))
+  if (!input_.Fill(whole)) {
+    if (open_end_) return false;
     Fail("the last record is cut short: " + std::to_string(input_.size()) + " of " + std::to_string(whole) +
          " bytes are there (--on-bad-record skip leaves it out)");
+  }
   record->payload = {input_.data() + kHeader, static_cast<size_t>(size)};
   record->framed = false;
   record->offset = input_.position();

@@ -138,11 +138,13 @@ bool Chain::Wanted() const { return records_in_ < options_.limit_in && !Full(); 
 
 bool Chain::Run(RecordReader* reader) {
   guard_.BeginSource();
+  reader_ = reader;
   source_ = reader->name();
+  passed_ = reader->offset();
   try {
     for (uint64_t i = 1; Wanted(); ++i) {
       if (!reader->Buffered()) {
-        FlushAll();
+        FlushOf(reader);
         if (StopRequested()) return false;
       } else if (i % kLookEvery == 0) {
         Publish();
@@ -151,23 +153,26 @@ bool Chain::Run(RecordReader* reader) {
       if (!Step(reader)) break;
     }
   } catch (const Interrupted&) {
-    FlushAll();
+    FlushOf(reader);
     return false;
   } catch (const Failed& e) {
     FinishFrom(e.stage());
+    FlushOf(reader);
     throw;
   } catch (const WrongType&) {
     FinishFrom(0);
+    FlushOf(reader);
     throw;
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kBadData) throw;
     if (options_.on_bad_record == OnBadRecord::kFail) {
       FinishFrom(0);
+      FlushOf(reader);
       throw;
     }
     HandleBrokenSource(reader, e);
   }
-  FlushAll();
+  FlushOf(reader);
   return Wanted() && !StopRequested();
 }
 
@@ -182,6 +187,7 @@ bool Chain::RunAtHand(RecordReader* reader) {
     records_in_ += records;
     bytes_in_ += frames.size();
     tail_->WriteRun(frames, records);
+    passed_ = reader->offset();
     return true;
   }
   Record record;
@@ -198,6 +204,7 @@ bool Chain::RunAtHand(RecordReader* reader) {
     bytes_in_ += 8 + record.payload.size();
     guard_.Look(source_, record);
     head_->Write(record);
+    passed_ = record.end;
   }
   return true;
 }
@@ -213,6 +220,7 @@ bool Chain::Step(RecordReader* reader) {
   } catch (const BadRecord& e) {
     HandleBadRecord(0, record, e);
   }
+  passed_ = record.end;
   return true;
 }
 
@@ -220,7 +228,8 @@ bool Chain::Step(RecordReader* reader) {
 void Chain::HandleBadRecord(size_t stage, const Record& record, const BadRecord& error) {
   const bool placed = stage == 0 || record.end != 0;
   const std::string name = stage < options_.stages.size() ? options_.stages[stage] + ": " : "";
-  const std::string where = source_ + (placed ? ": byte " + std::to_string(record.offset) : "") + ": " + name +
+  const std::string place = reader_ ? reader_->Place(record.offset) : "byte " + std::to_string(record.offset);
+  const std::string where = source_ + (placed ? ": " + place : "") + ": " + name +
                             (placed ? "" : "in a record from the stage before: ") + error.what();
   if (options_.on_bad_record == OnBadRecord::kFail)
     throw Failed(stage, where + " (--on-bad-record skip leaves such records out)");
@@ -258,6 +267,7 @@ void Chain::Warn(const std::string& message) {
 }
 
 void Chain::Finish() {
+  reader_ = nullptr;
   FinishFrom(0);
   for (auto& op : operators_) op->Commit();
 }
@@ -286,6 +296,15 @@ void Chain::FlushAll() {
   for (auto& link : links_) link->FlushOperator();
   sink_->Flush();
   Publish();
+}
+
+void Chain::FlushOf(RecordReader* reader) {
+  FlushAll();
+  reader->Passed(passed_, !HoldsBack());
+}
+
+bool Chain::HoldsBack() const {
+  return std::any_of(operators_.begin(), operators_.end(), [](const auto& op) { return op->HoldsBack(); });
 }
 
 void Chain::Publish() {

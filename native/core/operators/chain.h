@@ -83,6 +83,8 @@ class Chain {
   void FinishFrom(size_t stage);
   void FinishLinks(size_t stage);
   void FlushAll();
+  void FlushOf(RecordReader* reader);
+  bool HoldsBack() const;
   void Publish();
 
   std::vector<std::shared_ptr<Operator>> operators_;
@@ -93,11 +95,13 @@ class Chain {
   RecordSink* head_;
   std::unique_ptr<RecordSink> set_aside_;
   TypeGuard guard_;
-  std::string source_;  // that records come from
+  RecordReader* reader_ = nullptr;  // that records come from; none after the last source
+  std::string source_;              // its name
   bool ended_ = false;  // some operator lets nothing through any more
   bool finished_ = false;
 
   uint64_t records_in_ = 0, bytes_in_ = 0, bad_records_ = 0;
+  uint64_t passed_ = 0;  // offset in the reader at hand up to which all records have been passed on
   std::atomic<uint64_t> published_[5] = {};
 };
 

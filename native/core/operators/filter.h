@@ -63,6 +63,7 @@ class Filter : public Operator {
   void Process(const Record& record, RecordSink* next) override;
   // Puts the file of rejected records into its place.
   void Finish(RecordSink* next) override;
+  bool HoldsBack() const override { return rejected_ != nullptr; }
   std::map<std::string, uint64_t> DroppedBy() const override;
 
  private:

@@ -28,6 +28,10 @@ class Operator {
   // elsewhere than to `next` must leave now.
   virtual void Flush(RecordSink* /*next*/) {}
 
+  // True while a record that was processed is still to leave, at a later one or at the end. A source then does not take
+  // its records for delivered.
+  virtual bool HoldsBack() const { return false; }
+
   // After Finish(), when the whole input went through: files that appear whole may take their place.
   virtual void Commit() {}
 

@@ -16,6 +16,7 @@ class ShuffleOperator : public Operator {
   const char* name() const override { return "shuffle"; }
   void Process(const Record& record, RecordSink* next) override;
   void Finish(RecordSink* next) override;
+  bool HoldsBack() const override { return !held_.empty(); }
 
  private:
   void Emit(size_t i, RecordSink* next);

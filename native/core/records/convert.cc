@@ -129,6 +129,7 @@ class ToBatch : public Convert {
   void Finish(RecordSink* next) override {
     if (builder_.rows()) EmitBatch(next);
   }
+  bool HoldsBack() const override { return builder_.rows() > 0; }
 
  private:
   void CheckFeatures() {

@@ -8,6 +8,7 @@
 #include "core/records/csv_cells.h"
 #include "core/records/example_view.h"
 #include "core/records/line_id.h"
+#include "core/records/typed_cells.h"
 
 namespace monolith {
 namespace {
@@ -37,6 +38,7 @@ class CsvOperator::Impl {
  public:
   explicit Impl(const CsvSchema& schema);
   void Begin(std::shared_ptr<RowReader> reader);
+  void Begin(const std::vector<std::string>& names, const std::string& source);
   void Make(std::string_view row);
   std::string_view made() const { return out_; }
   uint64_t line() const { return reader_ ? reader_->line() : 0; }
@@ -51,7 +53,7 @@ class CsvOperator::Impl {
   struct Feature {
     CsvTarget target;
     int version;
-    uint64_t slot;
+    uint64_t slot, id;
     std::string name;
     std::vector<const Column*> columns;
     // What stands before and behind the values when they have `cached` bytes: it is the same in most rows.
@@ -59,10 +61,16 @@ class CsvOperator::Impl {
     size_t cached = 0;
   };
 
+  uint64_t IdOf(const CsvColumn& c) const;
   void Check(Column* column) const;
+  void FindColumns(const std::vector<std::string_view>& names, const std::string& where);
   void SplitRow(std::string_view row);
+  void TakeRow(std::string_view row);
   template <class Visit>
   bool ForEachValue(const Column& column, Visit visit);
+  template <class Visit>
+  bool ForEachTyped(const Column& column, Visit visit);
+  bool Missing(const Column& column) const;
   [[noreturn]] void Bad(const Column& column, std::string_view text, const char* wanted) const;
   uint64_t Integer(const Column& column, std::string_view text) const;
   float Float(const Column& column, std::string_view text) const;
@@ -85,6 +93,7 @@ class CsvOperator::Impl {
   std::shared_ptr<RowReader> reader_;
 
   std::vector<std::string_view> cells_;
+  TypedRow typed_;
   std::string utf8_, values_, repeated_, fids_, features_out_, labels_out_, line_id_, out_;
   bool has_line_id_ = false, has_weight_ = false;
   float weight_value_ = 0;
@@ -115,7 +124,7 @@ CsvOperator::Impl::Impl(const CsvSchema& schema) : schema_(schema), splitter_(sc
       const auto same =
           std::find_if(features_.begin(), features_.end(), [&](const Feature& f) { return f.name == k.name; });
       if (same == features_.end()) {
-        features_.push_back({k.target, k.version, k.slot, k.name, {&c}, {}, {}, 0});
+        features_.push_back({k.target, k.version, k.slot, IdOf(k), k.name, {&c}, {}, {}, 0});
       } else if (same->target != k.target || same->version != k.version || same->slot != k.slot) {
         BadSchema(c.what + ": feature " + k.name + " is made of another kind of column already");
       } else {
@@ -128,8 +137,16 @@ CsvOperator::Impl::Impl(const CsvSchema& schema) : schema_(schema), splitter_(sc
                    [](const Column* a, const Column* b) { return a->field->number < b->field->number; });
 }
 
+// Of the feature of a column in an Example.
+uint64_t CsvOperator::Impl::IdOf(const CsvColumn& c) const {
+  if (schema_.to != RecordType::kExample) return 0;
+  return c.id ? c.id : c.target == CsvTarget::kFid ? c.slot : 0;
+}
+
 void CsvOperator::Impl::Check(Column* column) const {
   const CsvColumn& c = column->config;
+  if (c.value == CsvValue::kFid && c.target != CsvTarget::kFid)
+    BadSchema(column->what + ": value = \"fid\" goes with to = \"fid\"");
   if (!c.from.empty() && !schema_.header) BadSchema(column->what + ": a name needs a header (header = true)");
   CheckUtf8(c.name, "the name of a feature");
   if (c.target == CsvTarget::kFid) {
@@ -158,16 +175,24 @@ void CsvOperator::Impl::Begin(std::shared_ptr<RowReader> reader) {
   } catch (const BadRecord& e) {
     throw Error(ErrorCode::kBadData, where + "cannot be read: " + e.what());
   }
-  cells_in_header_ = cells_.size();
+  FindColumns(cells_, where);
+}
+
+void CsvOperator::Impl::Begin(const std::vector<std::string>& names, const std::string& source) {
+  FindColumns({names.begin(), names.end()}, source + ": the file ");
+}
+
+void CsvOperator::Impl::FindColumns(const std::vector<std::string_view>& names, const std::string& where) {
+  cells_in_header_ = names.size();
   for (Column& c : columns_) {
     if (c.config.from.empty()) continue;
-    const auto at = std::find(cells_.begin(), cells_.end(), c.config.from);
-    if (at == cells_.end()) {
-      const std::string_view near = NearestName(c.config.from, cells_);
+    const auto at = std::find(names.begin(), names.end(), c.config.from);
+    if (at == names.end()) {
+      const std::string_view near = NearestName(c.config.from, names);
       throw Error(ErrorCode::kBadData, where + "has no column '" + c.config.from + "'" +
                                            (near.empty() ? "" : "; there is '" + std::string(near) + "'"));
     }
-    c.config.index = static_cast<size_t>(at - cells_.begin());
+    c.config.index = static_cast<size_t>(at - names.begin());
   }
   cells_wanted_ = 0;
   for (const Column& c : columns_) cells_wanted_ = std::max(cells_wanted_, c.config.index + 1);
@@ -192,16 +217,37 @@ void CsvOperator::Impl::SplitRow(std::string_view row) {
   splitter_.Split(row, &cells_);
 }
 
+// Of a column without a value: true when its default stands for it.
+bool CsvOperator::Impl::Missing(const Column& column) const {
+  if (column.config.missing == CsvMissing::kError) throw BadRecord(column.what + " is missing");
+  return column.config.missing == CsvMissing::kDefault;
+}
+
+template <class Visit>
+bool CsvOperator::Impl::ForEachTyped(const Column& column, Visit visit) {
+  const CsvColumn& c = column.config;
+  const size_t values = typed_.size(c.index);
+  const bool single = c.target == CsvTarget::kWeight || (c.target == CsvTarget::kLineId && !column.field->repeated);
+  if (values == 0) {
+    if (!Missing(column)) return false;
+    visit(c.default_text);
+    return true;
+  }
+  if (single && values > 1) throw BadRecord(column.what + " has " + std::to_string(values) + " values, one is wanted");
+  for (size_t i = 0; i < values; ++i) visit(typed_.value(c.index, i));
+  return true;
+}
+
 // Calls `visit` with each text the column has in this row; false when it has none.
 template <class Visit>
 bool CsvOperator::Impl::ForEachValue(const Column& column, Visit visit) {
+  if (schema_.typed) return ForEachTyped(column, visit);
   const CsvColumn& c = column.config;
   std::string_view cell = c.index < cells_.size() ? cells_[c.index] : std::string_view();
   bool missing = cell.empty();
   for (const std::string& null : schema_.null_texts) missing = missing || cell == null;
   if (missing) {
-    if (c.missing == CsvMissing::kSkip) return false;
-    if (c.missing == CsvMissing::kError) throw BadRecord(column.what + " is missing");
+    if (!Missing(column)) return false;
     cell = c.default_text;
   }
   if (c.separator.empty()) {
@@ -278,7 +324,8 @@ bool CsvOperator::Impl::FeatureValues(const Feature& feature) {
       }
       const uint64_t signature = Integer(*column, text);
       const uint64_t f =
-          feature.version == 1 ? fid::MakeV1(feature.slot, signature) : fid::MakeV2(feature.slot, signature);
+          column->config.value == CsvValue::kFid ? signature
+          : feature.version == 1 ? fid::MakeV1(feature.slot, signature) : fid::MakeV2(feature.slot, signature);
       w.Raw({reinterpret_cast<const char*>(&f), 8});
     });
   }
@@ -294,8 +341,7 @@ void CsvOperator::Impl::MakeFeature(Feature* feature) {
   if (feature->cached != values_.size()) {
     const size_t begin = features_out_.size();
     WriteFeature(*feature);
-    const size_t id = schema_.to == RecordType::kExample && feature->target == CsvTarget::kFid ? feature->slot : 0;
-    const size_t behind = id ? 1 + VarintSize(id) : 0, end = features_out_.size();
+    const size_t behind = feature->id ? 1 + VarintSize(feature->id) : 0, end = features_out_.size();
     feature->before = features_out_.substr(begin, end - begin - behind - values_.size());
     feature->behind = features_out_.substr(end - behind);
     feature->cached = values_.size();
@@ -314,7 +360,7 @@ void CsvOperator::Impl::WriteFeature(const Feature& feature) {
                           : bytes  ? fk::kBytesList
                           : floats ? fk::kFloatList
                                    : fk::kInt64List;
-    return WriteNamedFeature(schema::example::kNamedFeature, feature.name, fid ? feature.slot : 0, kind, values_,
+    return WriteNamedFeature(schema::example::kNamedFeature, feature.name, feature.id, kind, values_,
                              !bytes, &features_out_);
   }
   const uint32_t number = fid ? ck::kFid : floats ? ck::kFloatValue : ck::kInt64Value;
@@ -329,7 +375,9 @@ void CsvOperator::Impl::AppendLineId(const Column& column, std::string_view text
   const LineIdField& field = *column.field;
   Writer w(&line_id_);
   switch (field.kind) {
-    case FieldKind::kString: return w.Bytes(field.number, text);
+    case FieldKind::kString:
+      if (schema_.typed) CheckUtf8(text, field.name.data());
+      return w.Bytes(field.number, text);
     case FieldKind::kFloat: return w.Float(field.number, Float(column, text));
     case FieldKind::kDouble: return w.Double(field.number, Float(column, text));
     case FieldKind::kUint64: return w.Fixed64(field.number, Integer(column, text));
@@ -376,7 +424,8 @@ void CsvOperator::Impl::Assemble() {
   if (instance) w.Raw(features_out_);
 }
 
-void CsvOperator::Impl::Make(std::string_view row) {
+void CsvOperator::Impl::TakeRow(std::string_view row) {
+  if (schema_.typed) return typed_.Read(row);
   SplitRow(row);
   if (cells_.size() < cells_wanted_ && !schema_.short_rows)
     throw BadRecord("the row has " + std::to_string(cells_.size()) + " cells, at least " +
@@ -385,6 +434,10 @@ void CsvOperator::Impl::Make(std::string_view row) {
   if (cells_in_header_ && cells_.size() > cells_in_header_)
     throw BadRecord("the row has " + std::to_string(cells_.size()) + " cells, the header has " +
                     std::to_string(cells_in_header_));
+}
+
+void CsvOperator::Impl::Make(std::string_view row) {
+  TakeRow(row);
   fids_.clear();
   features_out_.clear();
   labels_out_.clear();
@@ -406,6 +459,8 @@ CsvOperator::CsvOperator(const CsvSchema& schema) : impl_(std::make_unique<Impl>
 CsvOperator::~CsvOperator() = default;
 
 void CsvOperator::Begin(std::shared_ptr<RowReader> reader) { impl_->Begin(std::move(reader)); }
+
+void CsvOperator::Begin(const std::vector<std::string>& names, const std::string& source) { impl_->Begin(names, source); }
 
 void CsvOperator::Process(const Record& record, RecordSink* next) {
   try {

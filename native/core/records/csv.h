@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/operators/operator.h"
 #include "core/records/csv_schema.h"
@@ -22,6 +24,9 @@ class CsvOperator : public Operator {
   // Before the rows of a source: finds the columns that go by name in its header, and keeps the reader to tell line
   // numbers in messages. Throws Error(kBadData) when the header lacks one.
   void Begin(std::shared_ptr<RowReader> reader);
+
+  // The same for typed rows, which have these columns.
+  void Begin(const std::vector<std::string>& names, const std::string& source);
 
   // Takes one row; throws BadRecord naming line, column and text.
   void Process(const Record& record, RecordSink* next) override;

@@ -27,6 +27,7 @@ enum class CsvValue {
   kHash,    // CityHash64 of the bytes
   kLog2,    // of a number v: trunc(log2(|v| + 1))
   kTime,    // ISO 8601; seconds since 1970 in UTC
+  kFid,     // a whole fid, its slot included; of fids only
 };
 
 enum class CsvMissing { kSkip, kDefault, kError };
@@ -38,6 +39,7 @@ struct CsvColumn {
   std::string name;  // of the feature or the LineId field
   int version = 2;   // of fids
   uint64_t slot = 0;
+  uint64_t id = 0;   // of the feature in an Example; 0 for that of its kind: the slot of fids
   CsvValue value = CsvValue::kInteger;
   std::string separator;  // of several values in one cell; "" for one value
   CsvMissing missing = CsvMissing::kSkip;
@@ -49,6 +51,7 @@ struct CsvColumn {
 
 struct CsvSchema {
   RecordType to = RecordType::kInstance;  // kInstance or kExample
+  bool typed = false;                     // rows are those of typed_cells.h; what is said of text below does not count
   std::string separator = ",";            // one or more bytes
   bool header = true;
   bool quote = true;       // as RFC 4180 has it; only with a separator of one byte

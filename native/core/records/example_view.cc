@@ -33,7 +33,7 @@ Reserved ReservedName(std::string_view name) {
 
 namespace {
 
-Merged FirstBytes(const FeatureValue& value, Scratch* scratch) {
+Merged FirstBytes(const FeatureContent& value, Scratch* scratch) {
   Merged first;
   if (value.kind != schema::feature::kBytesList) return first;
   Reader reader(value.content);
@@ -46,7 +46,7 @@ Merged FirstBytes(const FeatureValue& value, Scratch* scratch) {
 }  // namespace
 
 void SetReserved(Reserved which, std::string_view feature, RowFields* row, Scratch* scratch) {
-  const FeatureValue value = ReadFeature(feature, scratch);
+  const FeatureContent value = ReadFeature(feature, scratch);
   if (which == Reserved::kLineId) {
     row->line_id = FirstBytes(value, scratch);
     if (!row->line_id.present()) throw BadRecord("feature __LINE_ID__ holds no bytes");

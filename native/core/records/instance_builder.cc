@@ -29,7 +29,7 @@ uint32_t ColumnField(uint32_t kind) {
 }  // namespace
 
 void InstanceBuilder::Add(std::string_view name, std::string_view bytes, Scratch* scratch) {
-  const FeatureValue value = ReadFeature(bytes, scratch);
+  const FeatureContent value = ReadFeature(bytes, scratch);
   if (value.kind == 0) return;
   if (value.kind == feature::kFidV1List) {
     fids_.append(ListElements(value.content, Type::kFixed64, scratch));

@@ -103,7 +103,7 @@ Type ElementType(uint32_t kind) {
   }
 }
 
-FeatureValue ReadFeature(std::string_view feature, Scratch* scratch) {
+FeatureContent ReadFeature(std::string_view feature, Scratch* scratch) {
   uint32_t kind = 0;
   Merged content;
   Reader reader(feature);

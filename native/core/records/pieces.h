@@ -69,13 +69,13 @@ inline bool AddElements(const wire::Field& field, wire::Type own, Merged* to, Sc
 std::string_view ListElements(std::string_view list, wire::Type own, Scratch* scratch);
 
 // The oneof of a monolith.io.proto.Feature.
-struct FeatureValue {
+struct FeatureContent {
   uint32_t kind = 0;         // schema::feature::k…, 0 when nothing is set
   std::string_view content;  // the list message, or the bytes of kBytesValue; empty for the other scalars
 };
 
 // Reads a feature and checks that what is set can be read; throws BadRecord otherwise.
-FeatureValue ReadFeature(std::string_view feature, Scratch* scratch);
+FeatureContent ReadFeature(std::string_view feature, Scratch* scratch);
 
 // Throws BadRecord unless the bytes are a RawFeature.
 void CheckRawFeature(std::string_view bytes, Scratch* scratch);
