@@ -21,10 +21,12 @@ others = unknown.filter(lambda b: b[0] >> 3 > 16)
 feature = pieces(*members, others, max_size=3)
 # Half the features are of one kind that much is done to.
 likely = st.one_of(*(pieces(members[i], others, max_size=2) for i in (0, 1, 4, 5)))
+# The oneof set twice and more: the last member counts, and merges with what stands right before it.
+mixed = st.lists(st.one_of(members[0], members[1], members[1], members[4]), min_size=2, max_size=3).map(b"".join)
 
 names = st.sampled_from([b"a", b"b", b"c", b"a_share", b"__LABEL__", b"instance_weight", b"i"])
 named = st.builds(lambda name, rest: field(1, BYTES, name) + b"".join(rest), names, st.lists(st.one_of(
-    likely.map(lambda v: field(2, BYTES, v)), feature.map(lambda v: field(2, BYTES, v)), names.map(lambda v: field(1, BYTES, v)),
+    likely.map(lambda v: field(2, BYTES, v)), mixed.map(lambda v: field(2, BYTES, v)), feature.map(lambda v: field(2, BYTES, v)), names.map(lambda v: field(1, BYTES, v)),
     st.sampled_from([0, 9, -1]).map(lambda v: field(3, VARINT, v)), st.just(field(6, VARINT, 4)), unknown.filter(lambda b: b[0] >> 3 > 6)), max_size=4))
 raw = st.builds(lambda name, rest: field(1, BYTES, name) + b"".join(rest), names, st.lists(st.one_of(
     st.lists(feature.map(lambda v: field(1, BYTES, v)), max_size=3).map(lambda v: field(2, BYTES, b"".join(v))),
@@ -37,14 +39,15 @@ def joined(*parts):
 
 examples = joined(example, *[named.map(lambda v: field(1, BYTES, v))] * 4, raw.map(lambda v: field(2, BYTES, v)))
 
-column = st.builds(lambda name, rest: field(1, BYTES, name) + b"".join(rest), names, st.lists(st.one_of(
+column_names = names | st.sampled_from([b"slot_0", b"fc_slot_1"])
+column = st.builds(lambda name, rest: field(1, BYTES, name) + b"".join(rest), column_names, st.lists(st.one_of(
     repeated_fixed64(2, v2_fids), repeated_floats(3), repeated_varints(4, small), st.sampled_from([b"", b"x", b"UE_QTZ", b"UE_QTZ\x00\x3c"]).map(lambda v: field(5, BYTES, v)),
     LISTS[2].map(lambda v: field(6, BYTES, v)), LISTS[3].map(lambda v: field(7, BYTES, v)), LISTS[5].map(lambda v: field(8, BYTES, v)),
     pieces(a_text, max_size=2).map(lambda v: field(9, BYTES, v)), names.map(lambda v: field(1, BYTES, v)), unknown.filter(lambda b: b[0] >> 3 > 9)), max_size=4))
 instances = joined(instance, *[column.map(lambda v: field(9, BYTES, v))] * 3, repeated_fixed64(1, v1_fids))
 
 batch_column = st.builds(lambda name, rest: field(1, BYTES, name) + b"".join(rest), names, st.lists(st.one_of(
-    likely.map(lambda v: field(2, BYTES, v)), feature.map(lambda v: field(2, BYTES, v)), names.map(lambda v: field(1, BYTES, v)),
+    likely.map(lambda v: field(2, BYTES, v)), mixed.map(lambda v: field(2, BYTES, v)), feature.map(lambda v: field(2, BYTES, v)), names.map(lambda v: field(1, BYTES, v)),
     st.sampled_from([0, 1]).map(lambda v: field(3, VARINT, v)), st.just(field(4, VARINT, 7)), unknown.filter(lambda b: b[0] >> 3 > 6)), max_size=5))
 raw_column = names.map(lambda name: field(2, BYTES, field(2, BYTES, b"") + field(1, BYTES, name)))
 batches = joined(*[batch_column.map(lambda v: field(1, BYTES, v))] * 3, raw_column, st.just(field(3, VARINT, 2)), unknown.filter(lambda b: b[0] >> 3 > 3))

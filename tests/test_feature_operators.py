@@ -150,6 +150,25 @@ def test_two_steps_of_a_raw_feature():
     assert made.id == 3 and list(made.feature.fid_v2_list.value)[:2] == [1663611294145121, 1153447759131936]
 
 
+def test_the_last_member_of_a_feature_counts():
+    """A writer may set the oneof twice: what was set before is gone, and an equal member merges."""
+    from mangled import BYTES, field
+    from monolith_protos import example_pb2
+
+    def member(number, *fids):
+        return field(number, BYTES, field(1, BYTES, b"".join(f.to_bytes(8, "little") for f in fids)))
+
+    feature = member(1, 5) + member(2, 6) + member(2, 7)
+    record = field(1, BYTES, field(1, BYTES, b"a") + field(2, BYTES, feature))
+    (operator,) = FeatureConfig(record_type="example", share={"a": 9}).operators()
+    (out,) = _core.apply(operator, record)
+    assert list(example_pb2.Example.FromString(out).named_feature[1].feature.fid_v2_list.value) == [9 << 48 | 6, 9 << 48 | 7]
+    column = field(1, BYTES, b"a") + field(2, BYTES, feature)
+    (operator,) = FeatureConfig(record_type="example_batch", share={"a": 9}).operators()
+    (out,) = _core.apply(operator, field(1, BYTES, column))
+    assert list(example_pb2.ExampleBatch.FromString(out).named_feature_list[1].feature[0].fid_v2_list.value) == [9 << 48 | 6, 9 << 48 | 7]
+
+
 def test_v1_has_no_slot_past_1023():
     from monolith_protos import example_pb2
 

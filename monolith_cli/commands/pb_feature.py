@@ -11,7 +11,7 @@ A record without the named features passes byte for byte as it came; in others a
 fields included. Without options all records pass.
 
 Of an example NAME is a named feature, of an example_batch a column. In an instance NAME is a feature column; slot_7 (or
-fc_slot_7, or 7) stands for the v1 fids of slot 7. With --feature-list the names of its v1 features stand for their slots
+fc_slot_7, or 7) stands for the v1 fids of slot 7, and a column so named. With --feature-list the names of its v1 features stand for their slots
 there, and SLOT may be the name of a feature.
 
 Whatever the order on the command line, this is done in this order, and several of one kind in the order given:

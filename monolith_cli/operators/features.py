@@ -104,18 +104,18 @@ class FeatureConfig:
         if self.prune:
             found += [f.feature_name for f in features] + [f"fc_slot_{f.slot}" for f in features if _in_flat_fids(f)]
             found += [*sorted(features.column_names), *(rule.name for rule in (*self.combine, *self.fid_mask, *self.seq_mask))]
-            found += [self._copy(name, slot) for name, slot in self.share.items()]
+            found += [copy for name, slot in self.share.items() for copy in self._copies(name, slot)]
         for fid in self.keep_fids:
             for feature in features.features_of_fid(fid):
                 found += [feature.feature_name, *([f"fc_slot_{feature.slot}"] if _in_flat_fids(feature) else [])]
         return tuple(dict.fromkeys(found))
 
-    def _copy(self, name: str, slot: int | str) -> str:
-        """What a copy goes by: in an Instance that of a slot's fids by its slot."""
+    def _copies(self, name: str, slot: int | str) -> list[str]:
+        """What copies go by: those of a slot of an Instance are fids of the new one."""
         known = self._name(name)
         digits = known.removeprefix("fc_").removeprefix("slot_")
         is_slot = self.record_type == "instance" and known in (f"slot_{digits}", f"fc_slot_{digits}") and digits.isdecimal() and int(digits) < SLOTS_V1
-        return f"slot_{self._slot(slot)}" if is_slot else f"{known}_{self.suffix}"
+        return [f"{known}_{self.suffix}", *([f"slot_{self._slot(slot)}"] if is_slot else [])]
 
     def _name(self, name: str) -> str:
         if self.record_type != "instance":

@@ -145,7 +145,7 @@ bool FeatureHash::HashColumn(size_t rule, std::string_view column, std::string* 
   namespace column_field = schema::column;
   bool changed = false;
   Cursor c(column, origin_);
-  std::string packed, list;
+  std::string packed, list, integers, texts, integer_lists, text_lists;
   while (!c.done()) {
     const char* const begin = c.at();
     const uint32_t tag = c.Tag();
@@ -176,13 +176,17 @@ bool FeatureHash::HashColumn(size_t rule, std::string_view column, std::string* 
       default: out->append(begin, static_cast<size_t>(c.at() - begin)); continue;
     }
     changed = true;
-    if (tag >> 3 == column_field::kInt64List || tag >> 3 == column_field::kBytesList) {
+    const uint32_t number = tag >> 3;
+    if (number == column_field::kInt64List || number == column_field::kBytesList) {
       AppendPacked(schema::kListValue, packed, &list);
-      wire::Writer(out).Bytes(column_field::kFidList, list);
+      wire::Writer(number == column_field::kInt64List ? &integer_lists : &text_lists).Bytes(column_field::kFidList, list);
     } else {
-      AppendPacked(column_field::kFid, packed, out);
+      (number == column_field::kInt64Value ? integers : texts) += packed;
     }
   }
+  // Behind what the column has, so that the result does not hang on the order of its fields.
+  AppendPacked(column_field::kFid, integers + texts, out);
+  out->append(integer_lists).append(text_lists);
   return changed;
 }
 

@@ -28,22 +28,21 @@ SwitchSlot::SwitchSlot(SwitchSlotConfig config) : config_(std::move(config)), sc
     fid::CheckedV2(rule.slot, 0);
     const int slot = config_.type == RecordType::kInstance ? fid::NamedSlotV1(rule.name) : -1;
     if (slot >= 0) fid::CheckedV1(rule.slot, 0);
-    Target* target;
+    const auto set = [&](Target* target) {
+      int32_t& place = rule.in_place ? target->in_place : target->copy;
+      if (place != kNone) throw Error(ErrorCode::kUsage, "feature '" + rule.name + "' is given two slots");
+      place = static_cast<int32_t>(rule.slot);
+      if (!rule.in_place) target->copy_name = rule.name + "_" + config_.suffix;
+    };
     if (slot >= 0) {
-      target = &flat_[slot];
-      if (target->in_place == kNone && target->copy == kNone) flat_slots_.push_back(static_cast<uint32_t>(slot));
+      if (flat_[slot].in_place == kNone && flat_[slot].copy == kNone) flat_slots_.push_back(static_cast<uint32_t>(slot));
+      set(&flat_[slot]);
       scan_.WantFids();
-    } else {
-      const size_t number = static_cast<size_t>(scan_.Want(rule.name));
-      if (number == targets_.size()) targets_.emplace_back();
-      target = &targets_[number];
     }
-    int32_t& place = rule.in_place ? target->in_place : target->copy;
-    if (place != kNone) throw Error(ErrorCode::kUsage, "feature '" + rule.name + "' is given two slots");
-    place = static_cast<int32_t>(rule.slot);
-    if (rule.in_place) continue;
-    target->copy_name = rule.name + "_" + config_.suffix;
-    if (slot < 0) CheckNewName(config_.type, target->copy_name);
+    const size_t number = static_cast<size_t>(scan_.Want(rule.name));
+    if (number == targets_.size()) targets_.emplace_back();
+    set(&targets_[number]);
+    if (!rule.in_place) CheckNewName(config_.type, targets_[number].copy_name);
   }
 }
 
