@@ -10,6 +10,13 @@ size_t Columns(std::string_view bytes) {
   return static_cast<size_t>(std::count_if(bytes.begin(), bytes.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
+std::string Printable(std::string_view text) {
+  std::string line(text);
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  return line;
+}
+
 }  // namespace
 
 void FailUnder(std::string_view option, std::string_view text, size_t begin, size_t end, const std::string& what,
@@ -17,11 +24,9 @@ void FailUnder(std::string_view option, std::string_view text, size_t begin, siz
   const size_t before = begin == 0 ? std::string_view::npos : text.rfind('\n', begin - 1);
   const size_t from = before == std::string_view::npos ? 0 : before + 1;
   const size_t to = std::min(text.find('\n', begin), text.size());
-  std::string line(text.substr(from, to - from));
-  for (char& c : line)
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  const std::string line = Printable(text.substr(from, to - from));
   const size_t length = std::max<size_t>(1, Columns(text.substr(begin, std::min(end, to) - std::min(begin, to))));
-  throw Error(code, std::string(option) + ": " + what + "\n  " + line + "\n  " +
+  throw Error(code, std::string(option) + ": " + Printable(what) + "\n  " + line + "\n  " +
                         std::string(Columns(text.substr(from, begin - from)), ' ') + "^" + std::string(length - 1, '~'));
 }
 
