@@ -19,7 +19,7 @@ def slot_of(message, name):
         return None
     for prefix in ("slot_", "fc_slot_"):
         digits = name.removeprefix(prefix)
-        if digits != name and digits.isdecimal():
+        if digits != name and digits.isdecimal() and int(digits) < 1024:
             return int(digits)
     return None
 

@@ -12,7 +12,7 @@ from monolith_cli.operators.features import Combine, FeatureConfig, Mask
 
 TYPES = ["instance", "example", "example_batch"]
 ROWS = TYPES[:2]
-NAMES = {"instance": ["a", "b", "c", "slot_0", "fc_slot_1", "slot_2", "slot_1023", "none"], "example": ["a", "b", "c", "i", "none"],
+NAMES = {"instance": ["a", "b", "c", "slot_0", "fc_slot_1", "slot_2", "slot_1023", "slot_1024", "none"], "example": ["a", "b", "c", "i", "none"],
          "example_batch": ["a", "b", "c", "none"]}
 EXAMPLES = settings(max_examples=150, deadline=None)
 
@@ -181,7 +181,7 @@ def test_too_many_pairs():
     ({"map_id": {"a": ({}, -1)}}, "empty"), ({"seq_mask": (Mask("m", "a", 70000),)}, "65536"), ({"slot": {"a": "user"}}, "--feature-list"),
     ({"rename": {"slot_1": "x"}, "record_type": "instance"}, "--slot"), ({"rename": {"a": "slot_1"}, "record_type": "instance"}, "v1 fids"),
     ({"hash": (("slot_1", 1),), "record_type": "instance"}, "v1 fids"), ({"map_id": {"slot_1": ({1: 1}, 0)}, "record_type": "instance"}, "v1 fids"),
-    ({"slot": {"slot_1024": 1}, "record_type": "instance"}, "1024"), ({"slot": {"slot_1": 2, "fc_slot_1": 3}, "record_type": "instance"}, "two slots"),
+    ({"slot": {"1024": 1}, "record_type": "instance"}, "1024"), ({"slot": {"slot_1": 2, "fc_slot_1": 3}, "record_type": "instance"}, "two slots"),
     *(({option: value, "record_type": "example_batch"}, "pb-convert --from example_batch") for option, value in (
         ("hash", (("a", 1),)), ("combine", (Combine("c", "a", "b", 1),)), ("fid_mask", (Mask("m", "a", 1),)), ("seq_mask", (Mask("m", "a", 1),))))])
 def test_mistakes(options, message):

@@ -14,8 +14,8 @@ from monolith_protos import example_pb2
 
 actions = st.lists(st.sampled_from([0, 1, 2, 3, 5]), max_size=3, unique=True).map(tuple)
 COMMON = {
-    "neg_num": st.integers(1, 4), "per_channel": st.booleans(), "start_num": st.sampled_from([0, 0, 1, 2]),
-    "max_item_num": st.sampled_from([1, 2, 3, 100]), "positive_label": st.sampled_from([1, 0]),
+    "neg_num": st.integers(1, 4), "per_channel": st.booleans(), "start_num": st.sampled_from([0, 0, 0, 1]),
+    "max_item_num": st.sampled_from([1, 2, 3, 100, 100]), "positive_label": st.sampled_from([1, 0]),
     "negative_label": st.sampled_from([-1, 0, 7]), "negative_action": st.sampled_from([-99999, 0, 5, -7, 300]),
     "label_index": st.sampled_from([0, 0, 1]), "action_priority": st.permutations([0, 2, 7, -1]).map(tuple) | st.just(()),
     "throw_origin": st.booleans(), "throw_origin_neg": st.booleans(), "cache_only_pos": st.booleans(),
@@ -36,20 +36,26 @@ FEATURES = {
 def configs(record_type):
     by_action = st.tuples(actions, actions).map(lambda t: {"positive_actions": t[0], "cache_negative_actions": tuple(set(t[1]) - set(t[0]))})
     return st.builds(lambda common, features, more: NegativeGenConfig(record_type=record_type, **common, **features, **more),
-                     st.fixed_dictionaries(COMMON), st.fixed_dictionaries(FEATURES[record_type]), by_action | st.just({}))
+                     st.fixed_dictionaries(COMMON), st.fixed_dictionaries(FEATURES[record_type]), st.just({}) | st.just({}) | by_action)
+
+
+# Where the item is told by a field that stands once or twice, in one line id or two, and differs from record to record.
+item_ids = st.lists(st.sampled_from([1, 2, 3]).map(lambda v: mangled.field(4, mangled.FIXED64, v)), max_size=2).map(b"".join)
+line_ids = st.lists(st.tuples(item_ids, mangled.repeated_varints(6, st.sampled_from([1, 2, 5])), mangled.unknown).map(b"".join), max_size=2)
 
 
 def records(record_type):
-    """Mostly positives with labels and fids, behind each what makes it strange."""
+    """Mostly positives with labels, fids and item ids, and among them what makes records strange."""
+    number, of_label = (5, 3) if record_type == "instance" else (100, 101)
+    label = st.sampled_from([1.0, 1.0, 1.0, 0.0]).map(lambda v: mangled.field(of_label, mangled.FIXED32, mangled.float_bits(v)))
+    ids = line_ids.map(lambda vs: b"".join(mangled.field(number, mangled.BYTES, v) for v in vs))
     if record_type == "instance":
-        label = st.sampled_from([1.0, 1.0, 0.0, -1.0]).map(lambda v: mangled.field(3, mangled.FIXED32, mangled.float_bits(v)))
         fids = mangled.repeated_fixed64(1, mangled.v1_fids)
-        return st.tuples(label | st.just(b""), fids, mangled.instance).map(b"".join)
-    label = st.sampled_from([1.0, 1.0, 0.0, -1.0]).map(lambda v: mangled.field(101, mangled.FIXED32, mangled.float_bits(v)))
+        return st.tuples(label, fids, mangled.instance | st.just(b""), ids).map(b"".join)
     raw = st.just(mangled.field(2, mangled.BYTES, mangled.field(1, mangled.BYTES, b"raw")))
     key = st.just(mangled.field(103, mangled.VARINT, 7))
-    return st.tuples(mangled.example, label | st.just(b""), mangled.named_feature.map(lambda v: mangled.field(1, mangled.BYTES, v)),
-                     raw | key | st.just(b"")).map(b"".join)
+    named = mangled.named_feature.map(lambda v: mangled.field(1, mangled.BYTES, v))
+    return st.tuples(label, named, mangled.example | st.just(b""), ids, named, raw | key | st.just(b"")).map(b"".join)
 
 
 def features_of(record_type, fids, columns):
@@ -77,7 +83,7 @@ def check(record_type, config, payloads):
 
 @pytest.mark.parametrize("record_type", ["instance", "example"])
 def test_against_model(record_type):
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=300, deadline=None)
     @given(configs(record_type), st.lists(records(record_type), min_size=1, max_size=8))
     def run(config, payloads):
         check(record_type, config, payloads)

@@ -174,6 +174,16 @@ def test_conversion_takes_names_of_the_list(run, conf):
     assert done.returncode == 2 and "--from instance" in done.stderr
 
 
+def test_show_config_names_the_file(run, conf):
+    shown = run("pb-feature", "--feature-list", conf, "--show-config").stdout.decode()
+    assert f"feature-list = {conf}  # flag" in shown.splitlines()
+
+
+def test_completion_of_the_file(run):
+    done = run("pb-feature", env={"_PB_FEATURE_COMPLETE": "bash_complete", "COMP_WORDS": "pb-feature --feature-list x", "COMP_CWORD": "2"}, check=False)
+    assert done.stdout.decode().split() == ["file,x"]
+
+
 def test_a_broken_feature_list(run, tmp_path):
     path = tmp_path / "f.conf"
     path.write_text("feature_name=f;slot=1\n")
@@ -264,8 +274,8 @@ def test_broken_stream(run, tmp_path, option):
 
 
 def test_records_pass_unchanged_without_options(run):
-    stream = frame(b"\x0a\x01a", b"", E19[0])
-    assert run("pb-feature", stdin=stream).stdout == stream
+    stream = frame(b"", E19[0], b"\x0a\x01a")
+    assert run("pb-feature", "-t", "example", stdin=stream).stdout == stream
 
 
 @pytest.mark.parametrize("record_type", ["instance", "example"])

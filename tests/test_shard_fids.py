@@ -307,7 +307,7 @@ BAD = {
     "a column short": (example_pb2.ExampleBatch(batch_size=2, named_feature_list=[{"name": "a", "feature": [{}]}]), "column 'a' has 1 entries in a batch of 2"),
     "a column long": (example_pb2.ExampleBatch(batch_size=1, named_feature_list=[{"name": "a", "feature": [{}, {}]}]), "column 'a' has 2 entries"),
     "an empty shared one": (example_pb2.ExampleBatch(batch_size=1, named_feature_list=[{"name": "a", "type": 1}]), "shared column 'a' has no entry"),
-    "a negative batch": (example_pb2.ExampleBatch(batch_size=-1), "negative"),
+    "a negative batch": (example_pb2.ExampleBatch(batch_size=-1), "batch_size of -1"),
 }
 
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "pb-label": "pb_label",
     "pb-merge": "pb_merge",
     "pb-negative-gen": "pb_negative_gen",
+    "pb-pool": "pb_pool",
     "pb-reweight": "pb_reweight",
     "pb-run": "pb_run",
     "pb-shard-fids": "pb_shard_fids",

@@ -48,7 +48,9 @@ class FeatureListFile(click.ParamType):
         return value if isinstance(value, feature_list.FeatureList) else feature_list.load(value)
 
     def shell_complete(self, ctx, param, incomplete):
-        return [click.shell_completion.CompletionItem(incomplete, type="file")]
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
 
 
 feature_list = click.option("--feature-list", type=FeatureListFile(), metavar="FILE",

@@ -30,7 +30,7 @@ the pool of worker i modulo the number before. One run at a time keeps the pool 
 
 The same seed, pool and input give the same output. Random are the item and, where asked for, its channel, and which items of
 other than positive records are pooled (--origin-neg-in-pool-proba, in steps of 0.01).""",
-         examples=[Example("Four negatives for each positive, of the pool of its channel, kept for the next run",
+         examples=[Example("Four negatives for each positive; the pool is kept for the next run",
                            "pb-negative-gen --seed 1 --neg-num 4 --item-feature 200,201 --start-num 10 --pool-dir pool clicks.pb | pb-stat"),
                    Example("By action, negatives alone, as examples",
                            "pb-negative-gen -t example --neg-num 2 --positive-action 2 --item-feature fc_slot_200 --start-num 0 "

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from monolith_cli import errors
 from monolith_cli.records.feature_list import Feature, FeatureList
-from monolith_cli.records.fid import SLOTS_V1
+from monolith_cli.records.fid import SLOTS_V1, checked_v1
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class FeatureConfig:
             found += [*sorted(features.column_names), *(rule.name for rule in (*self.combine, *self.fid_mask, *self.seq_mask))]
             found += [self._copy(name, slot) for name, slot in self.share.items()]
         for fid in self.keep_fids:
-            for feature in map(features.features.get, features.names_of_fid(fid)):
+            for feature in features.features_of_fid(fid):
                 found += [feature.feature_name, *([f"fc_slot_{feature.slot}"] if _in_flat_fids(feature) else [])]
         return tuple(dict.fromkeys(found))
 
@@ -114,14 +114,15 @@ class FeatureConfig:
         """What a copy goes by: in an Instance that of a slot's fids by its slot."""
         known = self._name(name)
         digits = known.removeprefix("fc_").removeprefix("slot_")
-        is_slot = self.record_type == "instance" and known in (f"slot_{digits}", f"fc_slot_{digits}") and digits.isdecimal()
+        is_slot = self.record_type == "instance" and known in (f"slot_{digits}", f"fc_slot_{digits}") and digits.isdecimal() and int(digits) < SLOTS_V1
         return f"slot_{self._slot(slot)}" if is_slot else f"{known}_{self.suffix}"
 
     def _name(self, name: str) -> str:
         if self.record_type != "instance":
             return name
         if name.isascii() and name.isdecimal():
-            return f"slot_{name}"
+            checked_v1(int(name), 0)
+            return f"slot_{int(name)}"
         feature = self.feature_list.get(name) if self.feature_list else None
         return f"slot_{feature.slot}" if feature and _in_flat_fids(feature) else name
 

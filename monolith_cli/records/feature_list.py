@@ -137,16 +137,23 @@ class FeatureList:
             return (found.feature_name, item) if found else (slot_name(item), item)
         return (item, found.slot) if found else (item, (others or SlotNames()).slot(item))
 
-    def names_of_fid(self, fid: int) -> list[str]:
+    def features_of_fid(self, fid: int) -> list[Feature]:
         """Features that can hold this fid: of v1 with its slot read as v1, of v2 with its slot read as v2.
 
         Raises ConfigError when there is none."""
         fid = unsigned(fid)
-        names = [f.feature_name for f in self if f.slot == (fid >> 54 if f.is_v1 else fid >> 48)]
-        if not names:
+        found = [f for f in self if f.slot == (fid >> 54 if f.is_v1 else fid >> 48)]
+        if not found:
             raise errors.ConfigError(f"{self.file or 'feature list'}: Cannot find feature name for fid {fid} "
                                      f"(slot {fid >> 54} of v1, {fid >> 48} of v2)")
-        return names
+        return found
+
+    def names_of_fid(self, fid: int) -> list[str]:
+        """Their names."""
+        return [f.feature_name for f in self.features_of_fid(fid)]
+
+    def __str__(self) -> str:
+        return self.file
 
 
 class NeededFeatures:

@@ -154,7 +154,8 @@ def shard_stream(sources, features: Mapping, *, ps_num: int = 1, unique: bool = 
     from monolith_cli.records.sinks import open_sink
 
     operator = _core.shard_fids_operator(framing.record_type, feature_rows(features), ps_num, unique, version, batch_size, drop_remainder, form)
-    return run_chain(sources, [operator], framing=framing, output=output, on_bad_record=on_bad_record, stats=stats, run=run,
+    return run_chain(sources, [operator], framing=framing, output=output, on_bad_record=on_bad_record, stats=stats,
+                     record_type=framing.record_type, run=run,
                      open_output=open_sink if form == "message" else json_lines.open_lines)
 
 

@@ -24,7 +24,8 @@ class Scratch {
     if (fd_ < 0) std::abort();
   }
   const std::string& Holding(std::string_view bytes) {
-    if (ftruncate(fd_, 0) != 0 || pwrite(fd_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) std::abort();
+    if (ftruncate(fd_, 0) != 0) std::abort();
+    if (pwrite(fd_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) std::abort();
     return path_;
   }
 

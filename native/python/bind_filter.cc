@@ -13,8 +13,10 @@ std::string Bytes(const nb::bytes& b) { return std::string(b.c_str(), b.size());
 
 void BindFilter(nb::module_& m) {
   nb::class_<FilterConfig>(m, "FilterConfig", "See monolith_cli.operators.filter.FilterConfig.")
-      .def("__init__", [](FilterConfig* self, const std::string& type) { (new (self) FilterConfig)->type = ParseRecordType(type); },
-           nb::arg("type"))
+      .def(
+          "__init__",
+          [](FilterConfig* self, const std::string& type) { (new (self) FilterConfig)->type = ParseRecordType(type); },
+          nb::arg("type"))
       .def_rw("drop_empty", &FilterConfig::drop_empty)
       .def_rw("req_time_min", &FilterConfig::req_time_min, nb::arg().none())
       .def_rw("filter_fids", &FilterConfig::filter_fids)
@@ -42,7 +44,8 @@ void BindFilter(nb::module_& m) {
             for (const nb::bytes& v : values) value.values.push_back(Bytes(v));
             value.values_file = Bytes(values_file);
           },
-          nb::arg("field"), nb::arg("feature"), nb::arg("feature_type"), nb::arg("op"), nb::arg("values"), nb::arg("values_file"))
+          nb::arg("field"), nb::arg("feature"), nb::arg("feature_type"), nb::arg("op"), nb::arg("values"),
+          nb::arg("values_file"))
       .def(
           "set_special_strategy",
           [](FilterConfig& self, std::vector<int32_t> strategies,
@@ -63,7 +66,8 @@ void BindFilter(nb::module_& m) {
             sample.action_priority = std::move(action_priority);
             for (const auto& [action, rate] : action_rates) sample.action_rates.push_back({action, rate});
           },
-          nb::arg("drop_rate"), nb::arg("threshold"), nb::arg("label_index"), nb::arg("action_priority"), nb::arg("action_rates"));
+          nb::arg("drop_rate"), nb::arg("threshold"), nb::arg("label_index"),
+          nb::arg("action_priority"), nb::arg("action_rates"));
   nb::class_<Filter, Operator>(m, "Filter")
       .def("__init__", [](Filter* self, const FilterConfig& config) { new (self) Filter(config); }, nb::arg("config"),
            "Keeps and drops records; raises the errors of monolith_cli.errors for a configuration that cannot be right.");

@@ -85,8 +85,9 @@ void BindPool(nb::module_& m) {
       .def("sample",
            [](ItemPool& pool, uint64_t channel, uint64_t seed) -> nb::object {
              Random random(seed);
-             ItemPool::Drawn drawn;
-             if (!pool.Sample(channel, &random, &drawn)) return nb::none();
+             ItemPool::Choice choice;
+             if (!pool.Choose(channel, &random, &choice)) return nb::none();
+             const ItemPool::Drawn drawn = ItemPool::Take(choice);
              return nb::make_tuple(drawn.id, drawn.time_factor, drawn.freq_factor);
            },
            nb::arg("channel"), nb::arg("seed"), "(id, time factor, frequency factor) of one draw, None when there are too few items.")
@@ -117,6 +118,11 @@ void BindPool(nb::module_& m) {
       visit(ItemOf(item.channel, item.id, item.fids, item.columns, item.origin_count, item.sample_count));
     });
   }, nb::arg("path"), nb::arg("visit"), "Calls visit((channel, id, fids, columns, origin, sample)) for each item of a pool file.");
+  m.def("pool_file_names", [](const std::string& folder) {
+    std::vector<std::string> names;
+    for (const PoolFile& file : ListPoolFiles(folder)) names.push_back(file.name);
+    return names;
+  }, nb::arg("folder"), "Names of the pool files in a folder, in order.");
   m.def("pool_file_name", &PoolFileName, nb::arg("step"), nb::arg("index"), nb::arg("shard"), nb::arg("workers"));
 }
 

@@ -62,7 +62,7 @@ void MergeReader::ReadOn(Slot* slot) {
   slot->offsets.clear();
   slot->next_offset = 0;
   try {
-    slot->broken ? ReadRest(slot) : ReadAhead(slot);
+    slot->broken ? ReadRestOf(slot) : ReadAhead(slot);
   } catch (const Interrupted&) {
     slot->interrupted = slot->ended = true;
   } catch (const Error& e) {
@@ -122,7 +122,7 @@ void MergeReader::Break(Slot* slot, const Error& error) {
   if (slot->of_record && text.compare(0, at.size(), at) == 0) *slot->error = Error(error.code(), text.substr(at.size()));
 }
 
-void MergeReader::ReadRest(Slot* slot) {
+void MergeReader::ReadRestOf(Slot* slot) {
   std::string piece(kRestPiece, '\0');
   piece.resize(slot->reader->ReadRest(piece.data(), piece.size()));
   slot->ended = piece.empty();
@@ -222,7 +222,7 @@ bool MergeReader::Next(Record* record) {
         current_ = at;
         while (slot->frames.empty() && Settle(slot, record)) {
         }
-        if (slot->state.load(std::memory_order_relaxed) != State::kAtHand || slot->frames.empty()) continue;
+        if (slot->state.load(std::memory_order_acquire) != State::kAtHand || slot->frames.empty()) continue;
       }
       current_ = at;
       Take(slot, record);

@@ -74,7 +74,7 @@ class MergeReader : public RecordReader {
 
   void ReadOn(Slot* slot);
   void ReadAhead(Slot* slot);
-  void ReadRest(Slot* slot);
+  void ReadRestOf(Slot* slot);
   void Keep(Slot* slot, const Record& record);
   void Note(Slot* slot, const Error& error, const Record& record);
   void Break(Slot* slot, const Error& error);

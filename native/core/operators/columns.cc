@@ -21,19 +21,19 @@ Columns::Columns(ColumnsConfig config) : keep_only_(config.keep.has_value()), sc
     std::fill(std::begin(gone_slots_), std::end(gone_slots_), true);
     for (const char* name : {schema::kLineIdName, schema::kLabelName, schema::kInstanceWeightName}) RuleOf(name)->keep = true;
     for (const std::string& name : *config.keep) {
-      const int slot = config.type == RecordType::kInstance ? InstanceSlot(name) : -1;
+      const int slot = config.type == RecordType::kInstance ? fid::NamedSlotV1(name) : -1;
       if (slot >= 0) gone_slots_[slot] = false;
       RuleOf(name)->keep = true;
     }
   }
   for (const std::string& name : config.drop) {
-    const int slot = config.type == RecordType::kInstance ? InstanceSlot(name) : -1;
+    const int slot = config.type == RecordType::kInstance ? fid::NamedSlotV1(name) : -1;
     if (slot >= 0) gone_slots_[slot] = true;
     RuleOf(name)->drop = true;
   }
   for (const auto& [from, to] : config.rename) {
     if (from.empty()) throw Error(ErrorCode::kUsage, "a feature needs a name");
-    if (config.type == RecordType::kInstance && InstanceSlot(from) >= 0)
+    if (config.type == RecordType::kInstance && fid::NamedSlotV1(from) >= 0)
       throw Error(ErrorCode::kUsage, "'" + from + "' stands for the v1 fids of a slot in an instance; these get another slot "
                                                    "(--slot), not another name");
     CheckNewName(config.type, to);

@@ -97,7 +97,7 @@ DerivedFeature::DerivedFeature(RecordType type, const char* who, const std::vect
     CheckNewName(type, spec.name);
     places_.push_back({source_names_.size(), spec.sources.size(), scan_.Want(spec.name), spec.name});
     for (const std::string& source : spec.sources) {
-      const int slot = type == RecordType::kInstance ? InstanceSlot(source) : -1;
+      const int slot = type == RecordType::kInstance ? fid::NamedSlotV1(source) : -1;
       if (slot >= 0) scan_.WantFids();
       source_names_.push_back(scan_.Want(source));
       source_slots_.push_back(slot);

@@ -26,7 +26,7 @@ FeatureHash::FeatureHash(FeatureHashConfig config) : config_(std::move(config)),
   for (size_t i = 0; i < config_.rules.size(); ++i) {
     const FeatureHashConfig::Rule& rule = config_.rules[i];
     fid::CheckedV2(rule.slot, 0);
-    if (config_.type == RecordType::kInstance && InstanceSlot(rule.name) >= 0)
+    if (config_.type == RecordType::kInstance && fid::NamedSlotV1(rule.name) >= 0)
       throw Error(ErrorCode::kUsage, "'" + rule.name + "' stands for v1 fids in an instance already");
     if (scan_.Want(rule.name) != static_cast<int>(i)) throw Error(ErrorCode::kUsage, "feature '" + rule.name + "' is to be hashed twice");
   }

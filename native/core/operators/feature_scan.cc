@@ -1,7 +1,5 @@
 #include "core/operators/feature_scan.h"
 
-#include <algorithm>
-
 #include "core/base/error.h"
 #include "core/base/fid.h"
 #include "core/wire/cursor.h"
@@ -41,15 +39,6 @@ std::string_view FeatureName(std::string_view message, const char* origin) {
   return name;
 }
 
-int InstanceSlot(std::string_view name) {
-  std::string_view digits;
-  for (std::string_view prefix : {"slot_", "fc_slot_"})
-    if (name.substr(0, prefix.size()) == prefix) digits = name.substr(prefix.size());
-  if (digits.empty() || digits.size() > 9 || !std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }))
-    return -1;
-  return static_cast<int>(fid::CheckedV1(std::stoul(std::string(digits)), 0) >> fid::kSignatureBitsV1);
-}
-
 void RequireRows(RecordType type, const std::string& who) {
   if (type != RecordType::kExampleBatch) return;
   throw Error(ErrorCode::kUsage, who + " works on single records, not on example_batch; expand it first: "
@@ -60,7 +49,7 @@ void CheckNewName(RecordType type, std::string_view name) {
   const std::string shown = "'" + std::string(name) + "'";
   if (name.empty()) throw Error(ErrorCode::kUsage, "a feature needs a name");
   if (IsReserved(name)) throw Error(ErrorCode::kUsage, shown + " is reserved and cannot be the name of a new feature");
-  if (type == RecordType::kInstance && InstanceSlot(name) >= 0)
+  if (type == RecordType::kInstance && fid::NamedSlotV1(name) >= 0)
     throw Error(ErrorCode::kUsage, shown + " stands for the v1 fids of a slot in an instance; a new column needs another name");
 }
 

@@ -1,7 +1,7 @@
 // Finds the features of a record by name, for the operators that change them.
 //
 // Names: of an Example the named features (and raw ones), of an ExampleBatch the columns; of an Instance the feature
-// columns, and `slot_<n>` or `fc_slot_<n>` for the v1 fids of slot n. Several features may have one name.
+// columns, and `slot_<n>` or `fc_slot_<n>` for the v1 fids of slot n (fid::NamedSlotV1). Several features may have one name.
 #pragma once
 
 #include <cstdint>
@@ -46,9 +46,6 @@ class FeatureScan {
   NameTable names_;
   std::vector<Found> found_;
 };
-
-// The slot that a name stands for in an Instance, -1 for a column. Throws Error(kUsage) for a slot past 1023.
-int InstanceSlot(std::string_view name);
 
 // Throws Error(kUsage) saying how to expand batches; `who` is the option it says it for.
 void RequireRows(RecordType type, const std::string& who);

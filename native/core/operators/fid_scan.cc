@@ -28,7 +28,7 @@ bool Scan(const char* fids, size_t n, uint64_t wanted) {
     const __m256i found = _mm256_or_si256(_mm256_or_si256(four(a), four(b)), _mm256_or_si256(four(c), four(d)));
     return !_mm256_testz_si256(found, found);
   };
-  // The last ones are looked at together with some before them, which costs less than a loop whose length nobody can foresee.
+  // The last ones are looked at together with some before them: cheaper than a loop whose length nobody can foresee.
   if (n >= 16) {
     for (; i + 16 <= n; i += 16)
       if (any(i, i + 4, i + 8, i + 12)) return true;

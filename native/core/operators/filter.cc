@@ -137,8 +137,9 @@ void Filter::Finish(RecordSink*) {
 }
 
 std::map<std::string, uint64_t> Filter::DroppedBy() const {
-  static constexpr const char* names[] = {"", "empty", "req_time", "has_action", "value", "where", "label", "filter_fid",
-                                          "has_fid", "select_fid", "has_slot", "negative_sample", "special_strategy", "invert"};
+  static constexpr const char* names[] = {
+      "",        "empty",      "req_time", "has_action",      "value",            "where", "label", "filter_fid",
+      "has_fid", "select_fid", "has_slot", "negative_sample", "special_strategy", "invert"};
   static_assert(std::size(names) == kReasons);
   std::map<std::string, uint64_t> by;
   for (int i = kEmpty; i < kReasons; ++i)

@@ -8,6 +8,8 @@
 namespace monolith {
 namespace {
 
+constexpr uint32_t kFetched = 512;  // bytes of an item that are asked for ahead
+
 uint32_t SaturatingSum(uint32_t a, uint32_t b) { return a > UINT32_MAX - b ? UINT32_MAX : a + b; }
 
 size_t LowestBit(size_t i) { return i & (~i + 1); }
@@ -60,18 +62,25 @@ void ItemPool::Push(uint64_t channel, uint64_t id, std::string_view fids, std::s
   item->sample_count = SaturatingSum(item->sample_count, sample_count);
 }
 
-bool ItemPool::Sample(uint64_t channel, Random* random, Drawn* drawn) {
+bool ItemPool::Choose(uint64_t channel, Random* random, Choice* choice) {
   ItemQueue* queue = Find(channel);
   if (!queue || queue->size() <= start_num_) return false;
-  const uint64_t index = random->Below(queue->size());
-  PooledItem& item = (*queue)[index];
-  item.sample_count = SaturatingSum(item.sample_count, 1);
-  drawn->id = item.id;
-  drawn->fids = item.fids();
-  drawn->columns = item.columns();
-  drawn->time_factor = static_cast<double>(index + 1) / static_cast<double>(queue->size());
-  drawn->freq_factor = 1.0 / item.sample_count;
+  *choice = {queue, random->Below(queue->size())};
+  __builtin_prefetch(&(*queue)[choice->index], 1);
   return true;
+}
+
+void ItemPool::Fetch(const Choice& choice) {
+  const PooledItem& item = (*choice.queue)[choice.index];
+  for (uint32_t i = 0; i < item.size && i < kFetched; i += 64) __builtin_prefetch(item.data + i);
+}
+
+ItemPool::Drawn ItemPool::Take(const Choice& choice) {
+  const size_t size = choice.queue->size();
+  PooledItem& item = (*choice.queue)[choice.index];
+  item.sample_count = SaturatingSum(item.sample_count, 1);
+  return {item.id, item.fids(), item.columns(), static_cast<double>(choice.index + 1) / static_cast<double>(size),
+          1.0 / item.sample_count};
 }
 
 uint64_t ItemPool::SampleChannel(uint64_t otherwise, Random* random) const {

@@ -32,8 +32,15 @@ class ItemPool {
     double time_factor;  // (place + 1) / items of the channel: 1 for the newest
     double freq_factor;  // 1 / how often it was drawn, this time included
   };
-  // Evenly among the items of a channel; false when there are too few.
-  bool Sample(uint64_t channel, Random* random, Drawn* drawn);
+  // Evenly among the items of a channel; false when there are too few. In two steps, so that the memory of several items
+  // can be on its way at once: Choose() draws, Take() counts the draw. Between them there is no Push().
+  struct Choice {
+    ItemQueue* queue;
+    uint64_t index;
+  };
+  bool Choose(uint64_t channel, Random* random, Choice* choice);
+  static Drawn Take(const Choice& choice);
+  static void Fetch(const Choice& choice);  // asks for the features of an item
 
   // A channel, as likely as it has many items; `otherwise` when there are less than two.
   uint64_t SampleChannel(uint64_t otherwise, Random* random) const;

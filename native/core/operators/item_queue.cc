@@ -8,6 +8,11 @@
 #include "core/base/random.h"
 
 namespace monolith {
+namespace {
+
+uint32_t HashOf(uint64_t id) { return static_cast<uint32_t>(SplitMix64(&id)); }
+
+}  // namespace
 
 ItemQueue::ItemQueue(ItemQueue&& other) noexcept
     : channel_(other.channel_),
@@ -20,40 +25,34 @@ ItemQueue::~ItemQueue() {
   for (size_t i = 0; i < size_; ++i) std::free((*this)[i].data);
 }
 
-size_t ItemQueue::HomeOf(uint64_t id) const {
-  uint64_t state = id;
-  return SplitMix64(&state) & (index_.size() - 1);
-}
-
 PooledItem* ItemQueue::Find(uint64_t id) {
   if (index_.empty()) return nullptr;
   const size_t mask = index_.size() - 1;
-  for (size_t at = HomeOf(id);; at = (at + 1) & mask) {
-    if (index_[at] == 0) return nullptr;
-    PooledItem& item = ring_[index_[at] - 1];
-    if (item.id == id) return &item;
-  }
+  const uint32_t hash = HashOf(id);
+  for (size_t at = hash & mask; index_[at].place != 0; at = (at + 1) & mask)
+    if (index_[at].hash == hash && ring_[index_[at].place - 1].id == id) return &ring_[index_[at].place - 1];
+  return nullptr;
 }
 
 void ItemQueue::Enter(uint32_t place) {
   const size_t mask = index_.size() - 1;
-  size_t at = HomeOf(ring_[place].id);
-  while (index_[at] != 0) at = (at + 1) & mask;
-  index_[at] = place + 1;
+  const uint32_t hash = HashOf(ring_[place].id);
+  size_t at = hash & mask;
+  while (index_[at].place != 0) at = (at + 1) & mask;
+  index_[at] = {hash, place + 1};
 }
 
-// Those behind it in its run move up, so that no marks are left that would slow down later looks.
-void ItemQueue::Remove(uint64_t id) {
+// From the index: those behind it in its run move up, so that no marks are left that would slow down later looks.
+void ItemQueue::RemoveOldest() {
   const size_t mask = index_.size() - 1;
-  size_t hole = HomeOf(id);
-  while (ring_[index_[hole] - 1].id != id) hole = (hole + 1) & mask;
-  for (size_t at = (hole + 1) & mask; index_[at] != 0; at = (at + 1) & mask) {
-    const size_t home = HomeOf(ring_[index_[at] - 1].id);
-    if (((at - home) & mask) < ((at - hole) & mask)) continue;
+  size_t hole = HashOf(ring_[head_].id) & mask;
+  while (index_[hole].place != head_ + 1) hole = (hole + 1) & mask;
+  for (size_t at = (hole + 1) & mask; index_[at].place != 0; at = (at + 1) & mask) {
+    if (((at - index_[at].hash) & mask) < ((at - hole) & mask)) continue;
     index_[hole] = index_[at];
     hole = at;
   }
-  index_[hole] = 0;
+  index_[hole] = {0, 0};
 }
 
 void ItemQueue::Grow() {
@@ -61,7 +60,7 @@ void ItemQueue::Grow() {
   for (size_t i = 0; i < size_; ++i) larger[i] = (*this)[i];
   ring_.swap(larger);
   head_ = 0;
-  index_.assign(ring_.size() * 2, 0);
+  index_.assign(ring_.size() * 2, {0, 0});
   for (size_t i = 0; i < size_; ++i) Enter(static_cast<uint32_t>(i));
 }
 
@@ -71,7 +70,7 @@ PooledItem* ItemQueue::Append(uint64_t id, std::string_view fids, std::string_vi
   char* memory = nullptr;
   if (size_ >= most) {
     PooledItem& oldest = (*this)[0];
-    Remove(oldest.id);
+    RemoveOldest();
     memory = std::exchange(oldest.data, nullptr);
     head_ = (head_ + 1) & (ring_.size() - 1);
     --size_;

@@ -22,7 +22,8 @@ struct PooledItem {
   std::string_view columns() const { return {data + fids_bytes, size - fids_bytes}; }
 };
 
-// 40 bytes an item, up to twice as much while it grows, besides the features.
+// 48 bytes an item, up to twice as much while it grows, besides the features. A look for an id that is not there, and taking
+// out the oldest, touch one line of the index and no item.
 class ItemQueue {
  public:
   explicit ItemQueue(uint64_t channel) : channel_(channel) {}
@@ -44,13 +45,17 @@ class ItemQueue {
  private:
   void Grow();
   void Enter(uint32_t place);
-  void Remove(uint64_t id);
-  size_t HomeOf(uint64_t id) const;
+  void RemoveOldest();
+
+  struct Entry {
+    uint32_t hash;
+    uint32_t place;  // in ring_ plus one, 0 for none
+  };
 
   uint64_t channel_;
   std::vector<PooledItem> ring_;  // a power of two
   size_t head_ = 0, size_ = 0;
-  std::vector<uint32_t> index_;  // place in ring_ plus one, 0 for none; twice as long as ring_, linear probing
+  std::vector<Entry> index_;  // twice as long as ring_, linear probing from `hash` on
 };
 
 }  // namespace monolith

@@ -1,6 +1,7 @@
 #include "core/operators/map_id.h"
 
 #include "core/base/error.h"
+#include "core/base/fid.h"
 #include "core/wire/cursor.h"
 #include "core/wire/schema.h"
 
@@ -13,7 +14,7 @@ using wire::Type;
 MapId::MapId(MapIdConfig config) : type_(config.type), scan_(config.type) {
   for (const MapIdConfig::Rule& rule : config.rules) {
     if (rule.table.empty()) throw Error(ErrorCode::kUsage, "the table for '" + rule.name + "' is empty");
-    if (type_ == RecordType::kInstance && InstanceSlot(rule.name) >= 0)
+    if (type_ == RecordType::kInstance && fid::NamedSlotV1(rule.name) >= 0)
       throw Error(ErrorCode::kUsage, "'" + rule.name + "' stands for v1 fids in an instance, not for integers");
     const size_t number = static_cast<size_t>(scan_.Want(rule.name));
     if (number != tables_.size()) throw Error(ErrorCode::kUsage, "feature '" + rule.name + "' is given two tables");

@@ -82,20 +82,33 @@ float NegativeGen::WeightOf(const ItemPool::Drawn& drawn) const {
   return static_cast<float>(1.0 + static_cast<double>(config_.neg_num) * age * drawn.freq_factor);
 }
 
-void NegativeGen::Generate(RecordSink* next) {
-  Record negative;
-  bool begun = false;
-  for (uint64_t i = 0; i < config_.neg_num; ++i) {
+// Up to kAhead items into choices_; fewer than asked for when a channel has too few.
+size_t NegativeGen::Draw(uint64_t wanted) {
+  size_t n = 0;
+  for (const size_t most = static_cast<size_t>(std::min<uint64_t>(wanted, kAhead)); n < most; ++n) {
     const bool easy = config_.per_channel && random_.UniformFloat() < config_.easy_hard_ratio;
     const uint64_t channel = easy ? pool_.SampleChannel(record_.channel(), &random_) : record_.channel();
     ++(easy ? easy_ : hard_);
-    ItemPool::Drawn drawn;
-    if (channel == 0 || !pool_.Sample(channel, &random_, &drawn)) return;
-    if (!begun) record_.BeginNegatives();
-    begun = true;
-    ++generated_;
-    negative.payload = record_.Negative(drawn, WeightOf(drawn));
-    next->Write(negative);
+    if (channel == 0 || !pool_.Choose(channel, &random_, &choices_[n])) break;
+  }
+  return n;
+}
+
+void NegativeGen::Generate(RecordSink* next) {
+  Record negative;
+  for (uint64_t made = 0; made < config_.neg_num;) {
+    const uint64_t wanted = config_.neg_num - made;
+    const size_t n = Draw(wanted);
+    if (n > 0 && made == 0) record_.BeginNegatives();
+    for (size_t i = 0; i < n; ++i) ItemPool::Fetch(choices_[i]);
+    for (size_t i = 0; i < n; ++i) {
+      const ItemPool::Drawn drawn = ItemPool::Take(choices_[i]);
+      negative.payload = record_.Negative(drawn, WeightOf(drawn));
+      next->Write(negative);
+    }
+    generated_ += n;
+    made += n;
+    if (n < std::min<uint64_t>(wanted, kAhead)) return;
   }
 }
 

@@ -60,6 +60,7 @@ class NegativeGen : public Operator {
   int64_t ActionThatCounts() const;
   bool Cacheable(bool positive) const;
   void Store(bool positive);
+  size_t Draw(uint64_t wanted);
   void Generate(RecordSink* next);
   float WeightOf(const ItemPool::Drawn& drawn) const;
 
@@ -68,6 +69,8 @@ class NegativeGen : public Operator {
   ItemPool pool_;
   Random random_;
   std::unique_ptr<PoolFolder> folder_;
+  static constexpr size_t kAhead = 16;  // draws whose items are fetched together
+  ItemPool::Choice choices_[kAhead];
   uint64_t since_save_ = 0;
   uint64_t negatives_ = 0, generated_ = 0, hard_ = 0, easy_ = 0, no_label_ = 0, origin_dropped_ = 0, negative_dropped_ = 0;
 };

@@ -46,11 +46,13 @@ bool FeatureHolds(const Predicate& p, RecordView& view, bool fallback) {
       return value.number == schema::feature::kInt64List ? Ints(*p.relation, value, origin, fallback) : fallback;
     case FeatureType::kFloat: {
       float v = 0;
-      return value.number == schema::feature::kFloatList && OnlyNumber(value, origin, &v) ? p.relation->Float(v) : fallback;
+      if (value.number != schema::feature::kFloatList || !OnlyNumber(value, origin, &v)) return fallback;
+      return p.relation->Float(v);
     }
     case FeatureType::kDouble: {
       double v = 0;
-      return value.number == schema::feature::kDoubleList && OnlyNumber(value, origin, &v) ? p.relation->Double(v) : fallback;
+      if (value.number != schema::feature::kDoubleList || !OnlyNumber(value, origin, &v)) return fallback;
+      return p.relation->Double(v);
     }
     case FeatureType::kBytes:
       return value.number == schema::feature::kBytesList ? Bytes(*p.relation, value, origin, fallback) : fallback;
@@ -169,11 +171,13 @@ Predicate MakePredicate(const ValueFilter& filter, RecordView* view) {
   }
   const OperandType type = OperandTypeOf(p.source, p.type, op);
   const bool from_file = !filter.values_file.empty();
-  if (from_file && op != RelOp::kIn && op != RelOp::kNotIn) Fail("--values-file: goes with --op in or not-in, not " + filter.op);
+  if (from_file && op != RelOp::kIn && op != RelOp::kNotIn)
+    Fail("--values-file: goes with --op in or not-in, not " + filter.op);
   if (from_file && p.source == Source::kFeature && p.type == FeatureType::kDouble)
     Fail("--values-file: no file holds values for a feature of type double");
   try {
-    p.relation = MakeRelation(op, from_file ? ReadOperandFile(type, filter.values_file) : ParseOperands(type, filter.values));
+    p.relation = MakeRelation(
+        op, from_file ? ReadOperandFile(type, filter.values_file) : ParseOperands(type, filter.values));
   } catch (const Error& e) {
     throw Error(e.code(), (from_file ? "--values-file: " : option + ": ") + e.what());
   }

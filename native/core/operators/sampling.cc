@@ -7,7 +7,9 @@
 namespace monolith {
 namespace {
 
-bool Contains(const std::vector<int64_t>& values, int64_t v) { return std::find(values.begin(), values.end(), v) != values.end(); }
+bool Contains(const std::vector<int64_t>& values, int64_t v) {
+  return std::find(values.begin(), values.end(), v) != values.end();
+}
 
 void CheckRate(const char* option, float rate) {
   if (!(rate >= 0 && rate <= 1)) throw Error(ErrorCode::kUsage, std::string(option) + ": a rate is between 0 and 1");

@@ -26,7 +26,7 @@ void AppendSwitched(std::string_view fids, uint32_t slot, bool v1, std::string* 
 SwitchSlot::SwitchSlot(SwitchSlotConfig config) : config_(std::move(config)), scan_(config_.type) {
   for (const SwitchSlotConfig::Rule& rule : config_.rules) {
     fid::CheckedV2(rule.slot, 0);
-    const int slot = config_.type == RecordType::kInstance ? InstanceSlot(rule.name) : -1;
+    const int slot = config_.type == RecordType::kInstance ? fid::NamedSlotV1(rule.name) : -1;
     if (slot >= 0) fid::CheckedV1(rule.slot, 0);
     Target* target;
     if (slot >= 0) {

@@ -173,7 +173,7 @@ void LineIdReader::Walk(std::string_view message, const char* origin) {
   }
 }
 
-// Lists, and numbers that are cut to fewer bits; the cursor comes and goes by value so that Merge keeps its own in registers.
+// Lists, and numbers that are cut to fewer bits; the cursor comes and goes by value so that Walk keeps its own in registers.
 wire::Cursor LineIdReader::TakeOther(wire::Cursor c, uint32_t tag, uint8_t place, const char* origin) {
   const FieldKind kind = fields_[place]->kind;
   std::vector<int64_t>& list = lists_[place];

@@ -6,6 +6,7 @@
 #include "core/base/bytes.h"
 #include "core/base/error.h"
 #include "core/base/fid.h"
+#include "core/records/batch_size.h"
 #include "core/records/feature_value.h"
 
 namespace monolith {
@@ -17,18 +18,6 @@ using wire::Type;
 
 constexpr uint32_t kShared = uint32_t{1} << 31;
 constexpr uint32_t kMostServers = 65536;
-
-// The slot of slot_<n> or fc_slot_<n>, -1 of another name or a slot that v1 does not have.
-int FlatSlot(std::string_view name) {
-  for (std::string_view prefix : {"slot_", "fc_slot_"}) {
-    if (name.substr(0, prefix.size()) != prefix) continue;
-    const std::string_view digits = name.substr(prefix.size());
-    if (digits.empty() || digits.size() > 9 || digits.find_first_not_of("0123456789") != std::string_view::npos) return -1;
-    const int slot = std::stoi(std::string(digits));
-    return slot < static_cast<int>(fid::kSlotsV1) ? slot : -1;
-  }
-  return -1;
-}
 
 void Append(std::string_view run, bool v1, std::vector<uint64_t>* fids) {
   const size_t at = fids->size(), n = run.size() / 8;
@@ -54,7 +43,7 @@ FidSharder::FidSharder(ShardConfig config) : config_(std::move(config)) {
     const std::string& name = config_.features[i].name;
     if (names_.Add(name) != static_cast<int>(i)) throw Error(ErrorCode::kUsage, "feature '" + name + "' is given twice");
     if (config_.type != RecordType::kInstance) continue;
-    const int slot = FlatSlot(name);
+    const int slot = fid::NamedSlotV1(name);
     if (slot < 0) continue;
     if (by_slot_[slot] >= 0)
       throw Error(ErrorCode::kUsage, "'" + config_.features[by_slot_[slot]].name + "' and '" + name + "' are both slot " +
@@ -247,12 +236,11 @@ void FidSharder::AddBatch(std::string_view payload) {
       c.Skip(tag);
     }
   }
-  if (rows < 0) throw BadRecord("batch_size is negative");
-  for (Feature& f : features_) AddColumn(&f, rows);
-  rows_ = static_cast<size_t>(rows);
+  rows_ = CheckedBatchSize(rows, payload.size());
+  for (Feature& f : features_) AddColumn(&f, rows_);
 }
 
-void FidSharder::AddColumn(Feature* feature, int64_t rows) {
+void FidSharder::AddColumn(Feature* feature, size_t rows) {
   namespace nfl = schema::named_feature_list;
   feature->seen = true;
   if (!feature->pending.data()) {
@@ -278,7 +266,7 @@ void FidSharder::AddColumn(Feature* feature, int64_t rows) {
     if (feature->lengths.empty()) throw BadRecord("shared column '" + name + "' has no entry");
     feature->lengths.resize(1);
     feature->fids.resize(feature->lengths[0]);
-  } else if (feature->lengths.size() != static_cast<size_t>(rows)) {
+  } else if (feature->lengths.size() != rows) {
     throw BadRecord("column '" + name + "' has " + std::to_string(feature->lengths.size()) + " entries in a batch of " +
                     std::to_string(rows));
   }

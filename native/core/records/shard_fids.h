@@ -78,7 +78,7 @@ class FidSharder {
   void AddInstance(std::string_view payload);
   void AddExample(std::string_view payload);
   void AddBatch(std::string_view payload);
-  void AddColumn(Feature* feature, int64_t rows);
+  void AddColumn(Feature* feature, size_t rows);
   void EndRow(Feature* feature);
   void ReadColumn(std::string_view column, Feature* feature);
   void ReadNamed(std::string_view named, Feature* feature);

@@ -29,7 +29,8 @@ void Layout::Remember(const DecisiveBytes& decisive) {
   size_ = message.size();
   for (size_t at = 0; (at = marks.find_first_not_of('\0', at)) != std::string::npos; at += 8) {
     const size_t word = std::min(at, size_ - 8);
-    words_.push_back({LoadLe<uint64_t>(message.data() + word), LoadLe<uint64_t>(marks.data() + word), static_cast<uint32_t>(word)});
+    const auto load = [word](std::string_view bytes) { return LoadLe<uint64_t>(bytes.data() + word); };
+    words_.push_back({load(message), load(marks), static_cast<uint32_t>(word)});
   }
 }
 

@@ -46,7 +46,7 @@ class Layout {
   // are all different cost little.
   bool Miss() {
     ++misses_;
-    size_ = 0;
+    size_ = kNone;
     return (misses_ & (misses_ - 1)) == 0;
   }
   void Remember(const DecisiveBytes& decisive);
@@ -56,7 +56,8 @@ class Layout {
     uint64_t value, decisive;
     uint32_t at;
   };
-  size_t size_ = 0;  // 0 when there is none
+  static constexpr size_t kNone = SIZE_MAX;
+  size_t size_ = kNone;
   uint32_t misses_ = 0;
   std::vector<Word> words_;
 };
