@@ -6,6 +6,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
+#include "core/io/byte_source.h"
 #include "core/io/frame.h"
 #include "core/operators/add_label.h"
 #include "core/operators/chain.h"
