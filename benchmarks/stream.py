@@ -2,6 +2,7 @@
 
 filter    pb-filter from a file, beside a filter written with libprotobuf (--peers DIR holds its source)
 pipe      pb-cat | pb-filter | wc -c and pb-cat | pb-cat | wc -c, beside cat | cat | wc -c
+operators pb-cat | OPERATOR | wc -c for every operator command, beside the same, with the peak of its memory
 
 The file is read several times over for the pipes, so that they run for seconds. Every round runs each subject once, in turn; medians of wall time are compared. The start of a command is part of it. Prints
 a table and one JSON object per subject.
@@ -20,11 +21,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import operators
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / "bin"
 START = 1_609_459_200  # req_time of the first record
 SLOT = 7
-ENV = os.environ | {"MONOLITH_PYTHON": sys.executable}
+# Python code is compiled once, as in an installed package, also where the environment says to keep nothing compiled.
+ENV = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"MONOLITH_PYTHON": sys.executable}
 
 
 def shell(line: str) -> bytes:
@@ -95,29 +99,60 @@ def filter_lines(path: Path, since: int, peer: Path | str) -> dict[str, str]:
     return lines
 
 
+def generate(path: Path, records: int, line_id: str) -> None:
+    shell(f"{BIN}/pb-gen -q -n {records} --slots 1-30 --fids-per-slot 0-2 --line-id {line_id} --seed 1 --start-time {START} -o {path}")
+
+
+def from_file(path: Path, since: int, where: Path, options) -> list[dict]:
+    peer = build_peer(options.peers, where)
+    if isinstance(peer, str):
+        print(f"libprotobuf filter: skipped, {peer}")
+    times = measure(filter_lines(path, since, peer), options.rounds)
+    return report("filter from a file", "libprotobuf", times, path.stat().st_size, options.records, 3)
+
+
+def through_pipes(path: Path, since: int, options) -> list[dict]:
+    files = " ".join([str(path)] * options.times)
+    pipes = {"cat | cat": f"cat {files} | cat | wc -c",
+             "pb-cat | pb-cat": f"{BIN}/pb-cat -q {files} | {BIN}/pb-cat -q | wc -c",
+             "pb-cat | pb-filter": f"{BIN}/pb-cat -q {files} | {BIN}/pb-filter -q --where 'req_time >= {since}' --has-slot {SLOT} | wc -c"}
+    return report("through a pipe to wc -c", "cat | cat", measure(pipes, options.rounds), path.stat().st_size * options.times,
+                  options.records * options.times, 1)
+
+
+def all_operators(path: Path, since: int, where: Path, options) -> list[dict]:
+    generate(path, options.records, "uid,item_id,req_time,chnid,actions")
+    results = []
+    for title, lines, aim in (("operators through a pipe", operators.lines(since, where), "0.5, pb-filter 1"),
+                              ("records repeated and made", operators.heavy_lines(), "none")):
+        made = operators.measure(BIN, ENV, lines, path, options.records, options.times, options.rounds)
+        operators.show(title, made, options.records, aim)
+        results += made
+    return results
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, default=ROOT.parent / "shared" / "bench", help="folder of filter_peer.cc")
     parser.add_argument("--records", type=int, default=2_000_000, help="how many to generate")
     parser.add_argument("--times", type=int, default=5, help="how often the file is read in a row for the pipes")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--parts", default="filter,pipe,operators", help="which parts to run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="monolith-bench-") as folder:
         where = Path(folder)
+        ENV["PYTHONPYCACHEPREFIX"] = str(where / "compiled")
+        parts, results = options.parts.split(","), []
         path, since = where / "in.pb", START + options.records // 4
-        shell(f"{BIN}/pb-gen -q -n {options.records} --slots 1-30 --fids-per-slot 0-2 --line-id uid,item_id,req_time,chnid --seed 1 "
-              f"--start-time {START} -o {path}")
-        size = path.stat().st_size
-        peer = build_peer(options.peers, where)
-        if isinstance(peer, str):
-            print(f"libprotobuf filter: skipped, {peer}")
-        results = report("filter from a file", "libprotobuf", measure(filter_lines(path, since, peer), options.rounds), size, options.records, 3)
-        files = " ".join([str(path)] * options.times)
-        pipes = {"cat | cat": f"cat {files} | cat | wc -c",
-                 "pb-cat | pb-cat": f"{BIN}/pb-cat -q {files} | {BIN}/pb-cat -q | wc -c",
-                 "pb-cat | pb-filter": f"{BIN}/pb-cat -q {files} | {BIN}/pb-filter -q --where 'req_time >= {since}' --has-slot {SLOT} | wc -c"}
-        results += report("through a pipe to wc -c", "cat | cat", measure(pipes, options.rounds), size * options.times,
-                          options.records * options.times, 1)
+        if "filter" in parts or "pipe" in parts:
+            generate(path, options.records, "uid,item_id,req_time,chnid")
+        if "filter" in parts:
+            results += from_file(path, since, where, options)
+        if "pipe" in parts:
+            results += through_pipes(path, since, options)
+        path.unlink(missing_ok=True)
+        if "operators" in parts:
+            results += all_operators(path, since, where, options)
     for result in results:
         print(json.dumps(result))
 

@@ -5,6 +5,12 @@ python=${MONOLITH_PYTHON:-python3}
 pb-gen -q -n 2000 --seed 1 --line-id uid,req_time,item_id,chnid,actions > clicks.pb
 pb-convert -q --from instance --to example clicks.pb > examples.pb
 pb-convert -q --from instance --to example_batch --batch-size 100 clicks.pb > batches.pb
+cat > feature_list.conf <<'CONF'
+# features of clicks.pb and its kin
+feature_name=f_user; depend=uid; method=DirectInt64; slot=1
+feature_name=f_item; depend=item_id; method=DirectInt64; slot=2
+feature_name=f_tag; depend=tag; method=VectorTopString; slot=4791; feature_version=2
+CONF
 mkdir -p log/20260101 log/20260102
 for day in 20260101 20260102; do
   for part in 0 1 2 3; do pb-gen -q -n 200 --seed "$day$part" > log/$day/part-$part; done
@@ -47,3 +53,13 @@ with tf.io.TFRecordWriter("train.tfrecord") as w:
         at += 8 + n
 PYTHON
 monolith-train -q --model movie.py:MovieRanking --model-dir m --batch-size 2 --max-steps 1000 train.pb
+cat > chain.textproto <<'TEXT'
+# two channels, and of them what ranks first or was liked
+configs { basic_config { filter_by_value { field_name: "chnid" op: "in" int_operand: [1, 2] } } }
+configs {
+  logical_or_config {
+    x { filter_by_value { field_name: "rank" op: "eq" int_operand: 0 } }
+    y { filter_by_action { has_actions: 2 } }
+  }
+}
+TEXT

@@ -13,7 +13,7 @@ from record_model import Facts
 
 from monolith_cli import errors
 from monolith_cli._native import _core
-from monolith_cli.operators.filter import FilterConfig
+from monolith_cli.operators.filter import FilterConfig, StrategyRule
 from monolith_protos import example_pb2, proto_parser_pb2
 
 
@@ -233,6 +233,38 @@ def test_agrees_with_the_model(data, config):
     assert kept in ([], [payload])
     assert bool(kept) == model_keeps(config, Facts(record_type, payload))
     assert sum(operator.dropped_by().values()) == 1 - len(kept)
+
+
+@st.composite
+def alike(draw):
+    """Records that are laid out as others before them, or nearly so: what is remembered of one must not be taken for another."""
+    record_type = draw(st.sampled_from(["instance", "example"]))
+    seed = draw(st.lists(getattr(mangled, record_type), min_size=1, max_size=2))
+    stream = list(seed)
+    for _ in range(draw(st.integers(1, 8))):
+        payload = bytearray(draw(st.sampled_from(seed)))
+        for _ in range(draw(st.integers(0, 2)) if payload else 0):
+            payload[draw(st.integers(0, len(payload) - 1))] = draw(st.integers(0, 255))
+        stream.append(bytes(payload))
+    return record_type, stream
+
+
+@settings(max_examples=500, deadline=None)
+@given(alike(), configs, st.booleans())
+def test_a_record_is_judged_alike_whatever_came_before(records, config, relabel):
+    record_type, stream = records
+    fields = vars(config) | {"record_type": record_type} | ({"special_strategies": (1, 2), "strategy_rules": (
+        StrategyRule(1, 1.0, 9.0), StrategyRule(2, 1.0, 9.0)), "invert": False, "where": "sample_rate > 0 or user_id startswith 'h'"} if relabel else {})
+    operator = FilterConfig(**fields).operator()
+
+    def verdict(operator, payload):
+        try:
+            return _core.apply(operator, payload)
+        except errors.BadDataError as e:
+            return str(e)
+
+    for payload in stream:
+        assert verdict(operator, payload) == verdict(FilterConfig(**fields).operator(), payload)
 
 
 def test_statistics_go_to_a_file(run, tmp_path):

@@ -37,6 +37,26 @@ seed = click.option("--seed", type=click.IntRange(min=0), help="Seed of all rand
 json_output = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
+class FeatureListFile(click.ParamType):
+    """A path; the command gets the monolith_cli.records.feature_list.FeatureList read from it."""
+
+    name = "FILE"
+
+    def convert(self, value, param, ctx):
+        from monolith_cli.records import feature_list
+
+        return value if isinstance(value, feature_list.FeatureList) else feature_list.load(value)
+
+    def shell_complete(self, ctx, param, incomplete):
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+feature_list = click.option("--feature-list", type=FeatureListFile(), metavar="FILE",
+                            help="Names, slots and versions of features, one entry a line (feature_list.conf). [default: none]")
+
+
 def framing(function):
     """How the sources are framed, packed and chosen: one group of options, handed over as `framing`, a dict."""
     import functools

@@ -2,6 +2,7 @@ import click
 
 from monolith_cli.commands import options
 from monolith_cli.commands.frame import Example, command
+from monolith_cli.commands.operator_command import in_chains
 from monolith_cli.records import convert
 
 
@@ -20,7 +21,8 @@ class NameSlot(click.ParamType):
 Containers: an Instance has flat v1 ids and named columns, an Example named features only, an ExampleBatch columns of many rows.
 Rows become batches of at most --batch-size rows, batches become their rows. An Instance that becomes an Example loses
 dense, label_tag, next_fid and its data source key; an Example that becomes an Instance loses doubles, single scalars and raw
-features. Equal types on both sides pass every record on byte for byte, unless --pruning says what to leave out.
+features. Equal types on both sides pass every record on byte for byte, unless --pruning says what to leave out. The v1 ids of a slot become the feature
+fc_slot_<n>, or with --feature-list the first feature of version 1 that has the slot there.
 
 JSON lines hold one object a record: original field names, bytes in base64, 64-bit integers as text, NaN and Infinity as text.
 
@@ -42,7 +44,7 @@ becomes trunc(log2(|v| + 1)); features that are not asked for are left out.""",
          exits={65: "a record, line or row cannot be read: the message names source, place and reason; what came "
              "before was passed on",
                 66: "a source or the schema does not exist", 73: "an output cannot be created",
-                78: "the schema has a mistake: the message names file and key"},
+                78: "the schema or feature list has a mistake: the message names file and place"},
          see_also=["pb-cat(1)", "pb-show(1)", "pb-gen(1)"], binary_output=lambda options: options.get("to_type") != "jsonl", reads_stdin=True)
 @options.sources
 @click.option("--from", "from_type", type=click.Choice(convert.FROM), required=True, help="What the sources hold.")
@@ -65,10 +67,11 @@ becomes trunc(log2(|v| + 1)); features that are not asked for are left out.""",
 @click.option("--hash-bytes", is_flag=True,
               help="tf_example: make ids of sparse texts, CityHash64 of each. Without it such a feature stays empty.")
 @options.framing
+@options.feature_list
 @options.on_bad_record
 @options.output
 def main(sources, from_type, to_type, schema, pruning, batch_size, sparse, dense, label, instance_weight, hash_bytes, framing,
-         on_bad_record, output, run):
+         feature_list, on_bad_record, output, run):
     from monolith_cli.records.framing import Framing
 
     asked = click.get_current_context().get_parameter_source("format")
@@ -78,4 +81,12 @@ def main(sources, from_type, to_type, schema, pruning, batch_size, sparse, dense
     tf_example = convert.TfExample(list(sparse), list(dense), label, instance_weight, hash_bytes)
     convert.convert(sources, from_type=from_type, to_type=to_type, framing=Framing(**framing, record_type=record_type),
                     schema=schema, tf_example=tf_example, pruning=pruning, batch_size=batch_size, output=output,
-                    on_bad_record=on_bad_record, run=run)
+                    on_bad_record=on_bad_record, feature_list=feature_list, run=run)
+
+
+def _operators(record_type, **values):
+    return convert.chain_operators(record_type, **values)
+
+
+in_chains(main, _operators, ["from_type", "to_type", "pruning", "batch_size", "feature_list"],
+          type_behind=lambda record_type, values: values["to_type"])

@@ -2,6 +2,7 @@ import click
 
 from monolith_cli.commands import options
 from monolith_cli.commands.frame import Example, command
+from monolith_cli.commands.operator_command import in_chains
 
 
 @command("pb-head", "Pass on the first records of a stream.",
@@ -25,3 +26,12 @@ def main(sources, records, record_type, framing, on_bad_record, output, run):
 
     run_chain(sources, framing=Framing(**framing, record_type=record_type), output=output, limit_out=records,
               on_bad_record=on_bad_record, run=run)
+
+
+def _operators(record_type, records):
+    from monolith_cli.operators.limit import limit
+
+    return [limit(records)]
+
+
+in_chains(main, _operators, ["records"], any_type=True)

@@ -46,7 +46,7 @@ class InstanceReweightConfig:
             if not texts:
                 raise errors.UsageError(f"{option} is missing")
         weights = parsed(_core.parse_reweight, "--reweight", reweight)
-        return cls(numbers.integers(action_priority, "--action-priority", -(1 << 31), (1 << 31) - 1),
+        return cls(numbers.integers(action_priority, "--action-priority", *numbers.INT32),
                    tuple(ActionWeight(*w) for w in weights), **more)
 
     def operator(self):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from monolith_cli import errors
 from monolith_cli.operators import numbers
 
-_INT32 = (-(1 << 31), (1 << 31) - 1)
-
 # Options that say more about another one, by that one: keyword -> flag.
 _DETAILS = {
     "--label-from": {"zero_at_or_above": "--zero-at-or-above"},
@@ -69,7 +67,7 @@ def _operator(option: str, config):
 
 
 def _integers(texts, option: str) -> tuple[int, ...]:
-    return numbers.integers(texts, option, *_INT32)
+    return numbers.integers(texts, option, *numbers.INT32)
 
 
 def _add_actions(record_type, conditions, actions) -> list:

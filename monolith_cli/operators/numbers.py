@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from monolith_cli import errors
+
+INT32 = (-(1 << 31), (1 << 31) - 1)
+INT64 = (-(1 << 63), (1 << 63) - 1)
+FID = (-(1 << 63), (1 << 64) - 1)  # unsigned, or as a signed number of the same 64 bits
 
 
 def integers(texts: Iterable[str], option: str, low: int, high: int) -> tuple[int, ...]:
@@ -13,13 +17,13 @@ def integers(texts: Iterable[str], option: str, low: int, high: int) -> tuple[in
     Decimal or 0x…; empty pieces are passed over. Raises UsageError naming `option` for what is no integer or not in
     low..high, NoInputError for a file that cannot be read.
     """
-    return tuple(_integer(piece, option, low, high) for piece in _pieces(texts, option))
+    return tuple(_integer(piece, option, low, high) for piece in pieces(texts, option))
 
 
 def floats(texts: Iterable[str], option: str) -> tuple[float, ...]:
     """As `integers`, for floats."""
     values = []
-    for piece in _pieces(texts, option):
+    for piece in pieces(texts, option):
         try:
             values.append(float(piece))
         except ValueError:
@@ -27,7 +31,8 @@ def floats(texts: Iterable[str], option: str) -> tuple[float, ...]:
     return tuple(values)
 
 
-def _pieces(texts: Iterable[str], option: str):
+def pieces(texts: Iterable[str], option: str) -> Iterator[str]:
+    """What stands between commas and white space, also in `@FILE`s. Raises NoInputError for a file that cannot be read."""
     for text in texts:
         if text.startswith("@"):
             try:

@@ -54,10 +54,11 @@ OnBadRecord ParseOnBadRecord(const std::string& text) {
 std::shared_ptr<Chain> MakeChain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<RecordSink> sink,
                                  std::optional<uint64_t> limit_in, std::optional<uint64_t> limit_out,
                                  const std::string& on_bad_record, std::function<void(const std::string&)> warn,
-                                 std::optional<std::string> type, bool time_operators) {
+                                 std::optional<std::string> type, bool time_operators, std::vector<std::string> stages) {
   ChainOptions options;
   if (type) options.type = ParseRecordType(*type);
   options.time_operators = time_operators;
+  options.stages = std::move(stages);
   options.limit_in = limit_in.value_or(ChainOptions::kNoLimit);
   options.limit_out = limit_out.value_or(ChainOptions::kNoLimit);
   options.on_bad_record = ParseOnBadRecord(on_bad_record);
@@ -84,6 +85,7 @@ nb::list OperatorsOf(const Chain& chain) {
     d["name"] = op.name;
     d["in"] = op.in;
     d["out"] = op.out;
+    d["bad"] = op.bad;
     d["dropped"] = op.dropped;
     d["counts"] = op.counts;
     d["seconds"] = op.seconds;
@@ -269,13 +271,14 @@ void BindChain(nb::module_& m) {
       .def(nb::new_(&MakeChain), nb::arg("operators"), nb::arg("sink"), nb::arg("limit_in") = nb::none(),
            nb::arg("limit_out") = nb::none(), nb::arg("on_bad_record") = "fail", nb::arg("warn") = nb::none(),
            nb::arg("type") = nb::none(), nb::arg("time_operators") = false,
-           "type: a source whose records are of another one is refused. on_bad_record: fail, skip or a path; warn(message) hears of the first ten bad records.")
+           nb::arg("stages") = std::vector<std::string>{},
+           "type: a source whose records are of another one is refused. stages: names of operators in messages. on_bad_record: fail, skip or a path; warn(message) hears of the first ten bad records.")
       .def("run", &Chain::Run, nb::arg("reader"), Released(),
            "Runs one source to its end. False when no other is wanted: a limit is reached or a stop was requested.")
       .def("finish", &Chain::Finish, Released(), "After the last source: writes what operators held back.")
       .def("stats", &StatsOf, "records_in, records_out, bytes_in, bytes_out, bad_records; may be called while it runs.")
       .def("operators", &OperatorsOf,
-           "Per operator a dict of name, in, out, dropped (reason -> records), counts, seconds (when timed); of a chain at rest.");
+           "Per operator a dict of name, in, out, bad, dropped (reason -> records), counts, seconds (when timed); of a chain at rest.");
 }
 
 void BindBase(nb::module_& m) {

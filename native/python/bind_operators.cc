@@ -1,12 +1,14 @@
-#include "core/operators/filter.h"
 #include "core/operators/operator.h"
 #include "python/bind.h"
 
 namespace monolith {
 
-void BindFlows(nb::module_& m);   // bind_flows.cc
-void BindLabels(nb::module_& m);  // bind_labels.cc
-void BindParse(nb::module_& m);   // bind_parse.cc
+void BindChains(nb::module_& m);    // bind_chains.cc
+void BindFeatures(nb::module_& m);  // bind_features.cc
+void BindFilter(nb::module_& m);    // bind_filter.cc
+void BindFlows(nb::module_& m);     // bind_flows.cc
+void BindLabels(nb::module_& m);    // bind_labels.cc
+void BindParse(nb::module_& m);     // bind_parse.cc
 
 namespace {
 
@@ -26,6 +28,7 @@ class ListSink : public RecordSink {
 void BindOperators(nb::module_& m) {
   BindParse(m);
   BindFlows(m);
+  BindFeatures(m);
   m.def("apply", [](Operator& op, nb::bytes payload) {
     nb::list out;
     ListSink sink(&out);
@@ -40,35 +43,8 @@ void BindOperators(nb::module_& m) {
     op.Finish(&sink);
     return out;
   }, nb::arg("operator"), "Tells one operator that the input has ended; returns what it held back.");
-
-  nb::class_<Filter, Operator>(m, "Filter")
-      .def("__init__",
-           [](Filter* self, const std::string& type, std::optional<int64_t> req_time_min, std::vector<uint64_t> filter_fids,
-              std::vector<uint64_t> has_fids, std::vector<uint64_t> select_fids, std::vector<uint32_t> select_slots,
-              std::vector<int32_t> has_actions, std::string where, bool keep_empty, std::vector<float> label_thresholds,
-              bool label_strict, bool invert, nb::bytes rejected) {
-             FilterConfig c;
-             c.type = ParseRecordType(type);
-             c.req_time_min = req_time_min;
-             c.filter_fids = std::move(filter_fids);
-             c.has_fids = std::move(has_fids);
-             c.select_fids = std::move(select_fids);
-             c.select_slots = std::move(select_slots);
-             c.has_actions = std::move(has_actions);
-             c.where = std::move(where);
-             c.keep_empty = keep_empty;
-             c.label_thresholds = std::move(label_thresholds);
-             c.label_strict = label_strict;
-             c.invert = invert;
-             c.rejected = std::string(rejected.c_str(), rejected.size());
-             new (self) Filter(std::move(c));
-           },
-           nb::arg("type"), nb::arg("req_time_min") = nb::none(), nb::arg("filter_fids") = std::vector<uint64_t>{},
-           nb::arg("has_fids") = std::vector<uint64_t>{}, nb::arg("select_fids") = std::vector<uint64_t>{},
-           nb::arg("select_slots") = std::vector<uint32_t>{}, nb::arg("has_actions") = std::vector<int32_t>{},
-           nb::arg("where") = "", nb::arg("keep_empty") = false, nb::arg("label_thresholds") = std::vector<float>{},
-           nb::arg("label_strict") = false, nb::arg("invert") = false, nb::arg("rejected") = nb::bytes("", 0),
-           "See monolith_cli.operators.filter.FilterConfig.");
+  BindChains(m);
+  BindFilter(m);
   BindLabels(m);
 }
 

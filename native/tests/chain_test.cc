@@ -15,6 +15,7 @@
 #include "core/io/fd_sink.h"
 #include "core/io/shard_reader.h"
 #include "core/io/tfrecord.h"
+#include "core/operators/limit.h"
 #include "core/operators/shuffle.h"
 #include "io_helpers.h"
 
@@ -128,6 +129,79 @@ TEST(BadRecordIsSkippedOrSetAside) {
     CHECK_EQ(chain.stats().bad_records, 2u);
     CHECK((warnings == Strings{"drip: byte 9: it shouts", "drip: byte 28: it shouts"}));
     CHECK(file.Content() == (keep ? Frames({"!1", "!2"}) : ""));
+  }
+}
+
+// Holds `n` records back: the oldest leaves when another comes, the rest at the end.
+class Late : public Operator {
+ public:
+  explicit Late(size_t n = 1) : n_(n) {}
+  const char* name() const override { return "late"; }
+  void Process(const Record& record, RecordSink* next) override {
+    held_.emplace_back(record.payload);
+    if (held_.size() > n_) Release(next);
+  }
+  void Finish(RecordSink* next) override {
+    while (!held_.empty()) Release(next);
+  }
+
+ private:
+  void Release(RecordSink* next) {
+    const std::string oldest = held_.front();
+    held_.erase(held_.begin());
+    Record r;
+    r.payload = oldest;
+    next->Write(r);
+  }
+
+  const size_t n_;
+  Strings held_;
+};
+
+TEST(ABadRecordIsThatOfItsStage) {
+  auto sink = std::make_shared<VectorSink>();
+  Strings warnings;
+  ChainOptions options;
+  options.on_bad_record = OnBadRecord::kSkip;
+  options.stages = {"first", "second", "third"};
+  options.warn = [&](const std::string& m) { warnings.push_back(m); };
+  Chain chain({std::make_shared<Late>(), std::make_shared<Picky>(), std::make_shared<Late>()}, sink, options);
+  CHECK(chain.Run(Reader(Frames({"a", "!1", "b", "c", "!2"})).get()));
+  CHECK((sink->records == Strings{"a", "b"}));
+  chain.Finish();
+  CHECK((sink->records == Strings{"a", "b", "c"}));
+  CHECK_EQ(chain.stats().bad_records, 2u);
+  CHECK_EQ(chain.Operators()[0].bad, 0u);
+  CHECK_EQ(chain.Operators()[1].bad, 2u);
+  CHECK((warnings == Strings(2, "drip: second: in a record from the stage before: it shouts")));
+}
+
+TEST(StagesBehindABadRecordFinishAndThoseBeforeDoNot) {
+  for (bool at_the_end : {false, true}) {
+    auto sink = std::make_shared<VectorSink>();
+    ChainOptions options;
+    options.stages = {"first", "second", "third"};
+    Chain chain({std::make_shared<Late>(2), std::make_shared<Picky>(), std::make_shared<Late>()}, sink, options);
+    const Strings records = at_the_end ? Strings{"a", "h", "b", "!", "c"} : Strings{"a", "h", "b", "!", "c", "d"};
+    auto reader = Reader(Frames(records));
+    const std::string text = MessageOf([&] {
+      chain.Run(reader.get());
+      chain.Finish();
+    });
+    CHECK_EQ(text.find("drip: second: in a record from the stage before: it shouts"), 0u);
+    CHECK((sink->records == Strings{"a", "b", "h"}));
+  }
+}
+
+TEST(AnOperatorThatEndsEndsTheReading) {
+  for (uint64_t limit : {0, 1, 2, 5}) {
+    auto sink = std::make_shared<VectorSink>();
+    Chain chain({std::make_shared<Late>(), std::make_shared<Limit>(limit), std::make_shared<Late>()}, sink);
+    CHECK_EQ(chain.Run(Reader(Frames({"a", "b", "c", "d"})).get()), limit == 5);
+    chain.Finish();
+    CHECK_EQ(sink->records.size(), std::min<size_t>(limit, 4));
+    CHECK_EQ(chain.stats().records_in, limit == 0 ? 0u : std::min<uint64_t>(limit + 1, 4));  // no more than it takes
+    CHECK_EQ(chain.Operators()[1].dropped["limit"], limit == 0 || limit == 5 ? 0u : 1u);
   }
 }
 

@@ -73,3 +73,9 @@ TEST(slot_names) {
   CHECK_EQ(fid::SlotName(3), std::string("slot_3"));
   CHECK_EQ(fid::SlotName(3, true), std::string("fc_slot_3"));
 }
+
+TEST(names_of_v1_slots) {
+  CHECK_EQ(fid::NamedSlotV1("slot_7"), 7);
+  CHECK_EQ(fid::NamedSlotV1("fc_slot_1023"), 1023);
+  for (const char* other : {"slot_1024", "slot_", "slot_7_x", "fc_slot_x", "a", "", "slot_99999999999999999999"}) CHECK_EQ(fid::NamedSlotV1(other), -1);
+}

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "core/base/error.h"
-
 namespace monolith {
 namespace {
 
@@ -14,7 +12,8 @@ size_t Columns(std::string_view bytes) {
 
 }  // namespace
 
-void FailUnder(std::string_view option, std::string_view text, size_t begin, size_t end, const std::string& what) {
+void FailUnder(std::string_view option, std::string_view text, size_t begin, size_t end, const std::string& what,
+               ErrorCode code) {
   const size_t before = begin == 0 ? std::string_view::npos : text.rfind('\n', begin - 1);
   const size_t from = before == std::string_view::npos ? 0 : before + 1;
   const size_t to = std::min(text.find('\n', begin), text.size());
@@ -22,9 +21,8 @@ void FailUnder(std::string_view option, std::string_view text, size_t begin, siz
   for (char& c : line)
     if (static_cast<unsigned char>(c) < 0x20) c = ' ';
   const size_t length = std::max<size_t>(1, Columns(text.substr(begin, std::min(end, to) - std::min(begin, to))));
-  throw Error(ErrorCode::kUsage, std::string(option) + ": " + what + "\n  " + line + "\n  " +
-                                     std::string(Columns(text.substr(from, begin - from)), ' ') + "^" +
-                                     std::string(length - 1, '~'));
+  throw Error(code, std::string(option) + ": " + what + "\n  " + line + "\n  " +
+                        std::string(Columns(text.substr(from, begin - from)), ' ') + "^" + std::string(length - 1, '~'));
 }
 
 }  // namespace monolith

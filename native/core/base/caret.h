@@ -5,9 +5,12 @@
 #include <string>
 #include <string_view>
 
+#include "core/base/error.h"
+
 namespace monolith {
 
-// Throws Error(kUsage): "OPTION: WHAT", then the line of the text, then a caret under the bytes begin … end.
-[[noreturn]] void FailUnder(std::string_view option, std::string_view text, size_t begin, size_t end, const std::string& what);
+// Throws Error(code): "OPTION: WHAT", then the line of the text, then a caret under the bytes begin … end.
+[[noreturn]] void FailUnder(std::string_view option, std::string_view text, size_t begin, size_t end, const std::string& what,
+                            ErrorCode code = ErrorCode::kUsage);
 
 }  // namespace monolith

@@ -52,6 +52,17 @@ uint64_t Extract(uint64_t slot, int64_t value, bool exact) {
 
 std::string SlotName(uint64_t slot, bool tob) { return (tob ? "fc_slot_" : "slot_") + std::to_string(slot); }
 
+int NamedSlotV1(std::string_view name) {
+  for (std::string_view prefix : {"slot_", "fc_slot_"}) {
+    if (name.substr(0, prefix.size()) != prefix) continue;
+    const std::string_view digits = name.substr(prefix.size());
+    if (!IsDigits(digits)) return -1;
+    const uint64_t slot = std::stoull(std::string(digits));
+    return slot < kSlotsV1 ? static_cast<int>(slot) : -1;
+  }
+  return -1;
+}
+
 int64_t SlotNames::Slot(std::string_view name) {
   if (const auto it = registered_.find(name); it != registered_.end()) return it->second;
   if (name.rfind("slot_", 0) == 0 || name.rfind("fc_slot_", 0) == 0) {

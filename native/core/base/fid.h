@@ -47,6 +47,9 @@ uint64_t Extract(uint64_t slot, int64_t value, bool exact = false);
 // Names of slots: `slot_<n>`, or `fc_slot_<n>` where `tob` is set.
 std::string SlotName(uint64_t slot, bool tob = false);
 
+// The v1 slot whose fids go by this name in an Instance, `slot_<n>` or `fc_slot_<n>`; -1 for any other name.
+int NamedSlotV1(std::string_view name);
+
 // Slot numbers by feature name: first what was registered; then the digits behind `slot_` or `fc_slot_`; every other
 // name is numbered in order of first use, from 1, so the same names in the same order give the same numbers.
 class SlotNames {

@@ -29,15 +29,37 @@ std::unique_ptr<RecordSink> OpenSetAside(const std::string& path) {
 
 }  // namespace
 
+// A record that the operator `stage` cannot read ends the run.
+class Chain::Failed : public Error {
+ public:
+  Failed(size_t stage, const std::string& message) : Error(ErrorCode::kBadData, message), stage_(stage) {}
+  size_t stage() const { return stage_; }
+
+ private:
+  size_t stage_;
+};
+
 // Feeds one operator, which writes to the next.
 class Chain::Link : public RecordSink {
  public:
-  Link(Operator* op, RecordSink* next, bool timed) : op_(op), next_(next), timed_(timed) {}
+  Link(Chain* chain, size_t stage, RecordSink* next)
+      : chain_(chain), stage_(stage), op_(chain->operators_[stage].get()), next_(next), timed_(chain->options_.time_operators) {
+    chain_->ended_ |= op_->ended();
+  }
   void Write(const Record& record) override {
     ++records_;
-    if (!timed_) return op_->Process(record, next_);
-    const Clock clock(&seconds_);
-    op_->Process(record, next_);
+    try {
+      if (timed_) {
+        const Clock clock(&seconds_);
+        op_->Process(record, next_);
+      } else {
+        op_->Process(record, next_);
+      }
+    } catch (const BadRecord& e) {
+      ++bad_;
+      chain_->HandleBadRecord(stage_, record, e);
+    }
+    chain_->ended_ |= op_->ended();
   }
   void Flush() override { next_->Flush(); }
   void Finish() {
@@ -46,6 +68,7 @@ class Chain::Link : public RecordSink {
   }
   void FlushOperator() { op_->Flush(next_); }
   uint64_t records() const { return records_; }
+  uint64_t bad() const { return bad_; }
   double seconds() const { return seconds_; }  // of this operator and all behind it
 
  private:
@@ -59,10 +82,12 @@ class Chain::Link : public RecordSink {
     std::chrono::steady_clock::time_point start_;
   };
 
-  Operator* op_;
-  RecordSink* next_;
+  Chain* const chain_;
+  const size_t stage_;
+  Operator* const op_;
+  RecordSink* const next_;
   const bool timed_;
-  uint64_t records_ = 0;
+  uint64_t records_ = 0, bad_ = 0;
   double seconds_ = 0;
 };
 
@@ -99,7 +124,7 @@ Chain::Chain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<R
   head_ = tail_.get();
   links_.resize(operators_.size());
   for (size_t i = operators_.size(); i-- > 0;) {
-    links_[i] = std::make_unique<Link>(operators_[i].get(), head_, options_.time_operators);
+    links_[i] = std::make_unique<Link>(this, i, head_);
     head_ = links_[i].get();
   }
   if (options_.on_bad_record == OnBadRecord::kSetAside) set_aside_ = OpenSetAside(options_.set_aside_path);
@@ -107,10 +132,13 @@ Chain::Chain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<R
 
 Chain::~Chain() = default;
 
-bool Chain::Wanted() const { return records_in_ < options_.limit_in && !tail_->full(); }
+bool Chain::Full() const { return ended_ || tail_->full(); }
+
+bool Chain::Wanted() const { return records_in_ < options_.limit_in && !Full(); }
 
 bool Chain::Run(RecordReader* reader) {
   guard_.BeginSource();
+  source_ = reader->name();
   try {
     for (uint64_t i = 1; Wanted(); ++i) {
       if (!reader->Buffered()) {
@@ -125,16 +153,16 @@ bool Chain::Run(RecordReader* reader) {
   } catch (const Interrupted&) {
     FlushAll();
     return false;
-  } catch (const BadRecord&) {
-    FinishOperators();
+  } catch (const Failed& e) {
+    FinishFrom(e.stage());
     throw;
   } catch (const WrongType&) {
-    FinishOperators();
+    FinishFrom(0);
     throw;
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kBadData) throw;
     if (options_.on_bad_record == OnBadRecord::kFail) {
-      FinishOperators();
+      FinishFrom(0);
       throw;
     }
     HandleBrokenSource(reader, e);
@@ -161,21 +189,15 @@ bool Chain::RunAtHand(RecordReader* reader) {
   record.end = offset;
   const char* p = frames.data();
   const char* const end = p + frames.size();
-  while (p < end && !tail_->full()) {
-    try {
-      while (p < end && !tail_->full()) {
-        record.payload = {p + 8, static_cast<size_t>(LoadLe<uint64_t>(p))};
-        p += 8 + record.payload.size();
-        record.offset = record.end;
-        record.end += 8 + record.payload.size();
-        ++records_in_;
-        bytes_in_ += 8 + record.payload.size();
-        guard_.Look(reader->name(), record);
-        head_->Write(record);
-      }
-    } catch (const BadRecord& e) {
-      HandleBadRecord(reader, record, e);
-    }
+  while (p < end && !Full()) {
+    record.payload = {p + 8, static_cast<size_t>(LoadLe<uint64_t>(p))};
+    p += 8 + record.payload.size();
+    record.offset = record.end;
+    record.end += 8 + record.payload.size();
+    ++records_in_;
+    bytes_in_ += 8 + record.payload.size();
+    guard_.Look(source_, record);
+    head_->Write(record);
   }
   return true;
 }
@@ -186,18 +208,22 @@ bool Chain::Step(RecordReader* reader) {
     if (!reader->Next(&record)) return false;
     ++records_in_;
     bytes_in_ += record.end - record.offset;
-    guard_.Look(reader->name(), record);
+    guard_.Look(source_, record);
     head_->Write(record);
   } catch (const BadRecord& e) {
-    HandleBadRecord(reader, record, e);
+    HandleBadRecord(0, record, e);
   }
   return true;
 }
 
-void Chain::HandleBadRecord(RecordReader* reader, const Record& record, const BadRecord& error) {
-  const std::string where = reader->name() + ": byte " + std::to_string(record.offset) + ": " + error.what();
+// What an earlier operator made or held back has no place in the source.
+void Chain::HandleBadRecord(size_t stage, const Record& record, const BadRecord& error) {
+  const bool placed = stage == 0 || record.end != 0;
+  const std::string name = stage < options_.stages.size() ? options_.stages[stage] + ": " : "";
+  const std::string where = source_ + (placed ? ": byte " + std::to_string(record.offset) : "") + ": " + name +
+                            (placed ? "" : "in a record from the stage before: ") + error.what();
   if (options_.on_bad_record == OnBadRecord::kFail)
-    throw BadRecord(where + " (--on-bad-record skip leaves such records out)");
+    throw Failed(stage, where + " (--on-bad-record skip leaves such records out)");
   ++bad_records_;
   if (set_aside_) {
     set_aside_->Write(record);
@@ -232,16 +258,28 @@ void Chain::Warn(const std::string& message) {
 }
 
 void Chain::Finish() {
-  FinishOperators();
+  FinishFrom(0);
   for (auto& op : operators_) op->Commit();
 }
 
-void Chain::FinishOperators() {
+void Chain::FinishFrom(size_t stage) {
   if (!finished_) {
     finished_ = true;
-    for (auto& link : links_) link->Finish();
+    FinishLinks(stage);
   }
   FlushAll();
+}
+
+void Chain::FinishLinks(size_t stage) {
+  for (size_t i = stage; i < links_.size(); ++i) {
+    try {
+      links_[i]->Finish();
+    } catch (const Failed& e) {  // of one further behind
+      FinishLinks(e.stage());
+      FlushAll();
+      throw;
+    }
+  }
 }
 
 void Chain::FlushAll() {
@@ -272,6 +310,7 @@ std::vector<OperatorStats> Chain::Operators() const {
     all[i].name = operators_[i]->name();
     all[i].in = links_[i]->records();
     all[i].out = next ? next->records() : tail_->records();
+    all[i].bad = links_[i]->bad();
     all[i].dropped = operators_[i]->DroppedBy();
     all[i].counts = operators_[i]->Counts();
     if (options_.time_operators) all[i].seconds = links_[i]->seconds() - (next ? next->seconds() : 0);

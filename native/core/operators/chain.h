@@ -29,6 +29,7 @@ struct ChainOptions {
   OnBadRecord on_bad_record = OnBadRecord::kFail;
   std::string set_aside_path;  // of kSetAside: appended to, framed as the bare wire
   std::optional<RecordType> type;  // what the operators take records for: a source of another type is refused
+  std::vector<std::string> stages;  // per operator, what messages about its records name it by; empty for one command
   bool time_operators = false;  // measure the time spent in each operator; costs two looks at the clock a record
   // Hears of the first bad records, ten at most; all are counted. Called on the thread of Run().
   std::function<void(const std::string& message)> warn;
@@ -38,6 +39,7 @@ struct ChainOptions {
 struct OperatorStats {
   std::string name;
   uint64_t in = 0, out = 0;  // records
+  uint64_t bad = 0;  // of those that came in, what it could not read
   std::map<std::string, uint64_t> dropped;  // by reason
   std::map<std::string, uint64_t> counts;   // whatever else it counts
   double seconds = 0;  // in this operator alone, when time_operators
@@ -54,7 +56,10 @@ class Chain {
   // records has been passed on then.
   bool Run(RecordReader* reader);
 
-  // After the last source: lets operators write what they held back, and put files into place.
+  // After the last source: lets operators write what they held back, and put files into place. Throws as Run().
+  //
+  // A record that an operator cannot read is that operator's affair, as it would be in a process of its own: those before
+  // it do not notice, and where it ends the run, those behind it finish with what they have.
   void Finish();
 
   // May be called while another thread is in Run(); then it is a little behind.
@@ -66,15 +71,17 @@ class Chain {
  private:
   class Link;
   class Tail;
+  class Failed;
 
+  bool Full() const;
   bool Wanted() const;
   bool RunAtHand(RecordReader* reader);
   bool Step(RecordReader* reader);
-  void Push(RecordReader* reader, const Record& record);
-  void HandleBadRecord(RecordReader* reader, const Record& record, const BadRecord& error);
+  void HandleBadRecord(size_t stage, const Record& record, const BadRecord& error);
   void HandleBrokenSource(RecordReader* reader, const Error& error);
   void Warn(const std::string& message);
-  void FinishOperators();
+  void FinishFrom(size_t stage);
+  void FinishLinks(size_t stage);
   void FlushAll();
   void Publish();
 
@@ -86,6 +93,8 @@ class Chain {
   RecordSink* head_;
   std::unique_ptr<RecordSink> set_aside_;
   TypeGuard guard_;
+  std::string source_;  // that records come from
+  bool ended_ = false;  // some operator lets nothing through any more
   bool finished_ = false;
 
   uint64_t records_in_ = 0, bytes_in_ = 0, bad_records_ = 0;

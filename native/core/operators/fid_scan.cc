@@ -20,13 +20,21 @@ bool Scan(const char* fids, size_t n, uint64_t wanted) {
   const __m256i want = _mm256_set1_epi64x(static_cast<int64_t>(wanted));
   const __m256i masks = _mm256_set1_epi64x(static_cast<int64_t>(mask));
   const auto four = [&](size_t at) {
-    const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(fids + at * 8));
-    return _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_srli_epi64(v, shift), masks), want);
+    __m256i v = _mm256_srli_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(fids + at * 8)), shift);
+    if (mask >> (63 - shift) != 1) v = _mm256_and_si256(v, masks);
+    return _mm256_cmpeq_epi64(v, want);
   };
-  for (; i + 8 <= n; i += 8) {
-    const __m256i found = _mm256_or_si256(four(i), four(i + 4));
-    if (!_mm256_testz_si256(found, found)) return true;
+  const auto any = [&](size_t a, size_t b, size_t c, size_t d) {
+    const __m256i found = _mm256_or_si256(_mm256_or_si256(four(a), four(b)), _mm256_or_si256(four(c), four(d)));
+    return !_mm256_testz_si256(found, found);
+  };
+  // The last ones are looked at together with some before them: cheaper than a loop whose length nobody can foresee.
+  if (n >= 16) {
+    for (; i + 16 <= n; i += 16)
+      if (any(i, i + 4, i + 8, i + 12)) return true;
+    return any(n - 16, n - 12, n - 8, n - 4);
   }
+  if (n >= 4) return any(0, std::min<size_t>(4, n - 4), std::min<size_t>(8, n - 4), n - 4);
 #endif
   for (; i < n; ++i)
     if (((LoadLe<uint64_t>(fids + i * 8) >> shift) & mask) == wanted) return true;

@@ -18,7 +18,8 @@ FidSet SetOf(const std::vector<int32_t>& actions) {
 
 // The number whose decimal text this is, as a field of the kind holds it.
 uint64_t NumberOf(const std::string& head, const LineIdField& field) {
-  const bool is_unsigned = field.kind == FieldKind::kUint64;
+  const bool is_unsigned =
+      field.kind == FieldKind::kUint64 || field.kind == FieldKind::kVarUint64 || field.kind == FieldKind::kUint32;
   errno = 0;
   const uint64_t value = is_unsigned ? std::strtoull(head.c_str(), nullptr, 10)
                                      : static_cast<uint64_t>(std::strtoll(head.c_str(), nullptr, 10));
@@ -33,7 +34,7 @@ uint64_t NumberOf(const std::string& head, const LineIdField& field) {
 MultiLabelGen::MultiLabelGen(const MultiLabelGenConfig& config)
     : LabelOperator(config.type),
       head_field_(ChooseLineIdField(config.head_field, "an integer or a string", [](const LineIdField& f) {
-        return f.kind != FieldKind::kFloat && f.kind != FieldKind::kBool;
+        return f.kind != FieldKind::kFloat && f.kind != FieldKind::kDouble && f.kind != FieldKind::kBool;
       })),
       head_(view_.WantLineId(head_field_)),
       actions_(view_.WantLineId(*FindLineIdField("actions"))),

@@ -36,6 +36,12 @@ class Operator {
 
   // What else is worth telling at the end, by name.
   virtual std::map<std::string, uint64_t> Counts() const { return {}; }
+
+  // Nothing is let through any more, whatever comes: no further input need be read.
+  bool ended() const { return ended_; }
+
+ protected:
+  bool ended_ = false;
 };
 
 }  // namespace monolith

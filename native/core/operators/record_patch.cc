@@ -32,7 +32,8 @@ void AppendVarints(const std::vector<int32_t>& values, std::string* out) {
 // The wire type of a LineId field that is no list.
 Type OwnType(FieldKind kind) {
   switch (kind) {
-    case FieldKind::kUint64: return Type::kFixed64;
+    case FieldKind::kUint64:
+    case FieldKind::kDouble: return Type::kFixed64;
     case FieldKind::kFloat: return Type::kFixed32;
     case FieldKind::kString: return Type::kBytes;
     default: return Type::kVarint;
@@ -187,7 +188,11 @@ void RecordPatch::SetFids(std::string_view packed) {
   fids_ = packed;
 }
 
-void RecordPatch::SetFloat(int place, float v) { Line(place)->bits = Bits(v); }
+void RecordPatch::SetFloat(int place, double v) {
+  LineField* f = Line(place);
+  f->bits = Bits(static_cast<float>(v));
+  if (f->field->kind == FieldKind::kDouble) std::memcpy(&f->bits, &v, sizeof v);
+}
 
 void RecordPatch::SetList(int place, const std::vector<int32_t>& values) { AppendVarints(values, &Line(place)->added); }
 

@@ -49,10 +49,11 @@ class RecordPatch {
   void SetLabel(const std::vector<float>& labels, size_t i, float v);
   void SetWeight(float v);
   void SetFids(std::string_view packed);  // of an Instance: all v1 fids, eight bytes each
-  // By the kind of the field: SetInt for int32, int64 and bool.
+  // By the kind of the field: SetUint for fixed64, SetFloat for float and double, SetString, SetInt for the others; lists
+  // are those of whole numbers that are varints.
   void SetInt(int place, int64_t v) { Line(place)->bits = static_cast<uint64_t>(v); }
-  void SetUint(int place, uint64_t v) { Line(place)->bits = v; }  // fixed64
-  void SetFloat(int place, float v);
+  void SetUint(int place, uint64_t v) { Line(place)->bits = v; }
+  void SetFloat(int place, double v);
   void SetString(int place, std::string_view v) { Line(place)->text = v; }
   void SetList(int place, const std::vector<int32_t>& values);
   void AppendToList(int place, const std::vector<int32_t>& values);

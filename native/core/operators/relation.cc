@@ -57,6 +57,14 @@ const char* RelOpName(RelOp op) {
   return names[static_cast<int>(op)];
 }
 
+RelOp ParseRelOp(std::string_view name) {
+  if (name == "not-in") return RelOp::kNotIn;
+  for (int op = 0; op <= static_cast<int>(RelOp::kDiff); ++op)
+    if (static_cast<RelOp>(op) != RelOp::kNotIn && name == RelOpName(static_cast<RelOp>(op))) return static_cast<RelOp>(op);
+  throw Error(ErrorCode::kUsage, "unknown operator \"" + std::string(name) +
+                                     "\"; known are gt ge eq lt le neq between in not-in all any diff startswith endswith");
+}
+
 Relation Relation::Ints(RelOp op, std::vector<int64_t> operands) {
   Require(op, operands.size(), IsScalarOp(op), "int");
   Relation r(op);
@@ -94,6 +102,8 @@ Relation Relation::Floats(RelOp op, std::vector<float> operands) {
   return r;
 }
 
+Relation Relation::Doubles(RelOp op, std::vector<float> operands) { return Floats(op, std::move(operands)); }
+
 Relation Relation::Strings(RelOp op, std::vector<std::string> operands) {
   Require(op, operands.size(), op < RelOp::kAny, "string");
   Relation r(op);
@@ -115,6 +125,8 @@ bool Relation::Float(float v) const {
     return (v == v && std::binary_search(floats_.begin(), floats_.end(), v)) == (op_ == RelOp::kIn);
   return Compare(op_, v, floats_);
 }
+
+bool Relation::Double(double v) const { return IsSetOp(op_) ? Float(static_cast<float>(v)) : Compare(op_, v, floats_); }
 
 bool Relation::String(std::string_view v) const {
   if (op_ == RelOp::kStartsWith || op_ == RelOp::kEndsWith) {

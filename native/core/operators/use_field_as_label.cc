@@ -13,6 +13,9 @@ UseFieldAsLabel::UseFieldAsLabel(RecordType type, std::string_view field, std::o
 float UseFieldAsLabel::Value() const {
   switch (field_.kind) {
     case FieldKind::kFloat: return view_.line_id().Float(place_);
+    case FieldKind::kDouble: return static_cast<float>(view_.line_id().Double(place_));
+    case FieldKind::kUint32:
+    case FieldKind::kVarUint64:
     case FieldKind::kUint64: return static_cast<float>(view_.line_id().Uint(place_));
     default: return static_cast<float>(view_.line_id().Int(place_));
   }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "core/base/error.h"
+#include "core/base/caret.h"
 
 namespace monolith {
 namespace {
@@ -16,11 +16,6 @@ int HexDigit(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
-}
-
-// Columns a terminal uses for these bytes, near enough: one for each character.
-size_t Columns(std::string_view bytes) {
-  return static_cast<size_t>(std::count_if(bytes.begin(), bytes.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
 bool IsKeyword(std::string_view word) {
@@ -60,6 +55,8 @@ class Lexer {
       Number(&token);
     } else if (c == '"' || c == '\'') {
       String(&token);
+    } else if (c == '@') {
+      File(&token);
     } else {
       Symbol(&token);
     }
@@ -137,6 +134,20 @@ class Lexer {
     }
   }
 
+  void File(Token* token) {
+    ++at_;
+    if (Peek() == '"' || Peek() == '\'') {
+      String(token);
+    } else {
+      const size_t path = at_;
+      at_ = std::min(text_.find_first_of(" \t\n\v\f\r()[],", at_), text_.size());
+      token->text = std::string(text_.substr(path, at_ - path));
+    }
+    if (token->text.empty()) Fail(token->begin, "a file without a name");
+    if (token->text.find('\0') != std::string::npos) Fail(token->begin, "no file can have such a name");
+    token->kind = TokenKind::kFile;
+  }
+
   void Escape(Token* token) {
     const size_t begin = at_ - 1;
     const char c = Peek();
@@ -188,17 +199,8 @@ class Lexer {
 
 }  // namespace
 
-void FailAt(std::string_view expression, size_t begin, size_t end, const std::string& what) {
-  const size_t before = begin == 0 ? std::string_view::npos : expression.rfind('\n', begin - 1);
-  const size_t from = before == std::string_view::npos ? 0 : before + 1;
-  const size_t to = std::min(expression.find('\n', begin), expression.size());
-  std::string line(expression.substr(from, to - from));
-  for (char& c : line)
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  const size_t length = std::max<size_t>(1, Columns(expression.substr(begin, std::min(end, to) - std::min(begin, to))));
-  throw Error(ErrorCode::kUsage, "--where: " + what + "\n  " + line + "\n  " +
-                                     std::string(Columns(expression.substr(from, begin - from)), ' ') + "^" +
-                                     std::string(length - 1, '~'));
+void FailAt(std::string_view expression, size_t begin, size_t end, const std::string& what, ErrorCode code) {
+  FailUnder("--where", expression, begin, end, what, code);
 }
 
 std::vector<Token> TokenizeWhere(std::string_view expression) { return Lexer(expression).Run(); }

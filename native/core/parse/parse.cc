@@ -73,7 +73,8 @@ ParsePlan::ParsePlan(ParseSpec wanted) : spec(std::move(wanted)) {
     unique(extra.name);
     CheckWidth(extra.name, extra.width);
     const LineIdField* field = FindLineIdField(extra.name);
-    if (!field || field->kind == FieldKind::kBool) Reject("extra feature " + extra.name + " is not in line id");
+    if (!field || field->kind == FieldKind::kBool || field->kind == FieldKind::kDouble)
+      Reject("extra feature " + extra.name + " is not in line id");
     extras.push_back({field, line_id.Want(*field)});
   }
   if (instance) return;

@@ -331,6 +331,7 @@ void CsvOperator::Impl::AppendLineId(const Column& column, std::string_view text
   switch (field.kind) {
     case FieldKind::kString: return w.Bytes(field.number, text);
     case FieldKind::kFloat: return w.Float(field.number, Float(column, text));
+    case FieldKind::kDouble: return w.Double(field.number, Float(column, text));
     case FieldKind::kUint64: return w.Fixed64(field.number, Integer(column, text));
     case FieldKind::kBool:
       if (text == "true" || text == "True" || text == "TRUE") return w.Varint(field.number, 1);
@@ -344,7 +345,7 @@ void CsvOperator::Impl::AppendLineId(const Column& column, std::string_view text
     if (column.config.value == CsvValue::kHash) value = static_cast<uint64_t>(int64_t{static_cast<int32_t>(value)});
     else if (wide != static_cast<int32_t>(wide)) Bad(column, text, "integer of 32 bits");
   }
-  if (field.repeated && field.number != schema::line_id::kSpecialStrategies)
+  if (field.packed)
     Writer(&repeated_).RawVarint(value);
   else
     w.Varint(field.number, value);

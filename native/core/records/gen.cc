@@ -148,6 +148,8 @@ void Generator::MakeLineId() {
       w.Fixed64(field->number, small);
     else if (field->kind == FieldKind::kFloat)
       w.Float(field->number, random_.UniformFloat());
+    else if (field->kind == FieldKind::kDouble)
+      w.Double(field->number, random_.Uniform());
     else if (field->kind == FieldKind::kString)
       w.Bytes(field->number, std::string(field->name) + "_" + std::to_string(small));
     else if (field->kind == FieldKind::kBool)

@@ -2,15 +2,25 @@
 
 namespace monolith::wire {
 
-void Cursor::Fail(const char* what) const {
-  throw BadRecord(std::string(what) + " at byte " + std::to_string(p_ - origin_) + " of the record");
+void Cursor::FailAt(const char* what, const char* p, const char* origin) {
+  throw BadRecord(std::string(what) + " at byte " + std::to_string(p - origin) + " of the record");
 }
 
-uint32_t Cursor::TagSlow() { return ReadTag(p_, end_, origin_); }
+Cursor::Slow Cursor::VarintSlow(const char* p, const char* end, const char* origin) {
+  const uint64_t value = ReadVarintSlow(p, end, origin);
+  return {value, p};
+}
 
-void Cursor::SkipRare(uint32_t tag) {
-  if (static_cast<Type>(tag & 7) != Type::kStartGroup) Fail("an unknown wire type");
-  SkipGroup(tag >> 3, 1);
+Cursor::Slow Cursor::TagSlow(const char* p, const char* end, const char* origin) {
+  const uint32_t tag = ReadTag(p, end, origin);
+  return {tag, p};
+}
+
+const char* Cursor::SkipRare(uint32_t tag, const char* p, const char* end, const char* origin) {
+  Cursor c({p, static_cast<size_t>(end - p)}, origin);
+  if (static_cast<Type>(tag & 7) != Type::kStartGroup) c.Fail("an unknown wire type");
+  c.SkipGroup(tag >> 3, 1);
+  return c.p_;
 }
 
 void Cursor::SkipGroup(uint32_t number, int depth) {

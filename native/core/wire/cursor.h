@@ -22,6 +22,17 @@ namespace monolith::wire {
 
 constexpr uint32_t Key(uint32_t number, Type type) { return number << 3 | static_cast<uint32_t>(type); }
 
+// The number of a varint: `bits` are those of its word that are not the top bits of bytes.
+inline uint64_t VarintOf(uint64_t word, uint64_t bits) {
+#ifdef __BMI2__
+  return _pext_u64(word, bits);
+#else
+  uint64_t v = 0;
+  for (int i = 0; i < 8; ++i) v |= (word >> 8 * i & bits >> 8 * i & 0x7f) << 7 * i;
+  return v;
+#endif
+}
+
 class Cursor {
  public:
   // `origin` is where the record begins that `message` is a part of: positions in errors count from it.
@@ -39,7 +50,9 @@ class Cursor {
       const uint8_t b = static_cast<uint8_t>(p_[1]);
       if (a >= 0x80 && b < 0x80 && b > 0) return p_ += 2, (a & 0x7fu) | uint32_t{b} << 7;
     }
-    return TagSlow();
+    const Slow slow = TagSlow(p_, end_, origin_);
+    p_ = slow.next;
+    return static_cast<uint32_t>(slow.value);
   }
   uint64_t Varint() {
     if (p_ < end_ && static_cast<int8_t>(*p_) >= 0) return static_cast<uint8_t>(*p_++);
@@ -49,11 +62,13 @@ class Cursor {
       const uint64_t last = ~word & 0x8080808080808080u;  // the lowest bit stands in the last byte of the number
       if (last) {
         p_ += (__builtin_ctzll(last) >> 3) + 1;
-        return _pext_u64(word & (last ^ (last - 1)), 0x7f7f7f7f7f7f7f7fu);
+        return VarintOf(word, (last ^ (last - 1)) & 0x7f7f7f7f7f7f7f7fu);
       }
     }
 #endif
-    return ReadVarintSlow(p_, end_, origin_);
+    const Slow slow = VarintSlow(p_, end_, origin_);
+    p_ = slow.next;
+    return slow.value;
   }
   std::string_view Bytes() {
     const uint64_t n = Varint();
@@ -71,11 +86,11 @@ class Cursor {
       case Type::kFixed64: Take(8); return;
       case Type::kBytes: Bytes(); return;
       case Type::kFixed32: Take(4); return;
-      default: SkipRare(tag);
+      default: p_ = SkipRare(tag, p_, end_, origin_);
     }
   }
 
-  [[noreturn]] void Fail(const char* what) const;
+  [[noreturn]] void Fail(const char* what) const { FailAt(what, p_, origin_); }
 
  private:
   std::string_view Take(size_t n) {
@@ -83,9 +98,17 @@ class Cursor {
     p_ += n;
     return {p_ - n, n};
   }
-  uint32_t TagSlow();
-  void SkipRare(uint32_t tag);
+
+  // What is rare stands out of line and takes the position by value: a cursor whose address nobody takes lives in registers.
+  struct Slow {
+    uint64_t value;
+    const char* next;
+  };
+  static Slow TagSlow(const char* p, const char* end, const char* origin);
+  static Slow VarintSlow(const char* p, const char* end, const char* origin);
+  static const char* SkipRare(uint32_t tag, const char* p, const char* end, const char* origin);
   void SkipGroup(uint32_t number, int depth);
+  [[noreturn]] static void FailAt(const char* what, const char* p, const char* origin);
 
   const char* p_;
   const char* end_;

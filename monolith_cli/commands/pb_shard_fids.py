@@ -1,0 +1,3 @@
+from monolith_cli.commands.shard_fids import make
+
+main = make("pb-shard-fids")
