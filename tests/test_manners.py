@@ -16,7 +16,7 @@ from monolith_cli.commands.common import long_name
 from monolith_cli.commands.manpage import files
 
 ROOT = Path(__file__).resolve().parent.parent
-STREAM = ["pb-cat", "pb-filter", "pb-head", "pb-shuffle"]  # records in, records out
+STREAM = ["pb-cat", "pb-filter", "pb-head", "pb-merge", "pb-shuffle"]  # records in, records out
 LEAVES = [name for name in COMMANDS if name != "monolith"]
 
 
