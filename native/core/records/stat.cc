@@ -143,7 +143,7 @@ int FidVersion(uint32_t kind) {
 
 void ScanFeature(std::string_view name, std::string_view feature, Row* row, Scratch* scratch) {
   namespace fk = schema::feature;
-  const FeatureValue value = ReadFeature(feature, scratch);
+  const FeatureContent value = ReadFeature(feature, scratch);
   uint64_t n = 0;
   if (value.kind >= fk::kFidV1List && value.kind <= fk::kBytesList)
     n = ScanList(value.content, ElementType(value.kind), FidVersion(value.kind), row);
