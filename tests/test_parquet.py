@@ -330,7 +330,8 @@ def test_what_is_wrong_is_named(run, tmp_path):
 
 def test_a_page_that_is_damaged_ends_the_file(run, tmp_path):
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"a": [os.urandom(8) for _ in range(20_000)]}), path, row_group_size=5000, compression="zstd", use_dictionary=False)
+    pq.write_table(pa.table({"a": [os.urandom(8) for _ in range(20_000)]}), path, row_group_size=5000, compression="zstd",
+                   use_dictionary=False, write_page_checksum=True)
     data = bytearray(path.read_bytes())
     at = len(data) // 2
     data[at:at + 2000] = bytes(2000)

@@ -126,7 +126,7 @@ def _open(name: str):
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(name, pre_buffer=False)
+        return pq.ParquetFile(name, pre_buffer=False, page_checksum_verification=True)
     except pa.ArrowInvalid as e:
         raise BadDataError(f"{name}: is no Parquet file: {e}") from None
     except OSError as e:
@@ -258,7 +258,7 @@ class ParquetWriter:
         name = output if to_file else "standard output"
         try:
             with os.fdopen(os.dup(file.fileno() if to_file else 1), "wb") as out:
-                self._writer = pq.ParquetWriter(out, self._schema, compression=self._codec)
+                self._writer = pq.ParquetWriter(out, self._schema, compression=self._codec, write_page_checksum=True)
                 yield _core.null_sink()
                 self._writer.close()
         except (pa.ArrowException, OSError) as e:

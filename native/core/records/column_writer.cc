@@ -188,10 +188,13 @@ void ColumnWriter::Process(const Record& record, RecordSink* next) {
   scratch_.Reset();
   view_.Read(record.payload, &scratch_);
   for (Cell& cell : cells_) cell.Clear();
+  found_.assign(plan_.size(), {});
   for (const NamedFeatureView& f : view_.features) {
     const auto it = features_.find(f.name);
-    if (it != features_.end()) ReadFeature(plan_[it->second], f.feature, &cells_[it->second]);
+    if (it != features_.end()) found_[it->second] = f.feature;
   }
+  for (size_t i = 0; i < plan_.size(); ++i)
+    if (found_[i].data() != nullptr) ReadFeature(plan_[i], found_[i], &cells_[i]);
   ReadLineId(view_.row.line_id.view());
   ReadLabels(view_.row.label.view());
   for (size_t i = 0; i < plan_.size(); ++i) {

@@ -86,6 +86,7 @@ class ColumnWriter : public Operator {
   Scratch scratch_;
   ExampleView view_;
   std::vector<Cell> cells_;
+  std::vector<std::string_view> found_;  // the last feature of each column's name
   std::vector<ColumnData> data_;
   size_t rows_ = 0, bytes_ = 0;
 };
