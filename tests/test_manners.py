@@ -113,6 +113,18 @@ def test_precedence_flag_environment_file_default(run, tmp_path):
     assert shown("--config", config)["type"] == f"example  # {config}"
 
 
+def test_an_option_that_may_be_repeated_from_a_file(run, tmp_path):
+    config = tmp_path / "config.toml"
+    for value in ('"10,20"', '["10", "20"]', '["10,20"]'):
+        config.write_text(f"[pb-filter]\nhas-slot = {value}\n")
+        shown = run("pb-filter", "--config", config, "--show-config").stdout.decode()
+        assert [line for line in shown.splitlines() if line.startswith("has-slot")][0].split("  #")[0] in (
+            "has-slot = 10,20", "has-slot = 10 20")
+    config.write_text("[pb-filter]\nhas-slot = 10\n")
+    assert run("pb-filter", "--config", config, stdin=b"").returncode == 0
+
+
+
 def test_mistakes_in_the_config_file(run, tmp_path):
     config = tmp_path / "c.toml"
     config.write_text("[pb-head]\nrecrods = 7\n")

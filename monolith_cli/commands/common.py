@@ -74,11 +74,12 @@ def _load_config(ctx: click.Context, param, path: str | None):
     settings = tables.get(ctx.command.name, {})
     if not isinstance(settings, dict):
         raise errors.ConfigError(f"--config {path}: [{ctx.command.name}] must be a table")
-    known = {long_name(p): p.name for p in ctx.command.params if isinstance(p, click.Option)}
+    known = {long_name(p): p for p in ctx.command.params if isinstance(p, click.Option)}
     for key in settings:
         if key not in known:
             raise errors.ConfigError(f"--config {path}: [{ctx.command.name}] {key}: no such setting{_near(key, known)}")
-    ctx.default_map = {known[k]: v for k, v in settings.items()}
+    # One value of an option that may be repeated need not be a list; click would take a string for a list of letters.
+    ctx.default_map = {known[k].name: [v] if known[k].multiple and not isinstance(v, list) else v for k, v in settings.items()}
     ctx.meta["monolith.config"] = path
 
 

@@ -63,7 +63,7 @@ bool RecordStream::State::NextRecord(Record* record) {
       guard.BeginSource();
     }
     if (reader->Next(record)) {
-      guard.Look(reader->name(), *record);
+      if (guard.looking()) guard.Look(reader->name(), *record);
       at.offset = record->end;
       ++at.records;
       return true;

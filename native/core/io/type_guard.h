@@ -28,9 +28,9 @@ class TypeGuard {
   explicit TypeGuard(std::optional<RecordType> type) : type_(type) {}
 
   void BeginSource() { left_ = type_ ? kLooks : 0; }
-  // Throws WrongType naming source, byte and both types.
+  bool looking() const { return left_ > 0; }
+  // While looking. Throws WrongType naming source, byte and both types.
   void Look(const std::string& source, const Record& record) {
-    if (left_ == 0) return;
     --left_;
     Check(source, record);
   }

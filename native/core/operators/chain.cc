@@ -202,7 +202,7 @@ bool Chain::RunAtHand(RecordReader* reader) {
     record.end += 8 + record.payload.size();
     ++records_in_;
     bytes_in_ += 8 + record.payload.size();
-    guard_.Look(source_, record);
+    if (guard_.looking()) guard_.Look(reader->name(), record);
     head_->Write(record);
     passed_ = record.end;
   }
@@ -215,7 +215,7 @@ bool Chain::Step(RecordReader* reader) {
     if (!reader->Next(&record)) return false;
     ++records_in_;
     bytes_in_ += record.end - record.offset;
-    guard_.Look(source_, record);
+    if (guard_.looking()) guard_.Look(reader->name(), record);
     head_->Write(record);
   } catch (const BadRecord& e) {
     HandleBadRecord(0, record, e);
@@ -229,7 +229,7 @@ void Chain::HandleBadRecord(size_t stage, const Record& record, const BadRecord&
   const bool placed = stage == 0 || record.end != 0;
   const std::string name = stage < options_.stages.size() ? options_.stages[stage] + ": " : "";
   const std::string place = reader_ ? reader_->Place(record.offset) : "byte " + std::to_string(record.offset);
-  const std::string where = source_ + (placed ? ": " + place : "") + ": " + name +
+  const std::string where = (reader_ ? reader_->name() : source_) + (placed ? ": " + place : "") + ": " + name +
                             (placed ? "" : "in a record from the stage before: ") + error.what();
   if (options_.on_bad_record == OnBadRecord::kFail)
     throw Failed(stage, where + " (--on-bad-record skip leaves such records out)");

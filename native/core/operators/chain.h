@@ -96,7 +96,7 @@ class Chain {
   std::unique_ptr<RecordSink> set_aside_;
   TypeGuard guard_;
   RecordReader* reader_ = nullptr;  // that records come from; none after the last source
-  std::string source_;              // its name
+  std::string source_;              // the name of the last one
   bool ended_ = false;  // some operator lets nothing through any more
   bool finished_ = false;
 

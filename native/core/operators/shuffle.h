@@ -19,6 +19,7 @@ class ShuffleOperator : public Operator {
   bool HoldsBack() const override { return !held_.empty(); }
 
  private:
+  size_t Draw();
   void Emit(size_t i, RecordSink* next);
   void Drop(size_t i);
 
@@ -26,6 +27,11 @@ class ShuffleOperator : public Operator {
   const size_t max_records_, max_bytes_;
   size_t bytes_ = 0;  // memory behind held_
   std::vector<std::string> held_;
+
+  // Places in a full buffer that were drawn for records to come, so that they are in the cache by then.
+  static constexpr size_t kAhead = 16;
+  size_t drawn_[kAhead], next_ = 0;
+  size_t drawn_of_ = 0;  // size of the buffer they were drawn of; 0 for none
 };
 
 }  // namespace monolith
