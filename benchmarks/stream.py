@@ -4,7 +4,7 @@ filter    pb-filter from a file, beside a filter written with libprotobuf (--pee
 pipe      pb-cat | pb-filter | wc -c and pb-cat | pb-cat | wc -c, beside cat | cat | wc -c
 operators pb-cat | OPERATOR | wc -c for every operator command, beside the same, with the peak of its memory
 
-The file is read several times over for the pipes, so that they run for seconds. Every round runs each subject once, in turn; medians of wall time are compared. The start of a command is part of it. Prints
+The file of pb-filter is longer, and that of the pipes is read several times over, so that each runs for a second or more. Every round runs each subject once, in turn; medians of wall time are compared. The start of a command is part of it. Prints
 a table and one JSON object per subject.
 """
 
@@ -134,7 +134,8 @@ def all_operators(path: Path, since: int, where: Path, options) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, default=ROOT.parent / "shared" / "bench", help="folder of filter_peer.cc")
-    parser.add_argument("--records", type=int, default=2_000_000, help="how many to generate")
+    parser.add_argument("--records", type=int, default=2_000_000, help="how many to generate for the pipes")
+    parser.add_argument("--file-records", type=int, default=8_000_000, help="how many to generate for pb-filter from a file")
     parser.add_argument("--times", type=int, default=5, help="how often the file is read in a row for the pipes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--parts", default="filter,pipe,operators", help="which parts to run")
@@ -144,11 +145,13 @@ def main() -> None:
         ENV["PYTHONPYCACHEPREFIX"] = str(where / "compiled")
         parts, results = options.parts.split(","), []
         path, since = where / "in.pb", START + options.records // 4
-        if "filter" in parts or "pipe" in parts:
-            generate(path, options.records, "uid,item_id,req_time,chnid")
+        fields = "uid,item_id,req_time,chnid"
         if "filter" in parts:
-            results += from_file(path, since, where, options)
+            generate(path, options.file_records, fields)
+            long = argparse.Namespace(**vars(options) | {"records": options.file_records})
+            results += from_file(path, START + options.file_records // 4, where, long)
         if "pipe" in parts:
+            generate(path, options.records, fields)
             results += through_pipes(path, since, options)
         path.unlink(missing_ok=True)
         if "operators" in parts:
