@@ -262,6 +262,7 @@ void BindSinks(nb::module_& m) {
 void BindChain(nb::module_& m) {
   nb::class_<Operator>(m, "Operator", "Filters or changes records.")
       .def_prop_ro("name", &Operator::name)
+      .def_prop_ro("holds_back", &Operator::HoldsBack, "Whether records that were processed are still to leave.")
       .def("dropped_by", &Operator::DroppedBy, "Records dropped so far, by reason.");
   m.def(
       "shuffle_operator",

@@ -27,6 +27,7 @@ class Outlet {
   const std::string& path() const { return path_; }
   uint64_t missed() const { return missed_; }  // records the reader was gone for, or perhaps had not read when it went
   bool gone() const { return gone_; }
+  bool holds_back() const { return file_ != nullptr; }  // its file is still to appear
 
  private:
   void Leave();

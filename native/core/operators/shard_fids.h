@@ -16,6 +16,7 @@ class ShardFids : public Operator {
   const char* name() const override { return "shard_fids"; }
   void Process(const Record& record, RecordSink* next) override;
   void Finish(RecordSink* next) override;
+  bool HoldsBack() const override { return sharder_.rows() > 0; }
   std::map<std::string, uint64_t> DroppedBy() const override;
 
  private:

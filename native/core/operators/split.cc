@@ -167,6 +167,10 @@ void Split::Commit() {
   for (auto& outlet : outlets_) outlet->Commit();
 }
 
+bool Split::HoldsBack() const {
+  return std::any_of(outlets_.begin(), outlets_.end(), [](const auto& outlet) { return outlet->holds_back(); });
+}
+
 std::map<std::string, uint64_t> Split::DroppedBy() const {
   std::map<std::string, uint64_t> by;
   if (unmatched_ && !unmatched_kept_) by["unmatched"] = unmatched_;

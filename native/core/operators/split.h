@@ -45,6 +45,7 @@ class Split : public Operator {
   void Flush(RecordSink* next) override;
   void Finish(RecordSink* next) override;
   void Commit() override;
+  bool HoldsBack() const override;
   // unmatched; reader_gone: records for a place whose reader has gone.
   std::map<std::string, uint64_t> DroppedBy() const override;
   // Records written by flow; `unmatched` when they go to a path.
