@@ -59,6 +59,8 @@ def save(t, model_dir, step=7, shards=2):
     t.save(str(base), shards)
     lines = [f'model_checkpoint_path: "model.ckpt-{step}"', f'all_model_checkpoint_paths: "model.ckpt-{step}"']
     (model_dir / "checkpoint").write_text("\n".join(lines) + "\n")
+    for name in ("index", "data-00000-of-00001", "input.json"):
+        (model_dir / f"model.ckpt-{step}.{name}").write_bytes(b"variables, which are none of the tables' files")
     return base
 
 

@@ -32,7 +32,7 @@ def locate(path: str, checkpoint: str | None = None) -> Location:
     `checkpoint` where there is nothing to choose from.
     """
     state = os.path.join(path, "checkpoint")
-    if os.path.isdir(path) and not path.rstrip("/").endswith(".assets") and not _sets_in(path):
+    if os.path.isdir(path) and (os.path.exists(state) or not (path.rstrip("/").endswith(".assets") or _sets_in(path))):
         if not os.path.exists(state):
             left = "; ".join(_half_written(path, []))
             raise NoInputError(f"{path}: no checkpoint here{': ' + left if left else ''}")
@@ -84,9 +84,12 @@ def _in_assets(name: str, folder: str, unfinished: list[str]) -> Location:
 
 
 def _sets_in(folder: str) -> list[str]:
-    """Base names of the sets of table files in a folder; filters are none."""
-    names = {m[1].removesuffix(".meta") for n in os.listdir(folder) if (m := _SHARD.fullmatch(n))} if os.path.isdir(folder) else set()
-    return sorted(n for n in names if not n.startswith("hash_filter_"))
+    """Base names of the sets of table files in a folder. Filters are none, nor are TensorFlow's variables, which are named
+    alike: `<prefix>.data-…` beside `<prefix>.index`."""
+    there = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    names = {m[1].removesuffix(".meta") for n in there if (m := _SHARD.fullmatch(n))}
+    return sorted(n for n in names if not n.startswith("hash_filter_")
+                  and not (n.endswith(".data") and n.removesuffix(".data") + ".index" in there))
 
 
 def _temporary_in(folder: str) -> list[str]:
