@@ -8,6 +8,7 @@ Needs `java` and `keytool`, 17 or newer.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import re
 import shutil
@@ -57,11 +58,15 @@ def _fetch(sha: str, path: str) -> Path:
     place = cache() / Path(path).name
     if place.exists() and hashlib.sha256(place.read_bytes()).hexdigest() == sha:
         return place
-    try:
-        with urllib.request.urlopen(f"{repository()}/{path}", timeout=60) as answer:
-            data = answer.read()
-    except OSError as e:
-        raise NoBroker(f"cannot fetch {path} from {repository()}: {e}") from None
+    for pause in (1, 5, 20, None):
+        try:
+            with urllib.request.urlopen(f"{repository()}/{path}", timeout=60) as answer:
+                data = answer.read()
+            break
+        except (OSError, http.client.HTTPException) as e:
+            if pause is None:
+                raise NoBroker(f"cannot fetch {path} from {repository()}: {e}") from None
+            time.sleep(pause)
     found = hashlib.sha256(data).hexdigest()
     if found != sha:
         raise NoBroker(f"{repository()}/{path} has the SHA-256 {found}, {sha} is expected")
