@@ -21,4 +21,5 @@ NB_MODULE(_core, m) {
   monolith::BindOperators(m);
   monolith::BindRecords(m);
   monolith::BindTables(m);
+  monolith::BindTableTools(m);
 }

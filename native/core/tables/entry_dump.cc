@@ -1,0 +1,164 @@
+#include "core/tables/entry_dump.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/error.h"
+#include "core/wire/wire.h"
+
+namespace monolith {
+namespace {
+
+using wire::Field;
+using wire::Reader;
+using wire::Type;
+
+const OptimizerKind* FindKind(uint32_t number) {
+  static const std::vector<OptimizerKind>* const kKinds = new std::vector<OptimizerKind>{
+      {1, "adagrad", {{1, "norm", true, false}}},
+      {2, "sgd", {}},
+      {3, "ftrl", {{1, "zero", true, false}, {2, "norm", true, false}}},
+      {4, "dynamic_wd_adagrad", {{1, "norm", true, false}, {2, "last_update_step", false, true}}},
+      {6, "adadelta", {{1, "accum", true, false}, {2, "accum_update", true, false}}},
+      {7, "adam", {{1, "m", true, false}, {2, "v", true, false}, {3, "beta1_power", false, false}, {4, "beta2_power", false, false}}},
+      {8,
+       "amsgrad",
+       {{1, "m", true, false},
+        {2, "v", true, false},
+        {3, "vhat", true, false},
+        {4, "beta1_power", false, false},
+        {5, "beta2_power", false, false}}},
+      {9, "momentum", {{1, "n", true, false}}},
+      {11, "rmsprop", {{1, "n", true, false}}},
+      {12, "rmspropv2", {{1, "n", true, false}}},
+      {13, "group_ftrl", {{1, "zero", true, false}, {2, "norm", true, false}}},
+      {14, "batch_softmax", {{1, "global_step", false, true}}},
+      {15, "group_adagrad", {{1, "grad_square_sum", false, false}}},
+  };
+  for (const OptimizerKind& k : *kKinds)
+    if (k.number == number) return &k;
+  return nullptr;
+}
+
+// A message that comes in several pieces is their concatenation; it nearly always comes in one.
+struct Merged {
+  std::string_view bytes;
+  std::string joined;
+  bool there = false;
+
+  void Add(std::string_view piece) {
+    if (there) {
+      if (joined.empty()) joined = bytes;
+      joined.append(piece);
+      bytes = joined;
+    } else {
+      bytes = piece;
+      there = true;
+    }
+  }
+};
+
+bool AllFinite(const std::vector<float>& floats) {
+  return std::all_of(floats.begin(), floats.end(), [](float v) { return std::isfinite(v); });
+}
+
+}  // namespace
+
+void DumpedEntry::Parse(std::string_view message) {
+  key = timestamp = 0;
+  weights.clear();
+  state.clear();
+  segments.clear();
+  values.clear();
+  bool has_id = false;
+  Merged opt;
+  Field f;
+  for (Reader r(message); r.Next(&f);) {
+    if (f.number == 1 && f.type == Type::kFixed64) key = f.AsInt64(), has_id = true;
+    if (f.number == 2) wire::ForEachFixed<float>(f, [&](float v) { weights.push_back(v); });
+    if (f.number == 3 && f.type == Type::kBytes) opt.Add(f.bytes);
+    if (f.number == 4 && f.type == Type::kVarint) timestamp = f.AsInt64();
+  }
+  if (!has_id) throw BadRecord("the entry has no id");
+  ParseState(opt.bytes);
+}
+
+void DumpedEntry::ParseState(std::string_view opt) {
+  Field dump;
+  for (Reader r(opt); r.Next(&dump);)
+    if (dump.number == 1 && dump.type == Type::kBytes) ParseSegment(dump.bytes);
+}
+
+void DumpedEntry::ParseSegment(std::string_view dump) {
+  const OptimizerKind* kind = nullptr;
+  Merged body;
+  Field f;
+  for (Reader r(dump); r.Next(&f);) {
+    if (f.type != Type::kBytes) continue;
+    const OptimizerKind* k = FindKind(f.number);
+    if (!k) throw BadRecord("the entry has the state of an unknown optimizer: field " + std::to_string(f.number));
+    if (k != kind) body = Merged(), kind = k;  // of a oneof the last counts
+    body.Add(f.bytes);
+  }
+  Segment segment{kind, values.size(), 0};
+  if (kind) {
+    for (const OptimizerField& field : kind->fields) {
+      Value value{&field, state.size(), 0, 0};
+      for (Reader r(body.bytes); r.Next(&f);) {
+        if (f.number != field.number) continue;
+        if (field.integer) {
+          if (f.type == Type::kVarint) value.integer = f.AsInt64(), value.count = 1;
+          continue;
+        }
+        if (!field.repeated) state.resize(value.first);  // the last one counts
+        wire::ForEachFixed<float>(f, [&](float v) { state.push_back(v); });
+      }
+      if (!field.integer) value.count = state.size() - value.first;
+      if (!field.repeated && value.count != 1)
+        throw BadRecord(std::string("the ") + kind->name + " state has " + std::to_string(value.count) + " values of " + field.name);
+      values.push_back(value);
+    }
+  }
+  segment.count = values.size() - segment.first;
+  segments.push_back(segment);
+}
+
+bool DumpedEntry::Finite() const { return AllFinite(weights) && AllFinite(state); }
+
+std::string EntryShape::Describe() const {
+  std::string s = "dim " + std::to_string(dim) + ":";
+  for (size_t i = 0; i < segments.size(); ++i)
+    s += (i ? " + " : " ") + segments[i].optimizer + (segments[i].dim >= 0 ? " " + std::to_string(segments[i].dim) : "");
+  return s;
+}
+
+EntryShape ShapeOf(const DumpedEntry& entry) {
+  EntryShape shape;
+  shape.dim = entry.weights.size();
+  size_t known = 0, unknown = 0;
+  for (const auto& segment : entry.segments) {
+    const std::string name = segment.kind ? segment.kind->name : "none";
+    int dim = name == "batch_softmax" ? 1 : -1;
+    for (size_t i = segment.first; i < segment.first + segment.count; ++i) {
+      const auto& value = entry.values[i];
+      if (!value.field->repeated) continue;
+      if (dim >= 0 && static_cast<size_t>(dim) != value.count)
+        throw BadRecord("the " + name + " state has " + std::to_string(value.count) + " values of " + value.field->name + " and " +
+                        std::to_string(dim) + " of another");
+      dim = static_cast<int>(value.count);
+    }
+    if (dim >= 0) known += static_cast<size_t>(dim);
+    else ++unknown;
+    shape.segments.push_back({name, dim});
+  }
+  if (known > shape.dim)
+    throw BadRecord("the entry has " + std::to_string(shape.dim) + " weights but optimizer state for " + std::to_string(known));
+  const int rest = static_cast<int>(shape.dim - known);
+  if (unknown == 0 && rest > 0) shape.segments.push_back({"none", rest});
+  if (unknown == 1)
+    for (auto& segment : shape.segments)
+      if (segment.dim < 0) segment.dim = rest;
+  return shape;
+}
+
+}  // namespace monolith
