@@ -288,7 +288,10 @@ MODELS = [
     pytest.param(MovingAverageOptimizer(0.6), moving_average, dict(mu=0.6), id="moving_average-fast"),
     pytest.param(RmspropOptimizer(), rmsprop, dict(decay=0, mu=0.9, average=True), id="rmsprop"),
     pytest.param(
-        RmspropOptimizer(weight_decay_factor=0.05, momentum=0.7), rmsprop, dict(decay=0.05, mu=0.7, average=True), id="rmsprop-decay"
+        RmspropOptimizer(weight_decay_factor=0.05, momentum=0.7),
+        rmsprop,
+        dict(decay=0.05, mu=0.7, average=True),
+        id="rmsprop-decay",
     ),
     pytest.param(RmspropV2Optimizer(), rmsprop, dict(decay=0, mu=0.9, average=False), id="rmspropv2"),
     pytest.param(
@@ -297,7 +300,9 @@ MODELS = [
         dict(decay=0.05, mu=0.7, average=False),
         id="rmspropv2-decay",
     ),
-    pytest.param(AdaGradWithGroupLassoOptimizer(), group_adagrad, dict(decay=0, initial=0.1, beta=0, l2=0), id="group_adagrad"),
+    pytest.param(
+        AdaGradWithGroupLassoOptimizer(), group_adagrad, dict(decay=0, initial=0.1, beta=0, l2=0), id="group_adagrad"
+    ),
     pytest.param(
         AdaGradWithGroupLassoOptimizer(
             beta=1, initial_accumulator_value=0.5, l2_regularization=1.5, weight_decay_factor=0.05
@@ -315,7 +320,9 @@ def test_many_steps(tables, optimizer, model, constants, dim):
     """The optimizer stands between two others, whose rows it must leave alone."""
     rng = np.random.default_rng(dim)
     t = tables(
-        (3, ZerosInitializer(), SgdOptimizer()), (dim, ConstantsInitializer(0.25), optimizer), (2, ZerosInitializer(), SgdOptimizer())
+        (3, ZerosInitializer(), SgdOptimizer()),
+        (dim, ConstantsInitializer(0.25), optimizer),
+        (2, ZerosInitializer(), SgdOptimizer()),
     )
     keys = np.array([-3, 1 << 50], np.int64)
     rows, states, sums = np.full((2, dim), 0.25), [{}, {}], np.zeros((2, 5))

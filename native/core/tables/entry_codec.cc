@@ -1,7 +1,6 @@
 #include "core/tables/entry_codec.h"
 
 #include <cstring>
-#include <iterator>
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
@@ -209,12 +208,12 @@ void EntryCodec::DecodeState(std::string_view opt, int64_t key, float* floats) c
     const SegmentPlan& p = segments[segment++];
     const auto& fields = p.type->state;
     bool there = false;
-    int counts[std::size(p.type->state)] = {};
+    int counts[OptimizerType::kMaxFields] = {};
     for (Reader inner(dump.bytes); inner.Next(&single);) {
       if (single.number != p.type->dump_number || single.type != Type::kBytes) mismatch();
       there = true;
       for (Reader body(single.bytes); body.Next(&value);) {
-        for (size_t k = 0; k < std::size(fields) && fields[k].number; ++k) {
+        for (size_t k = 0; k < OptimizerType::kMaxFields && fields[k].number; ++k) {
           const StateField& f = fields[k];
           if (f.number != value.number) continue;
           float* to = floats + p.state + f.Offset(p.dim);
@@ -233,7 +232,7 @@ void EntryCodec::DecodeState(std::string_view opt, int64_t key, float* floats) c
       }
     }
     if (!there) mismatch();
-    for (size_t k = 0; k < std::size(fields) && fields[k].number; ++k)
+    for (size_t k = 0; k < OptimizerType::kMaxFields && fields[k].number; ++k)
       if (counts[k] != fields[k].Values(p.dim)) mismatch();
   }
   skip();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 #include "core/tables/optimizer.h"
@@ -25,15 +26,16 @@ struct StateField {
 };
 
 struct OptimizerType {
+  static constexpr size_t kMaxFields = 5;
   const char* name;
   uint32_t config_number;  // in OptimizerConfig
   uint32_t dump_number;    // in SingleOptimizerDump; 0: the optimizer leaves no element there
   struct ConfigField {
     uint32_t number;  // 0: there is no such field
     float OptimizerConfig::*value;
-  } config[5];
+  } config[kMaxFields];
   uint32_t nesterov_number;  // of use_nesterov; 0: has none
-  StateField state[5];       // in the order of the dump's fields, which need not be that of the row
+  StateField state[kMaxFields];  // in the order of the dump's fields, which need not be that of the row
   StepFunction (*step)(int dim);
 
   int StateSize(int dim) const {
