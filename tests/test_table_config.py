@@ -133,22 +133,46 @@ def open_table(segment, **fields):
 @pytest.mark.parametrize(
     "optimizer, name",
     [
-        (AdadeltaOptimizer(), "adadelta"),
-        (AmsgradOptimizer(), "amsgrad"),
-        (BatchSoftmaxOptimizer(), "batch_softmax"),
-        (MomentumOptimizer(), "momentum"),
-        (MovingAverageOptimizer(), "moving_average"),
-        (RmspropOptimizer(), "rmsprop"),
-        (RmspropV2Optimizer(), "rmspropv2"),
         (FTRLWithGroupSparsityOptimizer(), "group_ftrl"),
-        (AdaGradWithGroupLassoOptimizer(), "group_adagrad"),
         (DynamicWdAdagradOptimizer(), "dynamic_wd_adagrad"),
         (StochasticRoundingFloat16OptimizerWrapper(SgdOptimizer()), "stochastic_rounding_float16"),
     ],
 )
-def test_optimizers_that_the_core_has_not_are_refused_by_name(optimizer, name):
+def test_optimizers_that_the_core_has_not_are_refused_by_name(optimizer, name):  # V4.25
     with pytest.raises(ConfigError, match=rf"table 'movie'.*\b{name}\b"):
         open_table(CombineAsSegment(2, ZerosInitializer(), optimizer, Fp32Compressor()))
+
+
+def test_delay_compensation_is_refused():  # V4.25
+    from monolith_protos.embedding_hash_table_pb2 import OptimizerConfig
+
+    proto = OptimizerConfig()
+    proto.dc.lambda_ = 0.1
+    with pytest.raises(ConfigError, match=r"table 'movie'.*\bdc\b"):
+        open_table(CombineAsSegment(2, ZerosInitializer(), proto, Fp32Compressor()))
+
+
+@pytest.mark.parametrize(
+    "optimizer, dims",
+    [
+        (AdadeltaOptimizer(), (1, 8, 17)),
+        (AmsgradOptimizer(), (1, 8, 17)),
+        (BatchSoftmaxOptimizer(), (1,)),
+        (MomentumOptimizer(), (1, 8, 17)),
+        (MovingAverageOptimizer(), (1, 8, 17)),
+        (RmspropOptimizer(), (1, 8, 17)),
+        (RmspropV2Optimizer(), (1, 8, 17)),
+        (AdaGradWithGroupLassoOptimizer(), (1, 8, 17)),
+    ],
+)
+def test_optimizers_of_the_core_are_taken(optimizer, dims):
+    for dim in dims:
+        open_table(CombineAsSegment(dim, ZerosInitializer(), optimizer, Fp32Compressor()))
+
+
+def test_batch_softmax_has_one_weight():
+    with pytest.raises(ConfigError, match="table 'movie'.*batch_softmax.*must be 1, not 2"):
+        open_table(CombineAsSegment(2, ZerosInitializer(), BatchSoftmaxOptimizer(), Fp32Compressor()))
 
 
 def test_other_refusals_say_what():

@@ -3,8 +3,12 @@
 Every class holds its arguments as attributes; `as_proto()` gives the message with each argument that is not None set, defaults
 included. No TensorFlow; the message classes are imported when a message is made.
 
-A table of the core takes SgdOptimizer, AdagradOptimizer, FtrlOptimizer and AdamOptimizer, all initializers, and the
-compressors Fp32Compressor and Fp16Compressor. Opening a table with another one is an error that names it.
+A table of the core takes all optimizers but FTRLWithGroupSparsityOptimizer, DynamicWdAdagradOptimizer and
+StochasticRoundingFloat16OptimizerWrapper, all initializers, and the compressors Fp32Compressor and Fp16Compressor. Opening a
+table with another one is an error that names it.
+
+In the formulas below q = g + weight_decay_factor * w, where g is the gradient and w the weight before the step; lr is the
+learning rate of the slice.
 """
 
 from __future__ import annotations
@@ -67,7 +71,8 @@ class AdagradOptimizer(Optimizer):
 
 @dataclass
 class AdadeltaOptimizer(Optimizer):
-    """Adadelta. Rate 0.01 unless given."""
+    """accum = rho * accum + (1 - rho) * q^2; u = sqrt(update + epsilon) / sqrt(accum + epsilon) * q; w -= lr * u;
+    update = rho * update + (1 - rho) * u^2, with rho = averaging_ratio. Rate 0.01 unless given."""
 
     _choice: ClassVar[str] = "adadelta"
     learning_rate: float | None = None
@@ -97,7 +102,7 @@ class AdamOptimizer(Optimizer):
 
 @dataclass
 class AmsgradOptimizer(Optimizer):
-    """Adam with the maximum of the second moments. Rate 0.01 unless given."""
+    """Adam that divides by the largest second moment a weight had so far. Rate 0.01 unless given."""
 
     _choice: ClassVar[str] = "amsgrad"
     learning_rate: float | None = None
@@ -111,7 +116,8 @@ class AmsgradOptimizer(Optimizer):
 
 @dataclass
 class BatchSoftmaxOptimizer(Optimizer):
-    """Estimates how many steps lie between two occurrences of a key. Rate 0.1 unless given."""
+    """w = (1 - lr) * w + lr * (global step - global step of the key's last update): an estimate of how many steps lie between
+    two occurrences of a key. Gradients are ignored; a slice of it has width 1. Rate 0.1 unless given."""
 
     _choice: ClassVar[str] = "batch_softmax"
     learning_rate: float | None = None
@@ -119,7 +125,7 @@ class BatchSoftmaxOptimizer(Optimizer):
 
 @dataclass
 class MomentumOptimizer(Optimizer):
-    """Momentum. Rate 0.01 unless given."""
+    """n' = momentum * n - lr * q; w += n', or with Nesterov w += (1 + momentum) * n' - momentum * n. Rate 0.01 unless given."""
 
     _choice: ClassVar[str] = "momentum"
     learning_rate: float | None = None
@@ -139,7 +145,7 @@ class MovingAverageOptimizer(Optimizer):
 
 @dataclass
 class RmspropOptimizer(Optimizer):
-    """RMSProp. Rate 0.01 unless given."""
+    """n = momentum * n + (1 - momentum) * q^2; w -= lr / (sqrt(n) + 1) * q. Rate 0.01 unless given."""
 
     _choice: ClassVar[str] = "rmsprop"
     learning_rate: float | None = None
@@ -149,7 +155,7 @@ class RmspropOptimizer(Optimizer):
 
 @dataclass
 class RmspropV2Optimizer(Optimizer):
-    """RMSProp whose squares are added in full. Rate 0.01 unless given."""
+    """n = momentum * n + q^2; w -= lr / (sqrt(n) + 1) * q. Rate 0.01 unless given."""
 
     _choice: ClassVar[str] = "rmspropv2"
     learning_rate: float | None = None
@@ -176,14 +182,19 @@ class FtrlOptimizer(Optimizer):
 
 @dataclass
 class FTRLWithGroupSparsityOptimizer(FtrlOptimizer):
-    """FTRL whose l1 sets whole rows to zero. Unless given: initial_accumulator_value 0, beta 1."""
+    """FTRL whose l1 sets whole rows to zero; a config that no table carries out. Unless given: initial_accumulator_value 0,
+    beta 1."""
 
     _choice: ClassVar[str] = "group_ftrl"
 
 
 @dataclass
 class AdaGradWithGroupLassoOptimizer(Optimizer):
-    """Adagrad with one accumulator a row, whose l2 sets whole rows to zero. Rate 0.01 unless given."""
+    """Adagrad with one accumulator a row, whose l2 sets whole rows to zero.
+
+    s += max(q^2); r = lr / (beta + sqrt(s)); t = q - w / r; w = -r * (1 - l2_regularization / |t|) * t, or 0 where
+    |t| < l2_regularization. Unless given: rate 0.01, initial_accumulator_value (of s) 0.1, beta and l2_regularization 0.
+    """
 
     _choice: ClassVar[str] = "group_adagrad"
     _renamed: ClassVar[dict[str, str]] = {"l2_regularization": "l2_regularization_strength"}
@@ -197,7 +208,7 @@ class AdaGradWithGroupLassoOptimizer(Optimizer):
 
 @dataclass
 class DynamicWdAdagradOptimizer(Optimizer):
-    """Adagrad with dynamic weight decay. Rate 0.001 unless given."""
+    """Adagrad with dynamic weight decay; a config that no table carries out. Rate 0.001 unless given."""
 
     _choice: ClassVar[str] = "dynamic_wd_adagrad"
     learning_rate: float | None = None

@@ -1,7 +1,8 @@
 // Checkpoint files and their records from arbitrary bytes: any damage ends in an error, never in a crash.
 //
-// The first byte chooses what the rest is: an entry, a plain file, a file of snappy blocks, the uncompressed stream of one
-// (framed and compressed here, so that the checksums do not stop everything), metadata, or a table config.
+// The first byte chooses what the rest is: an entry (of fixed size or not), a plain file, a file of snappy blocks, the
+// uncompressed stream of one (framed and compressed here, so that the checksums do not stop everything), metadata, or a
+// table config.
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,15 +20,19 @@ using namespace monolith;
 
 namespace {
 
-TableConfig Config() {
+TableConfig Config(bool varying) {
   TableConfig c;
   c.name = "t";
-  for (auto kind : {OptimizerConfig::Kind::kAdagrad, OptimizerConfig::Kind::kAdam, OptimizerConfig::Kind::kFtrl, OptimizerConfig::Kind::kSgd}) {
+  using Kind = OptimizerConfig::Kind;
+  for (Kind kind : {Kind::kAdagrad, Kind::kAdam, Kind::kFtrl, Kind::kSgd, Kind::kMovingAverage, Kind::kAmsgrad,
+                    Kind::kGroupAdagrad}) {
     SegmentConfig s;
     s.dim = 2;
     s.optimizer.kind = kind;
     c.segments.push_back(s);
   }
+  // Its entries have no fixed size and go by another way.
+  if (varying) c.segments.push_back({1, {}, {}}), c.segments.back().optimizer.kind = Kind::kBatchSoftmax;
   return c;
 }
 
@@ -54,22 +59,26 @@ void Frame(const std::string& path, Container container, std::string_view bytes)
   w.Finish();
 }
 
+// What is read is written and read again alike.
+void Entry(const EmbeddingTable& table, std::string_view bytes) {
+  std::vector<float> row(static_cast<size_t>(table.plan().row_floats()));
+  const EntryCodec codec("t", table.plan());
+  const EntryCodec::Entry e = codec.Decode(bytes, row.data());
+  std::string again;
+  codec.Append({e.key, static_cast<uint32_t>(e.timestamp), row.data()}, &again);
+  std::vector<float> back(row.size());
+  if (codec.Decode(again, back.data()).key != e.key || memcmp(row.data(), back.data(), row.size() * 4) != 0) abort();
+}
+
 void Try(uint8_t what, std::string_view bytes) {
-  static const TableConfig config = Config();
+  static const TableConfig config = Config(false), varying = Config(true);
   static EmbeddingTable* table = new EmbeddingTable(config);
+  static EmbeddingTable* varying_table = new EmbeddingTable(varying);
   static MultiTable* tables = new MultiTable({config});
   const std::string base = Folder() + "/t", data = ShardName(base, 0, 1), meta = ShardName(base + ".meta", 0, 1);
-  switch (what % 7) {
-    case 0: {
-      std::vector<float> row(static_cast<size_t>(table->plan().row_floats()));
-      const EntryCodec codec("t", table->plan());
-      const EntryCodec::Entry e = codec.Decode(bytes, row.data());
-      std::string again;
-      codec.Append({e.key, static_cast<uint32_t>(e.timestamp), row.data()}, &again);
-      std::vector<float> back(row.size());
-      if (codec.Decode(again, back.data()).key != e.key || memcmp(row.data(), back.data(), row.size() * 4) != 0) abort();
-      break;
-    }
+  switch (what % 8) {
+    case 0: return Entry(*table, bytes);
+    case 7: return Entry(*varying_table, bytes);
     case 1:
       Spill(data, bytes);
       return RestoreTable(table, base);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -116,6 +117,53 @@ TEST(V1_Entries) {
   CHECK(floats == row && e.key == 42 && e.timestamp == 100);
 }
 
+TEST(V1_5_6_EntriesWithoutFloatsOfState) {
+  constexpr char kV15[] = "09070000000000000015000040401a002005";
+  constexpr char kV16[] = "09070000000000000015000040401a070a05720308e3072000";
+  CHECK_EQ(Encode(Table("t", {{1, Kind::kMovingAverage}}), 7, {3}, 5), kV15);
+  const TableConfig softmax = Table("t", {{1, Kind::kBatchSoftmax}});
+  std::vector<float> row(3);
+  row[0] = 3;
+  const int64_t step = 995;
+  std::memcpy(&row[1], &step, sizeof step);
+  CHECK_EQ(Encode(softmax, 7, row, 0), kV16);
+  const RowPlan plan(softmax);
+  std::vector<float> floats(3);
+  const EntryCodec::Entry e = EntryCodec("t", plan).Decode(Unhex(kV16), floats.data());
+  CHECK(e.key == 7 && e.timestamp == 0 && std::memcmp(floats.data(), row.data(), 12) == 0);
+}
+
+TEST(EveryOptimizerComesBackBitByBit) {
+  const Kind kinds[] = {Kind::kAdadelta, Kind::kMovingAverage, Kind::kAmsgrad, Kind::kMomentum, Kind::kRmsprop,
+                        Kind::kBatchSoftmax, Kind::kRmspropV2, Kind::kGroupAdagrad, Kind::kMovingAverage};
+  const auto check = [](const TableConfig& c) {
+    const RowPlan plan(c);
+    std::vector<float> row(static_cast<size_t>(plan.row_floats()));
+    for (uint32_t i = 0; i < row.size(); ++i) {
+      const uint32_t bits = 0x3f800000u + i * 2654435761u % 0x7fffff;
+      std::memcpy(&row[i], &bits, 4);
+    }
+    std::string message;
+    const EntryCodec codec("t", plan);
+    codec.Append({-9, 77, row.data()}, &message);
+    std::vector<float> back(row.size());
+    const EntryCodec::Entry e = codec.Decode(message, back.data());
+    CHECK(e.key == -9 && e.timestamp == 77 && std::memcmp(back.data(), row.data(), row.size() * 4) == 0);
+    // The same by the way that any order of fields takes: an unknown field in front.
+    std::fill(back.begin(), back.end(), 0.f);
+    codec.Decode(Unhex("a20603616263") + message, back.data());
+    CHECK(std::memcmp(back.data(), row.data(), row.size() * 4) == 0);
+  };
+  std::vector<std::pair<int, Kind>> all;
+  for (Kind kind : kinds) {
+    const int dim = kind == Kind::kBatchSoftmax ? 1 : 17;
+    check(Table("t", {{dim, kind}}));
+    check(Table("t", {{3, Kind::kAdam}, {dim, kind}, {2, Kind::kAdagrad}}));
+    all.push_back({dim, kind});
+  }
+  check(Table("t", all));
+}
+
 TEST(MismatchNamesTableKeyAndShapes) {
   const auto message = [](const TableConfig& c, const std::string& hex) -> std::string {
     const RowPlan plan(c);
@@ -129,7 +177,7 @@ TEST(MismatchNamesTableKeyAndShapes) {
     return "no error";
   };
   std::string m = message(Table("movie", {{3, Kind::kAdagrad}}), kV11);
-  for (const char* part : {"movie", "281474976710779", "dim 2, adagrad state of 2 floats", "dim 3, adagrad state of 3 floats"})
+  for (const char* part : {"movie", "281474976710779", "dim 2, adagrad state of 2 numbers", "dim 3, adagrad state of 3 numbers"})
     CHECK(m.find(part) != std::string::npos);
   m = message(Table("movie", {{2, Kind::kSgd}}), kV11);
   CHECK(m.find("sgd state of 0") != std::string::npos && m.find("adagrad state of 2") != std::string::npos);

@@ -2,6 +2,7 @@
 #include "core/tables/optimizer.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "check.h"
 
@@ -25,7 +26,9 @@ class Row {
     plan_.InitWeights(0, row_.data());
     plan_.InitState(row_.data());
   }
-  void Step(std::vector<float> grad, std::vector<float> rates) { plan_.Step(row_.data(), grad.data(), rates.data()); }
+  void Step(std::vector<float> grad, std::vector<float> rates, int64_t global_step = 0) {
+    plan_.Step(row_.data(), grad.data(), rates.data(), global_step);
+  }
   // Compares floats from `first` on.
   void Expect(size_t first, std::vector<double> want, int line) const {
     for (size_t i = 0; i < want.size(); ++i) {
@@ -116,6 +119,28 @@ TEST(V4_8_9_Adam) {
   EXPECT(d, 6, {.6561, .960596});
 }
 
+TEST(V4_7_Adadelta) {
+  Row r({Segment(2, Make(Kind::kAdadelta))});
+  r.Step({10, 1}, {.01f});
+  EXPECT(r, 0, {-.0031607, -.0030151, 10, .1});
+  r.Step({10, 1}, {.01f});
+  EXPECT(r, 0, {-.0064035, -.0061047});
+}
+
+TEST(V4_10_Amsgrad) {
+  Row r({Segment(2, Make(Kind::kAmsgrad))});
+  CHECK_EQ(r.size(), 2u + 8u);
+  r.Step({10, 1}, {.01f});
+  EXPECT(r, 0, {-.00990099, -.00909091, 1, .1});
+  r.Step({10, 1}, {.01f});
+  EXPECT(r, 0, {-.01983060, -.01842895});
+  EXPECT(r, 8, {.729, .970299});
+  // The divisor keeps its maximum when the gradients vanish; Adam's does not.
+  const float largest = r[6];
+  for (int i = 0; i < 50; ++i) r.Step({0, 0}, {.01f});
+  CHECK(r[6] == largest && r[4] < largest);
+}
+
 TEST(V4_11_12_Ftrl) {
   Row r({Segment(2, Make(Kind::kFtrl))});
   r.Step({10, 1}, {.01f});
@@ -137,6 +162,91 @@ TEST(FtrlAtRateZeroChangesNothing) {
   Row r({Segment(2, Make(Kind::kFtrl))});
   r.Step({1, 0}, {0});
   EXPECT(r, 0, {0, 0, .1, .1, 0, 0});
+}
+
+TEST(V4_14_15_16_GroupAdagrad) {
+  OptimizerConfig o = Make(Kind::kGroupAdagrad, 0);
+  o.l2 = 1, o.beta = 1;
+  Row one({Segment(1, o)});
+  one.Step({10}, {.01f});
+  EXPECT(one, 0, {-.008182, 100});
+  one.Step({10}, {.01f});
+  EXPECT(one, 0, {-.014125, 200});
+  o.l2 = .5f;
+  Row two({Segment(2, o)});
+  two.Step({10, 1}, {.01f});
+  EXPECT(two, 0, {-.008639, -.000864, 100});
+  two.Step({1, 5}, {.01f});
+  EXPECT(two, 0, {-.009096, -.004778, 125});
+  o.l2 = 0;
+  Row free({Segment(2, o)});
+  free.Step({10, 1}, {.01f});
+  EXPECT(free, 0, {-.009091, -.000909});
+  o.l2 = 1000;
+  Row shrunk({Segment(2, o)});
+  shrunk.Step({10, 1}, {.01f});
+  EXPECT(shrunk, 0, {0, 0});
+  Row wide({Segment(16, o)});
+  CHECK_EQ(wide.size(), 17u);
+}
+
+TEST(GroupAdagradWithNothingToDoStaysFinite) {
+  Row zeros({Segment(2, Make(Kind::kGroupAdagrad))});
+  zeros.Step({0, 0}, {.01f});
+  EXPECT(zeros, 0, {0, 0, .1});
+  Row first({Segment(2, Make(Kind::kGroupAdagrad, 0))});
+  first[0] = 3;
+  first.Step({0, 0}, {.01f});
+  EXPECT(first, 0, {3, 0, 0});
+  first.Step({1, 0}, {0});
+  EXPECT(first, 0, {3, 0, 0});
+}
+
+TEST(V4_17_Momentum) {
+  Row r({Segment(2, Make(Kind::kMomentum))});
+  r.Step({10, 1}, {.01f});
+  EXPECT(r, 0, {-.1, -.01, -.1, -.01});
+  r.Step({10, 1}, {.01f});
+  EXPECT(r, 0, {-.29, -.029});
+}
+
+TEST(V4_18_MovingAverage) {
+  Row r({Segment(2, Make(Kind::kMovingAverage))});
+  CHECK_EQ(r.size(), 2u);
+  r.Step({10, 1}, {0});
+  EXPECT(r, 0, {1, .1});
+  r.Step({10, 1}, {7});
+  EXPECT(r, 0, {1.9, .19});
+}
+
+TEST(V4_19_20_Rmsprop) {
+  Row one({Segment(1, Make(Kind::kRmsprop))});
+  one.Step({10}, {.01f});
+  EXPECT(one, 0, {-.024025, 10});
+  one.Step({10}, {.01f});
+  EXPECT(one, 0, {-.042686});
+  Row two({Segment(2, Make(Kind::kRmspropV2))});
+  two.Step({10, 1}, {.01f});
+  EXPECT(two, 0, {-.0090909, -.005, 100, 1});
+  two.Step({10, 1}, {.01f});
+  EXPECT(two, 0, {-.0158549, -.0092045});
+}
+
+TEST(V4_21_22_BatchSoftmax) {
+  Row r({Segment(1, Make(Kind::kBatchSoftmax))});
+  CHECK_EQ(r.size(), 3u);
+  r.Step({0}, {.1f}, 1);
+  EXPECT(r, 0, {.1});
+  int64_t last;
+  std::memcpy(&last, &r[1], sizeof last);
+  CHECK_EQ(last, 1);
+  Row often({Segment(1, Make(Kind::kBatchSoftmax))}), seldom({Segment(1, Make(Kind::kBatchSoftmax))});
+  for (int step = 0; step < 1000; step += 5) {
+    often.Step({0}, {.1f}, step);
+    if (step % 10 == 0) seldom.Step({0}, {.1f}, step);
+  }
+  EXPECT(often, 0, {4.999997});
+  EXPECT(seldom, 0, {9.999702});
 }
 
 TEST(V4_23_24_Segments) {

@@ -4,6 +4,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
+#include "core/tables/optimizers/optimizer_type.h"
 #include "core/wire/wire.h"
 
 namespace monolith {
@@ -14,39 +15,6 @@ using wire::Reader;
 using wire::Type;
 
 constexpr char kIdTag = 0x09, kNumTag = 0x15, kTimestampTag = 0x20;
-
-// Where the floats of one kind of state stand: its message in SingleOptimizerDump, and per field its number, how many
-// floats it has (0: one for each dim) and where they begin in the state, in dims and single floats.
-struct StateField {
-  uint32_t number;
-  bool repeated;
-  int dims_before, floats_before;
-};
-struct StateMessage {
-  uint32_t number;
-  std::vector<StateField> fields;
-};
-
-const StateMessage& MessageOf(OptimizerConfig::Kind kind) {
-  static const StateMessage kSgd{2, {}};
-  static const StateMessage kAdagrad{1, {{1, true, 0, 0}}};
-  static const StateMessage kFtrl{3, {{1, true, 1, 0}, {2, true, 0, 0}}};  // zero, norm on the wire; norm, zero in the row
-  static const StateMessage kAdam{7, {{1, true, 0, 0}, {2, true, 1, 0}, {3, false, 2, 0}, {4, false, 2, 1}}};
-  switch (kind) {
-    case OptimizerConfig::Kind::kSgd: return kSgd;
-    case OptimizerConfig::Kind::kAdagrad: return kAdagrad;
-    case OptimizerConfig::Kind::kFtrl: return kFtrl;
-    case OptimizerConfig::Kind::kAdam: return kAdam;
-  }
-  return kSgd;
-}
-
-const char* DumpName(uint32_t number) {
-  static const char* const kNames[] = {"",          "adagrad",  "sgd",     "ftrl",      "dynamic_wd_adagrad", "?",
-                                       "adadelta",  "adam",     "amsgrad", "momentum",  "?",                  "rmsprop",
-                                       "rmspropv2", "group_ftrl", "batch_softmax", "group_adagrad"};
-  return number < sizeof kNames / sizeof *kNames && number > 0 ? kNames[number] : "an unknown optimizer";
-}
 
 std::string Describe(int dim, const std::string& optimizers) { return "dim " + std::to_string(dim) + ", " + optimizers; }
 
@@ -60,7 +28,7 @@ std::string DescribeState(std::string_view opt) {
       size_t n = 0;
       if (single.type == Type::kBytes)
         for (Reader f(single.bytes); f.Next(&floats);) n += floats.type == Type::kBytes ? floats.bytes.size() / 4 : 1;
-      s += (s.empty() ? "" : " + ") + std::string(DumpName(single.number)) + " state of " + std::to_string(n) + " floats";
+      s += (s.empty() ? "" : " + ") + std::string(DumpName(single.number)) + " state of " + std::to_string(n) + " numbers";
     }
   }
   return s.empty() ? "no optimizer state" : s;
@@ -68,9 +36,12 @@ std::string DescribeState(std::string_view opt) {
 
 std::string DescribePlan(const RowPlan& plan) {
   std::string s;
-  for (const SegmentPlan& p : plan.segments())
-    s += (s.empty() ? "" : " + ") + std::string(OptimizerName(p.optimizer.kind)) + " state of " +
-         std::to_string(p.state_size) + " floats";
+  for (const SegmentPlan& p : plan.segments()) {
+    int n = 0;
+    for (const StateField& f : p.type->state)
+      if (f.number) n += f.Values(p.dim);
+    s += (s.empty() ? "" : " + ") + std::string(p.type->name) + " state of " + std::to_string(n) + " numbers";
+  }
   return s;
 }
 
@@ -83,17 +54,25 @@ size_t VarintSize(uint64_t v) {
 }  // namespace
 
 EntryCodec::EntryCodec(std::string table_name, const RowPlan& plan) : table_name_(std::move(table_name)), plan_(plan) {
-  pieces_.push_back({"", kNumTag, 0, plan.dim()});
+  for (const SegmentPlan& p : plan.segments())
+    for (const StateField& f : p.type->state)
+      if (f.number && f.shape == StateField::kInt64) return;
+  LayOut();
+}
+
+void EntryCodec::LayOut() {
+  pieces_.push_back({"", kNumTag, 0, plan_.dim()});
   // Lengths nest: a single dump inside `dump` inside `opt`.
   struct Sizes {
     size_t message, single;
   };
   std::vector<Sizes> sizes;
   size_t opt = 0;
-  for (const SegmentPlan& p : plan.segments()) {
+  for (const SegmentPlan& p : plan_.segments()) {
     const size_t message = size_t(p.state_size) * 5;  // every field is a tag of one byte and four bytes
     const size_t single = 1 + VarintSize(message) + message;
     sizes.push_back({message, single});
+    if (!p.type->dump_number) continue;
     opt += 1 + VarintSize(single) + single;
   }
   std::string head;
@@ -101,15 +80,16 @@ EntryCodec::EntryCodec(std::string table_name, const RowPlan& plan) : table_name
   w.Tag(3, Type::kBytes);
   w.RawVarint(opt);
   for (size_t i = 0; i < sizes.size(); ++i) {
-    const SegmentPlan& p = plan.segments()[i];
-    const StateMessage& m = MessageOf(p.optimizer.kind);
+    const SegmentPlan& p = plan_.segments()[i];
+    if (!p.type->dump_number) continue;
     w.Tag(1, Type::kBytes);
     w.RawVarint(sizes[i].single);
-    w.Tag(m.number, Type::kBytes);
+    w.Tag(p.type->dump_number, Type::kBytes);
     w.RawVarint(sizes[i].message);
-    for (const StateField& f : m.fields) {
-      pieces_.push_back({head, static_cast<char>(f.number << 3 | uint32_t(Type::kFixed32)),
-                         p.state + f.dims_before * p.dim + f.floats_before, f.repeated ? p.dim : 1});
+    for (const StateField& f : p.type->state) {
+      if (!f.number) break;
+      pieces_.push_back({head, static_cast<char>(f.number << 3 | uint32_t(Type::kFixed32)), p.state + f.Offset(p.dim),
+                         f.Floats(p.dim)});
       head.clear();
     }
   }
@@ -118,7 +98,36 @@ EntryCodec::EntryCodec(std::string table_name, const RowPlan& plan) : table_name
   for (const Piece& p : pieces_) fixed_size_ += p.constant.size() + size_t(p.count) * 5;
 }
 
+void EntryCodec::AppendState(const float* floats, std::string* out) const {
+  std::string opt, single, message;
+  for (const SegmentPlan& p : plan_.segments()) {
+    if (!p.type->dump_number) continue;
+    message.clear();
+    single.clear();
+    wire::Writer w(&message);
+    for (const StateField& f : p.type->state) {
+      if (!f.number) break;
+      const float* v = floats + p.state + f.Offset(p.dim);
+      if (f.shape == StateField::kInt64) {
+        w.Varint(f.number, LoadLe<uint64_t>(reinterpret_cast<const char*>(v)));
+      } else {
+        for (int i = 0; i < f.Floats(p.dim); ++i) w.Float(f.number, v[i]);
+      }
+    }
+    wire::Writer(&single).Bytes(p.type->dump_number, message);
+    wire::Writer(&opt).Bytes(1, single);
+  }
+  wire::Writer(out).Bytes(3, opt);
+}
+
 void EntryCodec::Append(const EmbeddingTable::Row& row, std::string* out) const {
+  if (pieces_.empty()) {
+    wire::Writer w(out);
+    w.Fixed64(1, static_cast<uint64_t>(row.key));
+    for (int i = 0; i < plan_.dim(); ++i) w.Float(2, row.floats[i]);
+    AppendState(row.floats, out);
+    return w.Varint(4, row.timestamp);
+  }
   const size_t before = out->size();
   out->resize(before + fixed_size_);
   char* p = out->data() + before;
@@ -139,7 +148,7 @@ void EntryCodec::Append(const EmbeddingTable::Row& row, std::string* out) const 
 
 // The usual case: the message stands as Append writes it.
 bool EntryCodec::DecodeAlike(std::string_view message, float* floats, Entry* entry) const {
-  if (message.size() <= fixed_size_ || message[0] != kIdTag) return false;
+  if (pieces_.empty() || message.size() <= fixed_size_ || message[0] != kIdTag) return false;
   entry->key = LoadLe<int64_t>(message.data() + 1);
   const char* p = message.data() + 9;
   const char* end = message.data() + message.size();
@@ -185,38 +194,48 @@ EntryCodec::Entry EntryCodec::Decode(std::string_view message, float* floats) co
 void EntryCodec::DecodeState(std::string_view opt, int64_t key, float* floats) const {
   const auto& segments = plan_.segments();
   const auto mismatch = [&] { Mismatch(key, Describe(plan_.dim(), DescribeState(opt))); };
-  // Nothing is stored for sgd but the place, and item dumps leave out even that.
+  // Nothing is stored for sgd but the place, for moving_average not even that, and item dumps leave out both.
   if (opt.empty() && plan_.row_floats() == plan_.dim()) return;
   size_t segment = 0;
+  const auto skip = [&] {
+    while (segment < segments.size() && !segments[segment].type->dump_number) ++segment;
+  };
   Field dump, single, value;
   for (Reader r(opt); r.Next(&dump);) {
     if (dump.number != 1 || dump.type != Type::kBytes) continue;
+    skip();
     if (segment == segments.size()) mismatch();
     const SegmentPlan& p = segments[segment++];
-    const StateMessage& m = MessageOf(p.optimizer.kind);
+    const auto& fields = p.type->state;
     bool there = false;
-    std::vector<int> counts(m.fields.size(), 0);
+    int counts[OptimizerType::kMaxFields] = {};
     for (Reader inner(dump.bytes); inner.Next(&single);) {
-      if (single.number != m.number || single.type != Type::kBytes) mismatch();
+      if (single.number != p.type->dump_number || single.type != Type::kBytes) mismatch();
       there = true;
       for (Reader body(single.bytes); body.Next(&value);) {
-        for (size_t k = 0; k < m.fields.size(); ++k) {
-          const StateField& f = m.fields[k];
+        for (size_t k = 0; k < OptimizerType::kMaxFields && fields[k].number; ++k) {
+          const StateField& f = fields[k];
           if (f.number != value.number) continue;
-          const int room = f.repeated ? p.dim : 1;
-          float* to = floats + p.state + f.dims_before * p.dim + f.floats_before;
+          float* to = floats + p.state + f.Offset(p.dim);
+          if (f.shape == StateField::kInt64) {
+            if (value.type != Type::kVarint) continue;
+            std::memcpy(to, &value.scalar, sizeof value.scalar);
+            counts[k] = 1;
+            continue;
+          }
           wire::ForEachFixed<float>(value, [&](float v) {
-            if (!f.repeated) counts[k] = 0;  // the last one counts
-            if (counts[k] < room) to[counts[k]] = v;
+            if (f.shape == StateField::kFloat) counts[k] = 0;  // the last one counts
+            if (counts[k] < f.Values(p.dim)) to[counts[k]] = v;
             ++counts[k];
           });
         }
       }
     }
     if (!there) mismatch();
-    for (size_t k = 0; k < m.fields.size(); ++k)
-      if (counts[k] != (m.fields[k].repeated ? p.dim : 1)) mismatch();
+    for (size_t k = 0; k < OptimizerType::kMaxFields && fields[k].number; ++k)
+      if (counts[k] != fields[k].Values(p.dim)) mismatch();
   }
+  skip();
   if (segment != segments.size()) mismatch();
 }
 

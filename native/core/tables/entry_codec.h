@@ -11,7 +11,8 @@
 
 namespace monolith {
 
-// Every record of a table is alike but for its numbers: the bytes between them are laid out once.
+// Every record of a table is alike but for its numbers: the bytes between them are laid out once. Only batch_softmax has a
+// number whose size differs, and with it the lengths around it.
 class EntryCodec {
  public:
   EntryCodec(std::string table_name, const RowPlan& plan);
@@ -35,13 +36,15 @@ class EntryCodec {
     int first, count;  // in the row
   };
 
+  void LayOut();
+  void AppendState(const float* floats, std::string* out) const;
   bool DecodeAlike(std::string_view message, float* floats, Entry* entry) const;
   void DecodeState(std::string_view opt, int64_t key, float* floats) const;
   [[noreturn]] void Mismatch(int64_t key, const std::string& stored) const;
 
   std::string table_name_;
   const RowPlan& plan_;
-  std::vector<Piece> pieces_;
+  std::vector<Piece> pieces_;  // none when sizes differ
   size_t fixed_size_ = 0;  // bytes in front of the timestamp
 };
 

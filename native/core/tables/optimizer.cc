@@ -4,101 +4,18 @@
 #include <cmath>
 
 #include "core/tables/key_hash.h"
+#include "core/tables/optimizers/optimizer_type.h"
 
-// Compiled without errno and traps of floating point (CMakeLists.txt): roots and selects then become vector code.
 namespace monolith {
-namespace {
-
-using Plan = SegmentPlan;
-
-// kDim > 0 fixes the length, so that the common ones run without loop overhead.
-template <int kDim>
-void SgdStep(const Plan& p, float* __restrict w, float*, const float* __restrict g, float lr) {
-  const int n = kDim ? kDim : p.dim;
-  for (int i = 0; i < n; ++i) w[i] -= lr * g[i];
-}
-
-template <int kDim>
-void AdagradStep(const Plan& p, float* __restrict w, float* __restrict norm, const float* __restrict g, float lr) {
-  const int n = kDim ? kDim : p.dim;
-  const float decay = p.optimizer.weight_decay_factor;
-  for (int i = 0; i < n; ++i) {
-    const float q = g[i] + decay * w[i];
-    const float a = norm[i] + q * q;
-    norm[i] = a;
-    w[i] -= lr / std::sqrt(a) * q;
-  }
-}
-
-template <int kDim>
-void FtrlStep(const Plan& p, float* __restrict w, float* __restrict state, const float* __restrict g, float lr) {
-  // A rate of 0 (the first step of a warm-up) would divide 0 by 0; no step is what it means.
-  if (lr == 0) return;
-  const int n = kDim ? kDim : p.dim;
-  float* __restrict norm = state;
-  float* __restrict zero = state + n;
-  const float l1 = p.optimizer.l1, beta = p.optimizer.beta, l2lr = p.optimizer.l2 * lr;
-  for (int i = 0; i < n; ++i) {
-    const float old_root = std::sqrt(norm[i]);
-    const float a = norm[i] + g[i] * g[i];
-    const float root = std::sqrt(a);
-    const float z = zero[i] + g[i] - (root - old_root) / lr * w[i];
-    norm[i] = a;
-    zero[i] = z;
-    const float shrunk = lr * (std::copysign(l1, z) - z) / (root + beta + l2lr);
-    w[i] = std::fabs(z) <= l1 ? 0.f : shrunk;
-  }
-}
-
-template <int kDim>
-void AdamStep(const Plan& p, float* __restrict w, float* __restrict state, const float* __restrict g, float lr) {
-  const int n = kDim ? kDim : p.dim;
-  float* __restrict m = state;
-  float* __restrict v = state + n;
-  float* power = state + 2 * n;
-  const OptimizerConfig& o = p.optimizer;
-  const float rate = lr * std::sqrt(1 - power[1]) / (1 - power[0]);
-  const float c1 = 1 - o.beta1, c2 = 1 - o.beta2;
-  // Plain: the direction is m'. Nesterov: (1 - beta1) q + beta1 m'.
-  const float from_q = o.use_nesterov ? c1 : 0.f, from_m = o.use_nesterov ? o.beta1 : 1.f;
-  for (int i = 0; i < n; ++i) {
-    const float q = g[i] + o.weight_decay_factor * w[i];
-    m[i] += (q - m[i]) * c1;
-    v[i] += (q * q - v[i]) * c2;
-    w[i] -= rate * (from_q * q + from_m * m[i]) / (std::sqrt(v[i]) + o.epsilon);
-  }
-  power[0] *= o.beta1;
-  power[1] *= o.beta2;
-}
-
-template <int kDim>
-decltype(SegmentPlan::step) StepOf(OptimizerConfig::Kind kind) {
-  switch (kind) {
-    case OptimizerConfig::Kind::kSgd: return SgdStep<kDim>;
-    case OptimizerConfig::Kind::kAdagrad: return AdagradStep<kDim>;
-    case OptimizerConfig::Kind::kFtrl: return FtrlStep<kDim>;
-    case OptimizerConfig::Kind::kAdam: return AdamStep<kDim>;
-  }
-  return nullptr;
-}
-
-decltype(SegmentPlan::step) StepOf(OptimizerConfig::Kind kind, int dim) {
-  switch (dim) {
-    case 8: return StepOf<8>(kind);
-    case 16: return StepOf<16>(kind);
-    case 32: return StepOf<32>(kind);
-    case 64: return StepOf<64>(kind);
-  }
-  return StepOf<0>(kind);
-}
-
-}  // namespace
 
 RowPlan::RowPlan(const TableConfig& config) : dim_(config.dim()), seed_(config.seed) {
   int weights = 0, state = dim_;
   for (const SegmentConfig& s : config.segments) {
-    const int state_size = StateSize(s.optimizer, s.dim);
-    segments_.push_back({s.dim, weights, state, state_size, s.initializer, s.optimizer, StepOf(s.optimizer.kind, s.dim)});
+    const OptimizerType& type = TypeOf(s.optimizer.kind);
+    const int state_size = type.StateSize(s.dim);
+    segments_.push_back(
+        {s.dim, weights, state, state_size, s.initializer, s.optimizer, &type, type.step(s.dim)});
+    reads_global_step_ = reads_global_step_ || &type == &kBatchSoftmaxType;
     weights += s.dim;
     state += state_size;
   }
@@ -116,23 +33,9 @@ void RowPlan::InitWeights(int64_t key, float* row) const {
 
 void RowPlan::InitState(float* row) const {
   for (const SegmentPlan& p : segments_) {
-    float* state = row + p.state;
-    const OptimizerConfig& o = p.optimizer;
-    switch (o.kind) {
-      case OptimizerConfig::Kind::kSgd:
-        break;
-      case OptimizerConfig::Kind::kAdagrad:
-        std::fill_n(state, p.dim, o.initial_accumulator_value);
-        break;
-      case OptimizerConfig::Kind::kFtrl:
-        std::fill_n(state, p.dim, o.initial_accumulator_value);
-        std::fill_n(state + p.dim, p.dim, 0.f);
-        break;
-      case OptimizerConfig::Kind::kAdam:
-        std::fill_n(state, 2 * p.dim, 0.f);
-        state[2 * p.dim] = o.beta1;
-        state[2 * p.dim + 1] = o.beta2;
-        break;
+    for (const StateField& f : p.type->state) {
+      if (!f.number) break;
+      std::fill_n(row + p.state + f.Offset(p.dim), f.Floats(p.dim), f.initial ? p.optimizer.*f.initial : 0.f);
     }
   }
 }

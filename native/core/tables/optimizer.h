@@ -8,6 +8,12 @@
 
 namespace monolith {
 
+struct OptimizerType;
+struct SegmentPlan;
+// One step of one segment. `state` is as the optimizer's file lays it out.
+using StepFunction = void (*)(const SegmentPlan& plan, float* weights, float* state, const float* grad, float learning_rate,
+                              int64_t global_step);
+
 // One segment inside a row of floats: weights of all segments first, then the optimizer state of each.
 struct SegmentPlan {
   int dim;
@@ -16,7 +22,8 @@ struct SegmentPlan {
   int state_size;
   InitializerConfig initializer;
   OptimizerConfig optimizer;
-  void (*step)(const SegmentPlan& plan, float* weights, float* state, const float* grad, float learning_rate);
+  const OptimizerType* type;
+  StepFunction step;
 };
 
 class RowPlan {
@@ -30,16 +37,20 @@ class RowPlan {
   void InitWeights(int64_t key, float* row) const;
   void InitState(float* row) const;
 
+  // An optimizer counts steps by global_step, which must not be negative then.
+  bool reads_global_step() const { return reads_global_step_; }
+
   // One step of every segment; grad[dim], one learning rate per segment.
-  void Step(float* row, const float* grad, const float* learning_rates) const {
+  void Step(float* row, const float* grad, const float* learning_rates, int64_t global_step) const {
     for (size_t s = 0; s < segments_.size(); ++s) {
       const SegmentPlan& p = segments_[s];
-      p.step(p, row + p.weights, row + p.state, grad + p.weights, learning_rates[s]);
+      p.step(p, row + p.weights, row + p.state, grad + p.weights, learning_rates[s], global_step);
     }
   }
 
  private:
   int dim_ = 0, row_floats_ = 0;
+  bool reads_global_step_ = false;
   uint64_t seed_;
   std::vector<SegmentPlan> segments_;
 };

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/base/error.h"
 #include "core/tables/pipeline.h"
 #include "core/tables/table_impl.h"
 
@@ -186,8 +187,9 @@ struct OptimizeOp {
   const float* grads;
   const float* learning_rates;
   uint32_t now;
+  int64_t global_step;
   uint32_t Timestamp(size_t) const { return now; }
-  void Existing(size_t i, float* row) const { plan.Step(row, grads + i * plan.dim(), learning_rates); }
+  void Existing(size_t i, float* row) const { plan.Step(row, grads + i * plan.dim(), learning_rates, global_step); }
   void Fresh(size_t i, int64_t key, float* row) const {
     plan.InitWeights(key, row);
     plan.InitState(row);
@@ -306,9 +308,12 @@ void EmbeddingTable::AssignAdd(const int64_t* keys, size_t n, const float* value
 }
 
 void EmbeddingTable::Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
-                              int64_t) {
+                              int64_t global_step) {
+  if (global_step < 0 && impl_->plan.reads_global_step())
+    throw Error(ErrorCode::kUsage, "table '" + impl_->config.name + "': optimizer batch_softmax counts steps, global_step " +
+                                       std::to_string(global_step) + " must not be negative");
   RaiseMaxUpdateTs(now);
-  WriteAll(*impl_, keys, n, OptimizeOp{impl_->plan, grads, learning_rates, now});
+  WriteAll(*impl_, keys, n, OptimizeOp{impl_->plan, grads, learning_rates, now, global_step});
 }
 
 void EmbeddingTable::PutRows(const int64_t* keys, size_t n, const float* rows, const uint32_t* timestamps) {

@@ -63,7 +63,8 @@ class EmbeddingTable {
   // Adds to the weights; an absent key starts from its initial value.
   void AssignAdd(const int64_t* keys, size_t n, const float* values, uint32_t now);
   // One optimizer step per key with grads[n][dim]; absent keys are inserted first. `learning_rates` has one entry per
-  // segment. Keys should be distinct: duplicates are applied one after the other.
+  // segment. Keys should be distinct: duplicates are applied one after the other. `global_step` is for batch_softmax, which
+  // refuses a negative one (Error(kUsage), nothing changed).
   void Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
                 int64_t global_step);
   void Clear();

@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "core/base/error.h"
+#include "core/tables/optimizers/optimizer_type.h"
 #include "core/wire/wire.h"
 
 namespace monolith {
@@ -12,24 +13,17 @@ using wire::Field;
 using wire::Reader;
 using wire::Type;
 
-// Field numbers of the oneofs of OptimizerConfig, InitializerConfig and FloatCompressorConfig.
-enum : uint32_t { kAdagrad = 1, kSgd = 2, kFtrl = 3, kStochasticRounding = 4, kAdam = 7 };
+// Field numbers of the oneofs of InitializerConfig and FloatCompressorConfig, and the one of OptimizerConfig beside its own.
 enum : uint32_t { kZeros = 1, kUniform = 2, kOnes = 3, kConstants = 15 };
 enum : uint32_t { kFp32 = 1, kFp16 = 2, kFixedR8 = 3, kOneBit = 4 };
+enum : uint32_t { kStochasticRounding = 4 };
 
-const char* OptimizerFieldName(uint32_t number) {
+// Optimizers that have a config and nothing that would carry it out.
+const char* UnimplementedOptimizer(uint32_t number) {
   switch (number) {
     case 5: return "dynamic_wd_adagrad";
-    case 6: return "adadelta";
-    case 8: return "amsgrad";
-    case 9: return "momentum";
-    case 10: return "moving_average";
-    case 11: return "rmsprop";
-    case 12: return "rmspropv2";
     case 13: return "dc";
     case 14: return "group_ftrl";
-    case 15: return "batch_softmax";
-    case 16: return "group_adagrad";
   }
   return nullptr;
 }
@@ -45,53 +39,28 @@ std::string_view BytesOf(const Field& f) {
 
 OptimizerConfig DecodeOptimizer(const std::string& table, std::string_view message) {
   OptimizerConfig c;
-  uint32_t kind = 0;
+  uint32_t chosen = 0;
   bool stochastic_rounding = false;
-  std::string_view body;
+  std::string body;
   Field f;
   for (Reader r(message); r.Next(&f);) {
     if (f.number == kStochasticRounding) {
       stochastic_rounding = f.scalar != 0;
-    } else if (f.number == kAdagrad || f.number == kSgd || f.number == kFtrl || f.number == kAdam ||
-               OptimizerFieldName(f.number)) {
-      kind = f.number;
-      body = BytesOf(f);
+    } else if (KindOfConfig(f.number, &c.kind) || UnimplementedOptimizer(f.number)) {
+      if (f.number != chosen) body.clear();  // the last choice counts; one made twice is merged
+      chosen = f.number;
+      body.append(BytesOf(f));
     }
   }
   if (stochastic_rounding) Fail(table, "opt_config: stochastic_rounding_float16 is not supported yet");
-  if (kind == 0) Fail(table, "opt_config: no optimizer is chosen");
-  if (const char* name = OptimizerFieldName(kind))
-    Fail(table, std::string("opt_config: optimizer ") + name + " is not supported; use sgd, adagrad, ftrl or adam");
-  Reader r(body);
-  switch (kind) {
-    case kSgd:
-      c.kind = OptimizerConfig::Kind::kSgd;
-      break;
-    case kAdagrad:
-      c.kind = OptimizerConfig::Kind::kAdagrad;
-      while (r.Next(&f)) {
-        if (f.number == 3) c.initial_accumulator_value = f.AsFloat();
-        if (f.number == 5) c.weight_decay_factor = f.AsFloat();
-      }
-      break;
-    case kFtrl:
-      c.kind = OptimizerConfig::Kind::kFtrl;
-      while (r.Next(&f)) {
-        if (f.number == 3) c.beta = f.AsFloat();
-        if (f.number == 4) c.initial_accumulator_value = f.AsFloat();
-        if (f.number == 5) c.l1 = f.AsFloat();
-        if (f.number == 6) c.l2 = f.AsFloat();
-      }
-      break;
-    default:
-      c.kind = OptimizerConfig::Kind::kAdam;
-      while (r.Next(&f)) {
-        if (f.number == 3) c.beta1 = f.AsFloat();
-        if (f.number == 4) c.beta2 = f.AsFloat();
-        if (f.number == 6) c.weight_decay_factor = f.AsFloat();
-        if (f.number == 7) c.use_nesterov = f.scalar != 0;
-        if (f.number == 8) c.epsilon = f.AsFloat();
-      }
+  if (chosen == 0) Fail(table, "opt_config: no optimizer is chosen");
+  if (const char* name = UnimplementedOptimizer(chosen))
+    Fail(table, std::string("opt_config: optimizer ") + name + " is not implemented; use adagrad, ftrl, group_adagrad or adam");
+  const OptimizerType& type = TypeOf(c.kind);
+  for (Reader r(body); r.Next(&f);) {
+    for (const auto& field : type.config)
+      if (field.number && field.number == f.number && f.type == Type::kFixed32) c.*field.value = f.AsFloat();
+    if (type.nesterov_number && type.nesterov_number == f.number) c.use_nesterov = f.scalar != 0;
   }
   return c;
 }
@@ -176,7 +145,7 @@ void DecodeExpire(std::string_view message, TableConfig* c) {
 
 auto Tie(const OptimizerConfig& o) {
   return std::tie(o.kind, o.initial_accumulator_value, o.weight_decay_factor, o.beta, o.l1, o.l2, o.beta1, o.beta2,
-                  o.epsilon, o.use_nesterov);
+                  o.epsilon, o.momentum, o.averaging_ratio, o.use_nesterov);
 }
 auto Tie(const InitializerConfig& i) { return std::tie(i.kind, i.constant, i.minval, i.maxval); }
 
@@ -206,25 +175,9 @@ bool operator==(const TableConfig& a, const TableConfig& b) {
          std::tie(b.name, b.initial_capacity, b.default_expire_days, b.slot_expire_days, b.seed);
 }
 
-int StateSize(const OptimizerConfig& optimizer, int dim) {
-  switch (optimizer.kind) {
-    case OptimizerConfig::Kind::kSgd: return 0;
-    case OptimizerConfig::Kind::kAdagrad: return dim;
-    case OptimizerConfig::Kind::kFtrl: return 2 * dim;
-    case OptimizerConfig::Kind::kAdam: return 2 * dim + 2;
-  }
-  return 0;
-}
+int StateSize(const OptimizerConfig& optimizer, int dim) { return TypeOf(optimizer.kind).StateSize(dim); }
 
-const char* OptimizerName(OptimizerConfig::Kind kind) {
-  switch (kind) {
-    case OptimizerConfig::Kind::kSgd: return "sgd";
-    case OptimizerConfig::Kind::kAdagrad: return "adagrad";
-    case OptimizerConfig::Kind::kFtrl: return "ftrl";
-    case OptimizerConfig::Kind::kAdam: return "adam";
-  }
-  return "?";
-}
+const char* OptimizerName(OptimizerConfig::Kind kind) { return TypeOf(kind).name; }
 
 void ValidateTableConfig(const TableConfig& c) {
   constexpr int kMaxDim = 1 << 20;
@@ -233,6 +186,8 @@ void ValidateTableConfig(const TableConfig& c) {
   for (const auto& s : c.segments) {
     if (s.dim < 1 || s.dim > kMaxDim) Fail(c.name, "dim_size " + std::to_string(s.dim) + " of a segment is not in 1.." + std::to_string(kMaxDim));
     dim += s.dim;
+    if (s.optimizer.kind == OptimizerConfig::Kind::kBatchSoftmax && s.dim != 1)
+      Fail(c.name, "optimizer batch_softmax has one weight a key: dim_size must be 1, not " + std::to_string(s.dim));
     if (s.initializer.kind == InitializerConfig::Kind::kRandomUniform && !(s.initializer.minval <= s.initializer.maxval))
       Fail(c.name, "random_uniform: minval " + std::to_string(s.initializer.minval) + " is above maxval " +
                        std::to_string(s.initializer.maxval));

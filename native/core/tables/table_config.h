@@ -10,13 +10,19 @@
 namespace monolith {
 
 struct OptimizerConfig {
-  enum class Kind { kSgd, kAdagrad, kFtrl, kAdam };
+  enum class Kind {
+    kSgd, kAdagrad, kFtrl, kAdadelta, kAdam, kAmsgrad, kMomentum, kMovingAverage, kRmsprop, kRmspropV2, kBatchSoftmax,
+    kGroupAdagrad
+  };
   Kind kind = Kind::kAdagrad;
-  float initial_accumulator_value = 0.1f;  // adagrad, ftrl
-  float weight_decay_factor = 0;           // adagrad, adam
-  float beta = 0, l1 = 0, l2 = 0;          // ftrl
-  float beta1 = 0.9f, beta2 = 0.99f, epsilon = 0.01f;  // adam
-  bool use_nesterov = false;               // adam
+  float initial_accumulator_value = 0.1f;  // adagrad, ftrl, group_adagrad
+  float weight_decay_factor = 0;           // all but sgd, ftrl, moving_average and batch_softmax
+  float beta = 0, l1 = 0, l2 = 0;          // ftrl; beta and l2: group_adagrad
+  float beta1 = 0.9f, beta2 = 0.99f;       // adam, amsgrad
+  float epsilon = 0.01f;                   // adam, amsgrad, adadelta
+  float momentum = 0.9f;                   // momentum, moving_average, rmsprop, rmspropv2
+  float averaging_ratio = 0.9f;            // adadelta
+  bool use_nesterov = false;               // adam, amsgrad, momentum
 };
 
 struct InitializerConfig {
