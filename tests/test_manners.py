@@ -205,3 +205,12 @@ def test_start_imports_nothing_heavy():
     for name in LEAVES:
         out = subprocess.run([sys.executable, "-c", code.format(name, heavy)], capture_output=True, text=True, cwd=ROOT, check=True)
         assert out.stdout.strip() == "[]", name
+
+
+@pytest.mark.parametrize("other", ["--rejected", "--stats", "--metrics-file", "--on-bad-record"])
+def test_two_outputs_in_one_file_are_refused(run, tmp_path, other):
+    path = tmp_path / "same"
+    done = run("pb-filter", "--label", "1", "-o", path, other, tmp_path / "." / "same", check=False)
+    assert done.returncode == 2 and "--output" in done.stderr and other in done.stderr and not path.exists()
+    assert run("pb-filter", "--label", "1", "-o", path, other, tmp_path / "else").returncode == 0
+    assert run("pb-filter", "--label", "1", "-o", "/dev/null", "--rejected", "/dev/null", check=False).returncode != 2

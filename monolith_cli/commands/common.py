@@ -131,6 +131,25 @@ def _spare_terminal(ctx: click.Context) -> None:
         raise click.UsageError("nothing to read: name a SOURCE or pipe records in", ctx)
 
 
+_OUTPUTS = ("output", "rejected", "stats", "on_bad_record", "metrics_file")
+
+
+def _keep_outputs_apart(ctx: click.Context) -> None:
+    """Two options with one file: what is put into place last would take the other away, without a word."""
+    options = {p.name: p.opts[0] if len(p.opts) == 1 else f"--{long_name(p)}" for p in ctx.command.params}
+    taken: dict[str, str] = {}
+    for name in _OUTPUTS:
+        path = ctx.params.get(name)
+        if not path or path == "-" or (name == "on_bad_record" and path in ("fail", "skip")):
+            continue
+        place = os.path.realpath(path)
+        if os.path.exists(place) and not os.path.isfile(place):
+            continue  # a device or a pipe
+        if place in taken:
+            raise click.UsageError(f"{options[taken[place]]} and {options[name]} name one file, {path}: give each its own", ctx)
+        taken[place] = name
+
+
 def execute(ctx: click.Context, function, values: dict):
     """Runs the body of a command with its common options taken care of."""
     verbose, quiet, as_json = values.pop("verbose"), values.pop("quiet"), values.pop("log_format") == "json"
@@ -142,6 +161,7 @@ def execute(ctx: click.Context, function, values: dict):
         _show_config(ctx)
         return 0
     _spare_terminal(ctx)
+    _keep_outputs_apart(ctx)
     Run.debugging = bool(verbose)
     log = Log(ctx.command_path, -1 if quiet else verbose, as_json)
     run = Run(ctx.command_path, log, sys.stderr.isatty() and not quiet if progress is None else progress)
