@@ -4,7 +4,7 @@
 #include <thread>
 
 #include "check.h"
-#include "core/tables/hash_index.h"
+#include "core/tables/key_group.h"
 #include "core/tables/table.h"
 
 using namespace monolith;

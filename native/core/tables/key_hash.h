@@ -15,4 +15,16 @@ inline uint64_t HashKey(int64_t key) {
   return x;
 }
 
+// The key that hashes to `x`.
+inline int64_t KeyOfHash(uint64_t x) {
+  constexpr uint64_t kInverse = 0xcfee444d8b59a89b;
+  static_assert(kInverse * 0xd6e8feb86659fd93 == 1);
+  x ^= x >> 32;
+  x *= kInverse;
+  x ^= x >> 32;
+  x *= kInverse;
+  x ^= x >> 32;
+  return static_cast<int64_t>(x);
+}
+
 }  // namespace monolith

@@ -27,6 +27,9 @@ class TableSnapshot {
   virtual const std::vector<int64_t>& erased() const = 0;
   // What was taken is on disk.
   virtual void Commit() = 0;
+
+ private:
+  class Live;
 };
 
 }  // namespace monolith

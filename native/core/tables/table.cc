@@ -2,9 +2,7 @@
 
 #include <cstring>
 
-#include "core/base/error.h"
 #include "core/tables/pipeline.h"
-#include "core/tables/row_ops.h"
 #include "core/tables/table_impl.h"
 
 namespace monolith {
@@ -12,154 +10,34 @@ namespace {
 
 using Impl = EmbeddingTable::Impl;
 
-// Keys in one section: the longest that growth waits for writers, and freed memory for readers.
+// Keys in one section: the longest that growth waits for readers to free memory.
 constexpr size_t kSectionKeys = 4096;
 
-// Reads keys [begin, n) of a batch; on_done(i, found) follows every key. kDim = 0: any length. A view that is replaced
-// meanwhile stays good to read: growth does not move rows, and those of a cleared table stay as they were.
+// Reads keys [begin, n) of a batch; on_done(i, found) follows every key. kDim = 0: any length. A directory that is replaced
+// meanwhile stays good to read: rows that were copied stay as they were, and so do those of a cleared table.
 template <int kDim, class Done>
-void ReadSome(const State& s, const int64_t* keys, size_t begin, size_t n, size_t any_dim, float* out, Done on_done) {
-  const size_t dim = kDim ? kDim : any_dim;
-  const RowStore::Address rows = s.rows->address();
-  Pipeline<false>(s, keys, begin, n, dim * sizeof(float), [&](size_t i, const Pending& p) {
-    if (p.row) CopyWhole(rows, p.row_number, p.row, out + i * dim, dim);
+void ReadSome(const Impl& impl, const Directory& d, const int64_t* keys, size_t begin, size_t n, float* out, Done on_done) {
+  const size_t dim = kDim ? kDim : static_cast<size_t>(impl.plan.dim());
+  Pipeline<false>(d, keys, begin, n, dim * sizeof(float), [&](size_t i, const Pending& p) {
+    if (p.row) CopyWhole<kDim * sizeof(float)>(impl.locks, p.row, out + i * dim, dim * sizeof(float));
     on_done(i, p.row != nullptr);
     return true;
   });
 }
 
 template <class Done>
-void ReadAll(Impl& impl, const int64_t* keys, size_t n, size_t dim, float* out, Done on_done) {
+void ReadAll(Impl& impl, const int64_t* keys, size_t n, float* out, Done on_done) {
   for (size_t begin = 0; begin < n; begin += kSectionKeys) {
     const size_t end = std::min(n, begin + kSectionKeys);
     Impl::ReadSection section(impl);
-    const State& s = section.state();
-    switch (dim) {
-      case 8: ReadSome<8>(s, keys, begin, end, dim, out, on_done); break;
-      case 16: ReadSome<16>(s, keys, begin, end, dim, out, on_done); break;
-      case 32: ReadSome<32>(s, keys, begin, end, dim, out, on_done); break;
-      default: ReadSome<0>(s, keys, begin, end, dim, out, on_done);
+    const Directory& d = section.directory();
+    switch (impl.plan.dim()) {
+      case 8: ReadSome<8>(impl, d, keys, begin, end, out, on_done); break;
+      case 16: ReadSome<16>(impl, d, keys, begin, end, out, on_done); break;
+      case 32: ReadSome<32>(impl, d, keys, begin, end, out, on_done); break;
+      case 64: ReadSome<64>(impl, d, keys, begin, end, out, on_done); break;
+      default: ReadSome<0>(impl, d, keys, begin, end, out, on_done);
     }
-  }
-}
-
-// --- writing: an Op has Existing(i, row), Fresh(i, key, row) for a row whose bytes are all 0, and Timestamp(i)
-
-template <class Op>
-inline void WriteExisting(const RowStore::Address& rows, const Pending& p, size_t i, Op& op) {
-  RowLock& lock = rows.Lock(p.row_number);
-  const uint64_t held = lock.Lock(p.row_number);
-  op.Existing(i, p.row);
-  uint32_t* ts = rows.Timestamp(p.row_number);
-  if (*ts != op.Timestamp(i)) *ts = op.Timestamp(i);
-  lock.Unlock(held);
-}
-
-// Holds the group that a key belongs to, and with it the right to insert that key; lets go of it in the end.
-struct HomeLock {
-  explicit HomeLock(Group* g) : group(g), meta(g->Lock()) {}
-  ~HomeLock() { group->Unlock(meta); }
-  Group* group;
-  uint32_t meta;
-};
-
-// A group with a free slot, held: `home` itself or a later one. False when there is none left.
-bool FindRoom(HomeLock* home, Group* end, Group** group, uint32_t* meta) {
-  Group* g = home->group;
-  uint32_t m = home->meta;
-  while ((m & Meta::kCount) == Group::kSlots) {
-    if (g + 1 == end) {
-      if (g != home->group) g->Unlock(m);
-      return false;
-    }
-    const uint32_t next = (g + 1)->Lock();
-    if (g == home->group) home->meta |= Meta::kOverflow;
-    else g->Unlock(m | Meta::kOverflow);
-    m = next;
-    ++g;
-  }
-  *group = g;
-  *meta = m;
-  return true;
-}
-
-// Inserts the key, or finds that another thread or an earlier key of the batch did. False when the index must grow first.
-template <class Op>
-bool WriteAbsent(const State& s, int64_t key, size_t i, Op& op) {
-  const uint64_t hash = HashKey(key);
-  Segment* segment = s.view->SegmentOf(hash);
-  Pending p;
-  {
-    HomeLock home(s.view->Home(hash));
-    // Only the holder of this lock inserts keys of this home, so what a probe does not find is not there.
-    bool found = false;
-    for (Group* g = home.group;; ++g) {
-      const uint32_t m = g == home.group ? home.meta : g->meta.load(std::memory_order_acquire);
-      if (const unsigned hits = g->Match(key, m)) {
-        p.row_number = g->rows[__builtin_ctz(hits)];
-        found = true;
-        break;
-      }
-      if (!(m & Meta::kOverflow)) break;
-    }
-    if (!found) {
-      if (segment->count.load(std::memory_order_relaxed) >= segment->limit()) return false;
-      Group* group;
-      uint32_t m;
-      if (!FindRoom(&home, segment->end(), &group, &m)) return false;
-      uint32_t row;
-      try {
-        row = s.rows->Allocate();
-      } catch (...) {
-        if (group != home.group) group->Unlock(m);
-        throw;
-      }
-      op.Fresh(i, key, s.rows->Row(row));
-      *s.rows->Timestamp(row) = op.Timestamp(i);
-      const uint32_t used = m & Meta::kCount;
-      group->keys[used] = key;
-      group->rows[used] = row;
-      if (group == home.group) ++home.meta;
-      else group->Unlock(m + 1);
-      segment->count.fetch_add(1, std::memory_order_relaxed);
-      return true;
-    }
-  }
-  p.row = s.rows->Row(p.row_number);
-  WriteExisting(s.rows->address(), p, i, op);
-  return true;
-}
-
-// Writes keys [begin, n); returns where it stopped, in front of a key that needs growth, or n.
-template <class Op>
-size_t WriteSome(const State& s, const int64_t* keys, size_t begin, size_t n, Op& op) {
-  const RowStore::Address rows = s.rows->address();
-  return Pipeline<true>(s, keys, begin, n, rows.stride, [&](size_t i, const Pending& p) {
-    if (!p.row) return WriteAbsent(s, keys[i], i, op);
-    WriteExisting(rows, p, i, op);
-    return true;
-  });
-}
-
-template <class Op>
-void WriteAll(Impl& impl, const int64_t* keys, size_t n, Op op) {
-  for (size_t begin = 0; begin < n;) {
-    const size_t end = std::min(n, begin + kSectionKeys);
-    const State* seen;
-    {
-      Impl::WriteSection section(impl);
-      seen = impl.state.load(std::memory_order_seq_cst);
-      begin = WriteSome(*seen, keys, begin, end, op);
-    }
-    if (begin < end) impl.Grow(seen, HashKey(keys[begin]));
-  }
-}
-
-void PrefetchRows(const State& s, const Group& g) {
-  const uint32_t used = g.meta.load(std::memory_order_acquire) & Meta::kCount;
-  for (uint32_t k = 0; k < used; ++k) {
-    PrefetchBytes<false>(s.rows->Row(g.rows[k]), s.rows->stride());
-    __builtin_prefetch(s.rows->Timestamp(g.rows[k]));
   }
 }
 
@@ -187,29 +65,21 @@ void EmbeddingTable::RaiseMaxUpdateTs(uint32_t ts) {
 size_t EmbeddingTable::size() const {
   Impl::ReadSection section(*impl_);
   size_t n = 0;
-  const Segment* last = nullptr;
-  for (const auto& s : section.state().view->segments()) {
-    if (s.get() != last) n += s->count.load(std::memory_order_relaxed);
-    last = s.get();
-  }
+  for (const auto& s : section.directory().segments()) n += s->rows().count.load(std::memory_order_relaxed);
   return n;
 }
 
 size_t EmbeddingTable::memory_bytes() const {
   Impl::ReadSection section(*impl_);
-  size_t n = section.state().rows->memory_bytes();
-  const Segment* last = nullptr;
-  for (const auto& s : section.state().view->segments()) {
-    if (s.get() != last) n += s->bytes();
-    last = s.get();
-  }
+  size_t n = sizeof(Impl);
+  for (const auto& s : section.directory().segments()) n += s->memory_bytes() + s->rows().memory_bytes();
   return n;
 }
 
 size_t EmbeddingTable::Lookup(const int64_t* keys, size_t n, float* out) const {
   size_t hits = 0;
   const size_t dim = static_cast<size_t>(dim_);
-  ReadAll(*impl_, keys, n, dim, out, [&](size_t i, bool found) {
+  ReadAll(*impl_, keys, n, out, [&](size_t i, bool found) {
     if (found) ++hits;
     else std::memset(out + i * dim, 0, dim * sizeof(float));
   });
@@ -217,74 +87,55 @@ size_t EmbeddingTable::Lookup(const int64_t* keys, size_t n, float* out) const {
 }
 
 void EmbeddingTable::CopyRows(const int64_t* keys, size_t n, float* out, uint8_t* found) const {
-  ReadAll(*impl_, keys, n, static_cast<size_t>(dim_), out, [&](size_t i, bool there) { found[i] = there; });
+  ReadAll(*impl_, keys, n, out, [&](size_t i, bool there) { found[i] = there; });
 }
 
 bool EmbeddingTable::Contains(int64_t key) const {
   Impl::ReadSection section(*impl_);
-  Pending p;
-  return Probe(key, section.state().view->Home(HashKey(key)), &p);
-}
-
-bool EmbeddingTable::GetRow(int64_t key, std::vector<float>* floats, uint32_t* timestamp) const {
-  floats->resize(static_cast<size_t>(impl_->plan.row_floats()));
-  Impl::ReadSection section(*impl_);
-  const State& s = section.state();
-  const RowStore::Address rows = s.rows->address();
-  Pending p;
-  if (!Probe(key, s.view->Home(HashKey(key)), &p)) return false;
-  const RowLock& lock = rows.Lock(p.row_number);
-  for (;;) {
-    const uint64_t before = lock.word.load(std::memory_order_acquire);
-    float ts;
-    CopyFloats(&ts, reinterpret_cast<const float*>(rows.Timestamp(p.row_number)), 1);
-    CopyFloats(floats->data(), rows.Row(p.row_number), floats->size());
-    LoadBarrier();
-    std::memcpy(timestamp, &ts, sizeof ts);
-    if (RowLock::Unchanged(before, lock.word.load(std::memory_order_acquire), p.row_number)) return true;
-    Pause();
-  }
+  const uint64_t hash = HashKey(key);
+  Place place;
+  return Probe(*section.directory().Of(hash), hash, &place);
 }
 
 void EmbeddingTable::Contains(const int64_t* keys, size_t n, uint8_t* found) const {
   for (size_t begin = 0; begin < n; begin += kSectionKeys) {
     Impl::ReadSection section(*impl_);
-    Pipeline<false>(section.state(), keys, begin, std::min(n, begin + kSectionKeys), sizeof(float), [&](size_t i, const Pending& p) {
+    Pipeline<false>(section.directory(), keys, begin, std::min(n, begin + kSectionKeys), 1, [&](size_t i, const Pending& p) {
       found[i] = p.row != nullptr;
       return true;
     });
   }
 }
 
-void EmbeddingTable::Assign(const int64_t* keys, size_t n, const float* values, uint32_t now) {
-  RaiseMaxUpdateTs(now);
-  WriteAll(*impl_, keys, n, AssignOp{impl_->plan, values, now});
-}
-
-void EmbeddingTable::AssignAdd(const int64_t* keys, size_t n, const float* values, uint32_t now) {
-  RaiseMaxUpdateTs(now);
-  WriteAll(*impl_, keys, n, AssignAddOp{impl_->plan, values, now});
-}
-
-void EmbeddingTable::Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
-                              int64_t global_step) {
-  if (global_step < 0 && impl_->plan.reads_global_step())
-    throw Error(ErrorCode::kUsage, "table '" + impl_->config.name + "': optimizer batch_softmax counts steps, global_step " +
-                                       std::to_string(global_step) + " must not be negative");
-  RaiseMaxUpdateTs(now);
-  WriteAll(*impl_, keys, n, OptimizeOp{impl_->plan, grads, learning_rates, now, global_step});
-}
-
-void EmbeddingTable::PutRows(const int64_t* keys, size_t n, const float* rows, const uint32_t* timestamps) {
-  WriteAll(*impl_, keys, n, PutOp{impl_->plan, rows, timestamps});
+bool EmbeddingTable::GetRow(int64_t key, std::vector<float>* floats, uint32_t* timestamp) const {
+  floats->resize(static_cast<size_t>(impl_->plan.row_floats()));
+  Impl::ReadSection section(*impl_);
+  const uint64_t hash = HashKey(key);
+  const Segment& segment = *section.directory().Of(hash);
+  Place place;
+  if (!Probe(segment, hash, &place)) return false;
+  const char* row = segment.Row(place.id);
+  const RowLock& lock = impl_->locks.Of(row);
+  for (;;) {
+    const uint64_t before = lock.word.load(std::memory_order_acquire);
+    CopyBytes(timestamp, reinterpret_cast<const char*>(segment.Timestamp(place.id)), sizeof *timestamp);
+    CopyBytes(floats->data(), row, floats->size() * sizeof(float));
+    LoadBarrier();
+    if (RowLock::Unchanged(before, lock.word.load(std::memory_order_acquire), RowLock::Name(row))) return true;
+    Pause();
+  }
 }
 
 void EmbeddingTable::Clear() {
-  Freeze frozen(*this);
-  impl_->Publish(new State{NewView(impl_->config.initial_capacity), std::make_shared<RowStore>(impl_->plan.row_floats())});
+  Impl::Frozen frozen(impl_.get());
+  Directory* empty = NewDirectory(impl_->layout, impl_->config.initial_capacity);
+  for (const auto& s : impl_->directory.load()->segments()) impl_->CaptureAll(*s);
+  if (impl_->tracks_changes) {
+    impl_->changes_lost = true;
+    for (const auto& s : empty->segments()) s->rows().TrackChanges();
+  }
+  impl_->Publish(empty);
 }
-
-void EmbeddingTable::TrackChanges(bool) {}
 
 EmbeddingTable::Freeze::Freeze(const EmbeddingTable& table) : table_(table) { table.impl_->FreezeWriters(); }
 EmbeddingTable::Freeze::~Freeze() { table_.impl_->ThawWriters(); }
@@ -297,32 +148,29 @@ std::pair<size_t, size_t> ShardRange(size_t total, size_t shard, size_t shards) 
 
 bool EmbeddingTable::Freeze::Walk(size_t shard, size_t shards, size_t* offset, size_t limit,
                                   const std::function<bool(const Row&)>& visit) const {
-  const State& s = *table_.impl_->state.load();
-  std::vector<const Segment*> segments;
+  const auto& segments = table_.impl_->directory.load()->segments();
   size_t total = 0;
-  for (const auto& segment : s.view->segments()) {
-    if (!segments.empty() && segments.back() == segment.get()) continue;
-    segments.push_back(segment.get());
-    total += segment->total();
-  }
-  auto [begin, end] = ShardRange(total, shard, shards);
-  constexpr size_t kAhead = 4;  // groups whose rows are fetched in advance
-  size_t first = 0;             // number of the segment's first group
-  for (const Segment* segment : segments) {
-    const size_t to = std::min(end, first + segment->total());
-    for (size_t i = begin + *offset / Group::kSlots; i >= first && i < to; ++i) {
-      const Group& g = segment->groups()[i - first];
-      if (i + kAhead < to) PrefetchRows(s, segment->groups()[i + kAhead - first]);
-      const uint32_t used = g.meta.load(std::memory_order_acquire) & Meta::kCount;
-      for (uint32_t k = *offset % Group::kSlots; k < used; ++k) {
+  for (const auto& s : segments) total += s->groups();
+  const auto [begin, end] = ShardRange(total, shard, shards);
+  size_t first = 0;  // number of the segment's first group
+  for (const auto& s : segments) {
+    const size_t to = std::min(end, first + s->groups());
+    for (size_t i = begin + *offset / KeyGroup::kSlots; i >= first && i < to; ++i) {
+      const uint32_t number = static_cast<uint32_t>(i - first);
+      const KeyGroup& g = *s->Group(number);
+      const unsigned used = g.meta.load(std::memory_order_acquire) & KeyGroup::kAllUsed;
+      for (size_t slot = *offset % KeyGroup::kSlots; slot < KeyGroup::kSlots; ++slot) {
+        const RowId id = g.Row(static_cast<int>(slot));
+        if (!(used >> slot & 1) || id == kNoRow) continue;
         if (limit == 0) return false;
         --limit;
-        ++*offset;
-        if (!visit({g.keys[k], *s.rows->Timestamp(g.rows[k]), s.rows->Row(g.rows[k])})) return false;
+        *offset = *offset / KeyGroup::kSlots * KeyGroup::kSlots + slot + 1;
+        if (!visit({KeyOfHash(s->HashAt(number, static_cast<int>(slot))), *s->Timestamp(id), reinterpret_cast<const float*>(s->Row(id))}))
+          return false;
       }
-      *offset = (i - begin + 1) * Group::kSlots;
+      *offset = (i - begin + 1) * KeyGroup::kSlots;
     }
-    first += segment->total();
+    first += s->groups();
   }
   return true;
 }

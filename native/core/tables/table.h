@@ -71,6 +71,12 @@ class EmbeddingTable {
                 int64_t global_step);
   void Clear();
 
+  // Takes keys away; returns how many were there. Their memory serves keys to come.
+  size_t Erase(const int64_t* keys, size_t n);
+  // Takes away what has expired: now - timestamp >= the days its slot is kept. Gives memory back where more than half of the rows
+  // have gone. Returns how many rows that were. `now` in seconds.
+  size_t Evict(int64_t now);
+
   // A whole row as files have it: weights, then optimizer state, `row_floats` in all.
   const RowPlan& plan() const;
   struct Row {
@@ -105,6 +111,7 @@ class EmbeddingTable {
   struct Impl;
 
  private:
+  friend class TableSnapshot;
   // Copies n rows' weights into out[n][dim] and says which were there; absent ones are left as they are.
   void CopyRows(const int64_t* keys, size_t n, float* out, uint8_t* found) const;
 

@@ -3,12 +3,26 @@
 namespace monolith {
 
 EmbeddingTable::Impl::Impl(const TableConfig& c)
-    : config(c), plan(c), state(new State{NewView(c.initial_capacity), std::make_shared<RowStore>(plan.row_floats())}) {}
+    : config(c),
+      plan(c),
+      layout(static_cast<size_t>(plan.row_floats()) * sizeof(float)),
+      directory(NewDirectory(layout, c.initial_capacity)) {}
 
 EmbeddingTable::Impl::~Impl() {
-  for (State* s : retired) delete s;
-  for (State* s : waiting) delete s;
-  delete state.load();
+  retired.Free();
+  waiting.Free();
+  delete directory.load();
+}
+
+void EmbeddingTable::Impl::Retired::Free() {
+  for (Directory* d : directories) delete d;
+  directories.clear();
+  for (const auto& [segment_rows, id] : rows) {
+    segment_rows->Lock();
+    segment_rows->Release(id);
+    segment_rows->Unlock();
+  }
+  rows.clear();
 }
 
 unsigned EmbeddingTable::Impl::ThisLane() {
@@ -29,11 +43,21 @@ void EmbeddingTable::Impl::ThawWriters() {
   freeze_mutex.unlock();
 }
 
-void EmbeddingTable::Impl::Publish(State* next) {
-  State* old = state.exchange(next, std::memory_order_seq_cst);
+void EmbeddingTable::Impl::Publish(Directory* next) {
+  Directory* old = directory.exchange(next, std::memory_order_seq_cst);
   {
     std::lock_guard<std::mutex> lock(retire_mutex);
-    retired.push_back(old);
+    retired.directories.push_back(old);
+    has_retired.store(true, std::memory_order_relaxed);
+  }
+  Reclaim();
+}
+
+void EmbeddingTable::Impl::Retire(std::vector<std::pair<Rows, RowId>> rows) {
+  if (rows.empty()) return;
+  {
+    std::lock_guard<std::mutex> lock(retire_mutex);
+    retired.rows.insert(retired.rows.end(), rows.begin(), rows.end());
     has_retired.store(true, std::memory_order_relaxed);
   }
   Reclaim();
@@ -50,7 +74,7 @@ void EmbeddingTable::Impl::Reclaim() {
         has_retired.store(false, std::memory_order_relaxed);
         return;
       }
-      waiting.swap(retired);
+      std::swap(waiting, retired);
       waiting_stage = 0;
       epoch.fetch_add(1, std::memory_order_seq_cst);
     }
@@ -61,21 +85,45 @@ void EmbeddingTable::Impl::Reclaim() {
       epoch.fetch_add(1, std::memory_order_seq_cst);
       continue;
     }
-    for (State* s : waiting) delete s;
-    waiting.clear();
+    waiting.Free();
   }
 }
 
-void EmbeddingTable::Impl::Grow(const State* seen, uint64_t hash) {
-  struct Frozen {
-    explicit Frozen(Impl* i) : impl(i) { impl->FreezeWriters(); }
-    ~Frozen() { impl->ThawWriters(); }
-    Impl* impl;
-  } frozen_here(this);
-  State* current = state.load(std::memory_order_seq_cst);
-  if (current != seen) return;
-  const View& view = *current->view;
-  Publish(new State{GrowView(view, view.EntryOf(hash)), current->rows});
+void EmbeddingTable::Impl::Replace(const Segment& segment, const std::vector<std::shared_ptr<Segment>>& by) {
+  std::vector<std::shared_ptr<Segment>> segments;
+  for (const auto& s : directory.load(std::memory_order_seq_cst)->segments()) {
+    if (s.get() == &segment) segments.insert(segments.end(), by.begin(), by.end());
+    else segments.push_back(s);
+  }
+  Publish(new Directory(std::move(segments)));
+}
+
+void EmbeddingTable::Impl::CaptureAll(const Segment& segment) {
+  SegmentCapture* capture = segment.rows().capture.get();
+  if (!capture) return;
+  segment.ForEach([&](uint32_t group, int slot, RowId id) {
+    char* row = segment.Row(id);
+    RowLock& lock = locks.Of(row);
+    const uint64_t held = lock.Lock(RowLock::Name(row));  // of the reader of the snapshot: there are no writers
+    capture->BeforeWrite(id, KeyOfHash(segment.HashAt(group, slot)), row, *segment.Timestamp(id));
+    lock.Unlock(held);
+  });
+}
+
+void EmbeddingTable::Impl::Grow(const Directory* seen, uint64_t hash) {
+  Frozen frozen_here(this);
+  if (directory.load(std::memory_order_seq_cst) != seen) return;
+  const Segment& segment = *seen->Of(hash);
+  const auto by = GrowSegment(segment, tracks_changes);
+  if (by[0]->shared_rows() != segment.shared_rows()) CaptureAll(segment);
+  Replace(segment, by);
+}
+
+void EmbeddingTable::Impl::Compact(uint64_t hash) {
+  Frozen frozen_here(this);
+  const Segment& segment = *directory.load(std::memory_order_seq_cst)->Of(hash);
+  CaptureAll(segment);
+  Replace(segment, CopySegment(segment, 1, tracks_changes));
 }
 
 }  // namespace monolith

@@ -1,0 +1,113 @@
+#include "core/tables/chunk_arena.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+
+namespace monolith {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+// The first tables of a process lie on ordinary pages: a table of a few rows must not cost huge ones.
+constexpr size_t kSmallPages = 2 * kHugePage;
+constexpr int kRuns = 16;  // runs of 2^0 .. 2^15 chunks
+
+struct Arena {
+  std::mutex mutex;
+  char* base = nullptr;
+  size_t chunks = 0;  // how many there can be
+  size_t next = 0;    // first that was never given out
+  size_t in_use = 0, idle = 0;
+  // Free runs by the logarithm of their length. `released` ones have no memory behind them at the moment.
+  std::vector<uint32_t> free[kRuns], released[kRuns];
+};
+
+Arena& TheArena() {
+  static Arena* arena = new Arena;  // outlives every table
+  return *arena;
+}
+
+// Address space for far more than there is memory; pages come when they are touched.
+void Reserve(Arena* a) {
+  const size_t memory = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE));
+  for (size_t bytes = std::max<size_t>(memory * 4, size_t{64} << 30); bytes >= size_t{64} << 20; bytes /= 2) {
+    void* m = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (m == MAP_FAILED) continue;
+    char* aligned = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(m) + kHugePage - 1) & ~(kHugePage - 1));
+    a->base = aligned;
+    a->chunks = std::min<size_t>((bytes - static_cast<size_t>(aligned - static_cast<char*>(m))) / kChunkBytes, 0xffffffff);
+    madvise(aligned + kSmallPages, a->chunks * kChunkBytes - kSmallPages, MADV_HUGEPAGE);
+    return;
+  }
+  throw Error(ErrorCode::kUnavailable, "cannot reserve address space for embedding tables: is there a limit on it (ulimit -v)?");
+}
+
+int LogOf(uint32_t run) { return __builtin_ctz(run); }
+
+}  // namespace
+
+char* ChunkArena::base_ = nullptr;
+
+uint32_t ChunkArena::Take(uint32_t run, bool* zeros) {
+  Arena& a = TheArena();
+  std::lock_guard<std::mutex> lock(a.mutex);
+  if (!a.base) {
+    Reserve(&a);
+    base_ = a.base;
+  }
+  uint32_t chunk;
+  *zeros = true;
+  if (auto& free = a.free[LogOf(run)]; !free.empty()) {
+    chunk = free.back();
+    free.pop_back();
+    a.idle -= run;
+    *zeros = false;
+  } else if (auto& released = a.released[LogOf(run)]; !released.empty()) {
+    chunk = released.back();
+    released.pop_back();
+  } else {
+    if (a.next + run > a.chunks)
+      throw Error(ErrorCode::kUnavailable,
+                  "embedding tables have used up their address space of " + std::to_string(a.chunks * kChunkBytes >> 30) + " GiB");
+    chunk = static_cast<uint32_t>(a.next);
+    a.next += run;
+  }
+  a.in_use += run;
+  return chunk;
+}
+
+uint32_t ChunkArena::Allocate(uint32_t run) {
+  bool zeros;
+  return Take(run, &zeros);
+}
+
+uint32_t ChunkArena::AllocateZeroed() {
+  bool zeros;
+  const uint32_t chunk = Take(1, &zeros);
+  if (!zeros) std::memset(At(chunk), 0, kChunkBytes);
+  return chunk;
+}
+
+void ChunkArena::Free(uint32_t chunk, uint32_t run) {
+  Arena& a = TheArena();
+  std::lock_guard<std::mutex> lock(a.mutex);
+  a.in_use -= run;
+  // Some memory is kept for what comes next; the rest goes back.
+  const size_t keep = std::max<size_t>((size_t{64} << 20) / kChunkBytes, a.in_use / 32);
+  if (a.idle + run > keep && size_t{chunk} * kChunkBytes >= kSmallPages) {
+    madvise(At(chunk), size_t{run} * kChunkBytes, MADV_DONTNEED);
+    a.released[LogOf(run)].push_back(chunk);
+    return;
+  }
+  a.free[LogOf(run)].push_back(chunk);
+  a.idle += run;
+}
+
+}  // namespace monolith

@@ -1,0 +1,169 @@
+#include "core/tables/segment.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace monolith {
+namespace {
+
+// An index of a segment of few bits must have so many groups that a group implies the bits it does not keep.
+uint32_t ChunkStep(int depth) {
+  const int bits = KeyGroup::kImpliedBits - depth;
+  const uint32_t groups = bits > 0 ? 1u << bits : 1;
+  return std::max<uint32_t>(1, groups / Segment::kChunkGroups);
+}
+
+void CopyRow(const SegmentRows& from, RowId id, SegmentRows* to, RowId new_id) {
+  std::memcpy(to->Row(new_id), from.Row(id), from.layout().stride);
+  *to->Timestamp(new_id) = *from.Timestamp(id);
+  if (from.changed && to->changed && from.changed->Has(id)) to->changed->Insert(new_id);
+}
+
+// The hashes of a segment by row id; `there` says which ids have one.
+std::vector<uint64_t> HashesById(const Segment& segment, IdSet* there) {
+  std::vector<uint64_t> hashes(segment.rows().end_id());
+  segment.ForEach([&](uint32_t group, int slot, RowId id) {
+    hashes[id] = segment.HashAt(group, slot);
+    there->Insert(id);
+  });
+  return hashes;
+}
+
+std::shared_ptr<SegmentRows> NewRows(const RowLayout& layout, bool track_changes) {
+  auto rows = std::make_shared<SegmentRows>(layout);
+  if (track_changes) rows->TrackChanges();
+  return rows;
+}
+
+}  // namespace
+
+Segment::Segment(uint64_t prefix, int depth, uint32_t chunks, std::shared_ptr<SegmentRows> rows)
+    : layout_(&rows->layout()),
+      runs_(rows->runs()),
+      groups_(chunks * kChunkGroups),
+      depth_(static_cast<uint8_t>(depth)),
+      num_chunks_(0),
+      prefix_(prefix),
+      limit_(Limit(chunks)),
+      rows_(std::move(rows)) {
+  for (uint32_t i = 0; i < chunks; ++i) {
+    chunks_[i] = ChunkArena::AllocateZeroed();
+    num_chunks_ = static_cast<uint8_t>(i + 1);
+  }
+}
+
+Segment::~Segment() {
+  for (uint32_t i = 0; i < num_chunks_; ++i) ChunkArena::Free(chunks_[i]);
+}
+
+uint32_t Segment::ChunksFor(size_t keys, int depth) {
+  const uint32_t step = ChunkStep(depth);
+  uint32_t chunks = step;
+  while (chunks <= kMaxChunks && Limit(chunks) < keys) chunks += step;
+  return chunks;
+}
+
+uint64_t Segment::HashAt(uint32_t group, int slot) const {
+  const KeyGroup& g = *Group(group);
+  const uint64_t kept = g.KeptBits(slot);
+  constexpr int kKept = 64 - KeyGroup::kImpliedBits;
+  const int bits = KeyGroup::kImpliedBits - depth_;
+  if (bits <= 0) return prefix_ >> kKept << kKept | kept;
+  const unsigned moved = g.Moved(slot);
+  const uint32_t home = group >= moved ? group - moved : group + groups_ - moved;
+  return prefix_ | uint64_t{home / (groups_ >> bits)} << kKept | kept;
+}
+
+bool Segment::Insert(uint64_t hash, RowId id) {
+  uint32_t number = Home(hash);
+  for (unsigned moved = 0; moved <= KeyGroup::kMaxMoved; ++moved, number = Next(number)) {
+    KeyGroup* g = Group(number);
+    const uint8_t m = g->meta.load(std::memory_order_relaxed);
+    const unsigned room = ~m & KeyGroup::kAllUsed;
+    if (!room) {
+      if (!(m & KeyGroup::kOverflow)) g->meta.store(m | KeyGroup::kOverflow, std::memory_order_release);
+      continue;
+    }
+    const int slot = __builtin_ctz(room);
+    g->Set(slot, hash, moved, id);
+    g->meta.store(static_cast<uint8_t>(m | 1u << slot), std::memory_order_release);
+    used_.store(used_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    return true;
+  }
+  return false;
+}
+
+Directory::Directory(std::vector<std::shared_ptr<Segment>> segments) : segments_(std::move(segments)) {
+  int depth = 0;
+  for (const auto& s : segments_) depth = std::max(depth, s->depth());
+  shift_ = 63 - depth;
+  places_.reserve(size_t{1} << depth);
+  for (const auto& s : segments_) places_.insert(places_.end(), size_t{1} << (depth - s->depth()), s.get());
+}
+
+Directory* NewDirectory(const RowLayout& layout, uint64_t keys) {
+  // What a segment comes to hold varies a little around the mean.
+  const uint64_t most = std::min<uint64_t>(layout.max_rows(), Segment::Limit(Segment::kMaxChunks)) * 15 / 16;
+  int depth = 0;
+  while (keys >> depth > most && depth < 24) ++depth;
+  const size_t each = std::max<uint64_t>(1, (keys >> depth) + (keys >> depth) / 32);
+  std::vector<std::shared_ptr<Segment>> segments;
+  for (uint64_t i = 0; i < uint64_t{1} << depth; ++i)
+    segments.push_back(std::make_shared<Segment>(depth ? i << (64 - depth) : 0, depth,
+                                                 std::min(Segment::kMaxChunks, Segment::ChunksFor(each, depth)),
+                                                 std::make_shared<SegmentRows>(layout)));
+  return new Directory(std::move(segments));
+}
+
+std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& from, int parts, bool track_changes) {
+  const SegmentRows& old = from.rows();
+  IdSet there(old.end_id() + 1);
+  const std::vector<uint64_t> hashes = HashesById(from, &there);
+  const int depth = from.depth() + (parts == 2 ? 1 : 0);
+  size_t sizes[2] = {0, 0};
+  const auto part_of = [&](uint64_t hash) { return parts == 2 ? hash << from.depth() >> 63 : 0; };
+  for (RowId id = 0; id < hashes.size(); ++id)
+    if (there.Has(id)) ++sizes[part_of(hashes[id])];
+
+  std::vector<std::shared_ptr<Segment>> to(static_cast<size_t>(parts));
+  for (int p = 0; p < parts; ++p) {
+    const uint64_t prefix = p ? from.prefix() | uint64_t{1} << (64 - depth) : from.prefix();
+    to[p] = std::make_shared<Segment>(prefix, depth, Segment::ChunksFor(sizes[p] + sizes[p] / 32, depth),
+                                      NewRows(old.layout(), track_changes));
+  }
+  for (RowId id = 0; id < hashes.size(); ++id) {
+    if (!there.Has(id)) continue;
+    Segment& s = *to[part_of(hashes[id])];
+    RowId new_id = 0;
+    s.rows().Allocate(&new_id);
+    CopyRow(old, id, &s.rows(), new_id);
+    if (!s.Insert(hashes[id], new_id)) {  // keys crowd in one place: more room
+      s.rows().Release(new_id);
+      to[part_of(hashes[id])] = std::make_shared<Segment>(s.prefix(), depth, s.chunks() + ChunkStep(depth), s.shared_rows());
+      Segment& larger = *to[part_of(hashes[id])];
+      s.ForEach([&](uint32_t group, int slot, RowId row) { larger.Insert(s.HashAt(group, slot), row); });
+      --id;
+      continue;
+    }
+    s.rows().count.store(s.rows().count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  return to;
+}
+
+std::vector<std::shared_ptr<Segment>> GrowSegment(const Segment& segment, bool track_changes) {
+  const SegmentRows& rows = segment.rows();
+  const uint32_t keys = rows.count.load(std::memory_order_relaxed);
+  uint32_t chunks = Segment::ChunksFor(keys + keys / 8, segment.depth());
+  // What erased keys left behind goes away by itself; otherwise the new index must be larger, whatever the reason for growing.
+  if (keys > segment.used() / 8 * 7) chunks = std::max(chunks, segment.chunks() + ChunkStep(segment.depth()));
+  if (rows.full()) chunks = Segment::kMaxChunks + 1;
+  for (; chunks <= Segment::kMaxChunks; chunks += ChunkStep(segment.depth())) {
+    auto larger = std::make_shared<Segment>(segment.prefix(), segment.depth(), chunks, segment.shared_rows());
+    bool fits = true;
+    segment.ForEach([&](uint32_t group, int slot, RowId id) { fits = fits && larger->Insert(segment.HashAt(group, slot), id); });
+    if (fits) return {larger};
+  }
+  return CopySegment(segment, 2, track_changes);
+}
+
+}  // namespace monolith

@@ -1,0 +1,85 @@
+#include "core/tables/segment_rows.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/base/error.h"
+
+namespace monolith {
+namespace {
+
+constexpr size_t kMaxIds = size_t{1} << 16;
+constexpr size_t kMaxSegmentBytes = size_t{16} << 20;
+
+// Rows start on the largest power of two that costs at most 2 % of padding, so that they touch few cache lines.
+size_t Stride(size_t bytes) {
+  for (size_t a : {64, 32, 16, 8, 4}) {
+    const size_t padded = (bytes + a - 1) / a * a;
+    if ((padded - bytes) * 50 <= bytes) return padded;
+  }
+  return (bytes + 3) / 4 * 4;
+}
+
+}  // namespace
+
+RowLayout::RowLayout(size_t row_bytes) : stride(Stride(std::max<size_t>(row_bytes, 1))) {
+  const size_t record = stride + sizeof(uint32_t);
+  // At most 2 % of a run may be left over behind its last row.
+  for (run = 1; run < 1024 && run * kChunkBytes % record * 50 > run * kChunkBytes; run *= 2) {
+  }
+  run_bytes = run * kChunkBytes;
+  if (record > run_bytes)
+    throw Error(ErrorCode::kConfig, "a row of " + std::to_string(row_bytes) + " bytes is too long for an embedding table: at most " +
+                                        std::to_string(run_bytes - sizeof(uint32_t)));
+  rows_per_run = static_cast<uint32_t>(std::min(run_bytes / record, kMaxIds / 2));
+  for (shift = 0; (1u << shift) < rows_per_run;) ++shift;
+  mask = (1u << shift) - 1;
+  max_runs = static_cast<uint32_t>(std::min(kMaxIds >> shift, std::max<size_t>(2, kMaxSegmentBytes / run_bytes)));
+  if (size_t{max_runs} << shift == kMaxIds && rows_per_run == mask + 1) --max_runs;  // the last id is kNoRow
+}
+
+SegmentRows::SegmentRows(const RowLayout& layout) : layout_(layout), runs_(new std::atomic<uint32_t>[kMaxIds >> layout.shift]()) {}
+
+SegmentRows::~SegmentRows() {
+  for (uint32_t i = 0; i < num_runs_; ++i) ChunkArena::Free(runs_[i], layout_.run);
+}
+
+void SegmentRows::Lock() {
+  for (unsigned spins = 0; insert_lock_.exchange(true, std::memory_order_acquire); ++spins)
+    spins < 64 ? Pause() : YieldCpu();
+}
+
+bool SegmentRows::Allocate(RowId* id) {
+  if (!free_.empty()) {
+    *id = free_.back();
+    free_.pop_back();
+    SetNextRow();
+    return true;
+  }
+  const uint32_t run = next_ >> layout_.shift;
+  if (run == layout_.max_runs) return false;
+  if (run == num_runs_) {
+    runs_[run].store(ChunkArena::Allocate(layout_.run), std::memory_order_release);
+    num_runs_.store(run + 1, std::memory_order_release);
+  }
+  *id = next_++;
+  if ((next_ & layout_.mask) == layout_.rows_per_run) next_ = (run + 1) << layout_.shift;
+  SetNextRow();
+  return true;
+}
+
+void SegmentRows::TrackChanges() { changed = std::make_unique<IdSet>(size_t{layout_.max_runs} << layout_.shift); }
+
+void SegmentRows::SetNextRow() {
+  char* row = nullptr;
+  if (!free_.empty()) row = Row(free_.back());
+  else if (next_ >> layout_.shift < num_runs_) row = Row(next_);
+  next_row_.store(row, std::memory_order_relaxed);
+}
+
+size_t SegmentRows::memory_bytes() const {
+  return num_runs_.load(std::memory_order_acquire) * layout_.run_bytes + (kMaxIds >> layout_.shift) * sizeof(uint32_t) + sizeof *this +
+         (changed ? changed->bytes() : 0);
+}
+
+}  // namespace monolith

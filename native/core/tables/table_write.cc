@@ -1,0 +1,180 @@
+// What changes rows that are there, and what inserts new ones.
+#include <cstring>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/tables/pipeline.h"
+#include "core/tables/row_ops.h"
+#include "core/tables/table_impl.h"
+
+namespace monolith {
+namespace {
+
+using Impl = EmbeddingTable::Impl;
+
+// Keys in one section: the longest that growth and snapshots wait for writers.
+constexpr size_t kSectionKeys = 4096;
+
+template <class Op>
+inline void WriteExisting(Impl& impl, const Segment& segment, RowId id, char* row, size_t i, int64_t key, Op& op) {
+  RowLock& lock = impl.locks.Of(row);
+  uint32_t* ts = segment.Timestamp(id);
+  const uint64_t held = lock.Lock(RowLock::Name(row));
+  if (__builtin_expect(impl.watched, 0)) impl.BeforeWrite(segment.rows(), id, key, row, *ts);
+  op.Existing(i, reinterpret_cast<float*>(row));
+  *ts = op.Timestamp(i);
+  lock.Unlock(held);
+}
+
+// The right to insert keys into a segment and to take them away.
+class InsertLock {
+ public:
+  explicit InsertLock(SegmentRows& rows) : rows_(rows) { rows.Lock(); }
+  ~InsertLock() { rows_.Unlock(); }
+
+ private:
+  SegmentRows& rows_;
+};
+
+// Inserts the key, or finds that another thread or an earlier key of the batch did. False when the segment must grow first.
+template <class Op>
+bool WriteAbsent(Impl& impl, Segment* segment, uint64_t hash, size_t i, int64_t key, Op& op) {
+  SegmentRows& rows = segment->rows();
+  Place place;
+  {
+    InsertLock lock(rows);
+    if (!Probe(*segment, hash, &place)) {
+      RowId id;
+      if (segment->crowded() || !rows.Allocate(&id)) return false;
+      char* row = segment->Row(id);
+      op.Fresh(i, key, reinterpret_cast<float*>(row));
+      *segment->Timestamp(id) = op.Timestamp(i);
+      if (__builtin_expect(impl.watched, 0)) impl.BeforeInsert(rows, id);
+      if (!segment->Insert(hash, id)) {
+        rows.Release(id);
+        return false;
+      }
+      rows.count.store(rows.count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+      if (const char* next = rows.next_row()) PrefetchBytes<true>(next, impl.layout.stride);
+      return true;
+    }
+  }
+  WriteExisting(impl, *segment, place.id, segment->Row(place.id), i, key, op);
+  return true;
+}
+
+template <class Op>
+void WriteAll(Impl& impl, const int64_t* keys, size_t n, Op op) {
+  for (size_t begin = 0; begin < n;) {
+    const size_t end = std::min(n, begin + kSectionKeys);
+    std::shared_ptr<SnapshotLog> full;
+    const Directory* seen;
+    {
+      Impl::WriteSection section(impl);
+      seen = &section.directory();
+      begin = Pipeline<true>(*seen, keys, begin, end, impl.layout.stride, [&](size_t i, const Pending& p) {
+        if (!p.row) return WriteAbsent(impl, p.segment, p.hash, i, keys[i], op);
+        WriteExisting(impl, *p.segment, p.id, p.row, i, keys[i], op);
+        return true;
+      });
+      if (impl.watched && impl.log && impl.log->full()) full = impl.log;
+    }
+    if (full) full->WaitForReader();
+    if (begin < end) impl.Grow(seen, HashKey(keys[begin]));
+  }
+}
+
+}  // namespace
+
+void EmbeddingTable::Assign(const int64_t* keys, size_t n, const float* values, uint32_t now) {
+  RaiseMaxUpdateTs(now);
+  WriteAll(*impl_, keys, n, AssignOp{impl_->plan, values, now});
+}
+
+void EmbeddingTable::AssignAdd(const int64_t* keys, size_t n, const float* values, uint32_t now) {
+  RaiseMaxUpdateTs(now);
+  WriteAll(*impl_, keys, n, AssignAddOp{impl_->plan, values, now});
+}
+
+void EmbeddingTable::Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
+                              int64_t global_step) {
+  if (global_step < 0 && impl_->plan.reads_global_step())
+    throw Error(ErrorCode::kUsage, "table '" + impl_->config.name + "': optimizer batch_softmax counts steps, global_step " +
+                                       std::to_string(global_step) + " must not be negative");
+  RaiseMaxUpdateTs(now);
+  WriteAll(*impl_, keys, n, OptimizeOp{impl_->plan, grads, learning_rates, now, global_step});
+}
+
+void EmbeddingTable::PutRows(const int64_t* keys, size_t n, const float* rows, const uint32_t* timestamps) {
+  WriteAll(*impl_, keys, n, PutOp{impl_->plan, rows, timestamps});
+}
+
+size_t EmbeddingTable::Erase(const int64_t* keys, size_t n) {
+  size_t erased = 0;
+  for (size_t begin = 0; begin < n; begin += kSectionKeys) {
+    std::vector<std::pair<Impl::Rows, RowId>> rows;
+    Impl::WriteSection section(*impl_);
+    const Directory& d = section.directory();
+    for (size_t i = begin; i < std::min(n, begin + kSectionKeys); ++i) {
+      const uint64_t hash = HashKey(keys[i]);
+      Segment* segment = d.Of(hash);
+      InsertLock lock(segment->rows());
+      Place place;
+      if (!Probe(*segment, hash, &place)) continue;
+      impl_->EraseRow(*segment, place, keys[i], &rows);
+      ++erased;
+    }
+    impl_->Retire(std::move(rows));
+  }
+  return erased;
+}
+
+// Segment by segment: a writer waits for nothing but the part that its key is in.
+size_t EmbeddingTable::Evict(int64_t now) {
+  const Expiry expiry(impl_->config);
+  std::vector<uint64_t> sparse;
+  size_t evicted = 0;
+  for (uint64_t at = 0;;) {
+    std::vector<std::pair<Impl::Rows, RowId>> rows;
+    Impl::WriteSection section(*impl_);
+    const Segment& segment = *section.directory().Of(at);
+    SegmentRows& all = segment.rows();
+    {
+      InsertLock lock(all);
+      segment.ForEach([&](uint32_t group, int slot, RowId id) {
+        const int64_t key = KeyOfHash(segment.HashAt(group, slot));
+        const uint32_t ts = __atomic_load_n(segment.Timestamp(id), __ATOMIC_RELAXED);
+        if (expiry.Expired(key, ts, now)) impl_->EraseRow(segment, {segment.Group(group), slot, id}, key, &rows);
+      });
+    }
+    evicted += rows.size();
+    if (!rows.empty() && all.end_id() > impl_->layout.rows_per_run && all.count * 2 < all.end_id()) sparse.push_back(at);
+    impl_->Retire(std::move(rows));
+    if (segment.depth() == 0) break;
+    at += uint64_t{1} << (64 - segment.depth());
+    if (at == 0) break;
+  }
+  for (const uint64_t hash : sparse) impl_->Compact(hash);
+  return evicted;
+}
+
+void EmbeddingTable::Impl::EraseRow(const Segment& segment, const Place& place, int64_t key,
+                                    std::vector<std::pair<Rows, RowId>>* gone) {
+  if (__builtin_expect(watched, 0)) {
+    const char* row = segment.Row(place.id);
+    RowLock& lock = locks.Of(row);
+    const uint64_t held = lock.Lock(RowLock::Name(row));
+    BeforeWrite(segment.rows(), place.id, key, row, *segment.Timestamp(place.id));
+    lock.Unlock(held);
+    if (tracks_changes) {
+      std::lock_guard<std::mutex> guard(erased_mutex);
+      erased.push_back(key);
+    }
+  }
+  place.group->row[place.slot].store(kNoRow, std::memory_order_relaxed);
+  SegmentRows& rows = segment.rows();
+  rows.count.store(rows.count.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  gone->emplace_back(segment.shared_rows(), place.id);
+}
+
+}  // namespace monolith
