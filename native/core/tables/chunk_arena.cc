@@ -19,14 +19,18 @@ constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kSmallPages = 2 * kHugePage;
 constexpr int kRuns = 16;  // runs of 2^0 .. 2^15 chunks
 
-struct Arena {
-  std::mutex mutex;
-  char* base = nullptr;
-  size_t chunks = 0;  // how many there can be
-  size_t next = 0;    // first that was never given out
+struct Part {
+  size_t first = 0, end = 0;  // chunks
+  size_t next = 0;            // first that was never given out
   size_t in_use = 0, idle = 0;
   // Free runs by the logarithm of their length. `released` ones have no memory behind them at the moment.
   std::vector<uint32_t> free[kRuns], released[kRuns];
+};
+
+struct Arena {
+  std::mutex mutex;
+  char* base = nullptr;
+  Part parts[2];
 };
 
 Arena& TheArena() {
@@ -42,8 +46,14 @@ void Reserve(Arena* a) {
     if (m == MAP_FAILED) continue;
     char* aligned = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(m) + kHugePage - 1) & ~(kHugePage - 1));
     a->base = aligned;
-    a->chunks = std::min<size_t>((bytes - static_cast<size_t>(aligned - static_cast<char*>(m))) / kChunkBytes, 0xffffffff);
-    madvise(aligned + kSmallPages, a->chunks * kChunkBytes - kSmallPages, MADV_HUGEPAGE);
+    const size_t chunks = std::min<size_t>((bytes - static_cast<size_t>(aligned - static_cast<char*>(m))) / kChunkBytes, 0xffffffff);
+    const size_t rows = chunks / 4 * 3 / (kHugePage / kChunkBytes) * (kHugePage / kChunkBytes);
+    a->parts[ChunkArena::kRows] = {0, rows, 0, 0, 0, {}, {}};
+    a->parts[ChunkArena::kIndex] = {rows, chunks, rows, 0, 0, {}, {}};
+    for (const Part& p : a->parts) {
+      const size_t begin = p.first * kChunkBytes + kSmallPages;
+      madvise(aligned + begin, p.end * kChunkBytes - begin, MADV_HUGEPAGE);
+    }
     return;
   }
   throw Error(ErrorCode::kUnavailable, "cannot reserve address space for embedding tables: is there a limit on it (ulimit -v)?");
@@ -55,13 +65,14 @@ int LogOf(uint32_t run) { return __builtin_ctz(run); }
 
 char* ChunkArena::base_ = nullptr;
 
-uint32_t ChunkArena::Take(uint32_t run, bool* zeros) {
-  Arena& a = TheArena();
-  std::lock_guard<std::mutex> lock(a.mutex);
-  if (!a.base) {
-    Reserve(&a);
-    base_ = a.base;
+uint32_t ChunkArena::Take(Region region, uint32_t run, bool* zeros) {
+  Arena& arena = TheArena();
+  std::lock_guard<std::mutex> lock(arena.mutex);
+  if (!arena.base) {
+    Reserve(&arena);
+    base_ = arena.base;
   }
+  Part& a = arena.parts[region];
   uint32_t chunk;
   *zeros = true;
   if (auto& free = a.free[LogOf(run)]; !free.empty()) {
@@ -73,9 +84,9 @@ uint32_t ChunkArena::Take(uint32_t run, bool* zeros) {
     chunk = released.back();
     released.pop_back();
   } else {
-    if (a.next + run > a.chunks)
-      throw Error(ErrorCode::kUnavailable,
-                  "embedding tables have used up their address space of " + std::to_string(a.chunks * kChunkBytes >> 30) + " GiB");
+    if (a.next + run > a.end)
+      throw Error(ErrorCode::kUnavailable, "embedding tables have used up their address space of " +
+                                               std::to_string((a.end - a.first) * kChunkBytes >> 30) + " GiB");
     chunk = static_cast<uint32_t>(a.next);
     a.next += run;
   }
@@ -83,31 +94,77 @@ uint32_t ChunkArena::Take(uint32_t run, bool* zeros) {
   return chunk;
 }
 
-uint32_t ChunkArena::Allocate(uint32_t run) {
+uint32_t ChunkArena::Allocate(Region region, uint32_t run) {
   bool zeros;
-  return Take(run, &zeros);
+  return Take(region, run, &zeros);
 }
 
-uint32_t ChunkArena::AllocateZeroed() {
+uint32_t ChunkArena::AllocateZeroed(Region region) {
   bool zeros;
-  const uint32_t chunk = Take(1, &zeros);
+  const uint32_t chunk = Take(region, 1, &zeros);
   if (!zeros) std::memset(At(chunk), 0, kChunkBytes);
   return chunk;
 }
 
 void ChunkArena::Free(uint32_t chunk, uint32_t run) {
-  Arena& a = TheArena();
-  std::lock_guard<std::mutex> lock(a.mutex);
+  Arena& arena = TheArena();
+  std::lock_guard<std::mutex> lock(arena.mutex);
+  Part& a = arena.parts[chunk >= arena.parts[kIndex].first ? kIndex : kRows];
   a.in_use -= run;
   // Some memory is kept for what comes next; the rest goes back.
   const size_t keep = std::max<size_t>((size_t{64} << 20) / kChunkBytes, a.in_use / 32);
-  if (a.idle + run > keep && size_t{chunk} * kChunkBytes >= kSmallPages) {
+  if (a.idle + run > keep && (chunk - a.first) * kChunkBytes >= kSmallPages) {
     madvise(At(chunk), size_t{run} * kChunkBytes, MADV_DONTNEED);
     a.released[LogOf(run)].push_back(chunk);
     return;
   }
   a.free[LogOf(run)].push_back(chunk);
   a.idle += run;
+}
+
+namespace {
+
+// Free pieces of 64, 128, … bytes.
+struct Pieces {
+  static constexpr int kSizes = 11;
+  std::mutex mutex;
+  std::vector<char*> free[kSizes];
+
+  static int SizeOf(size_t bytes) {
+    int size = 0;
+    while ((size_t{64} << size) < bytes) ++size;
+    return size;
+  }
+};
+
+Pieces& ThePieces() {
+  static Pieces* pieces = new Pieces;
+  return *pieces;
+}
+
+}  // namespace
+
+void* ChunkArena::AllocatePiece(size_t bytes) {
+  Pieces& p = ThePieces();
+  const int size = Pieces::SizeOf(bytes);
+  std::lock_guard<std::mutex> lock(p.mutex);
+  auto& free = p.free[size];
+  if (free.empty()) {
+    const uint32_t number = Allocate(kIndex);
+    char* chunk = At(number);
+    const size_t each = size_t{64} << size;
+    for (size_t i = kChunkBytes / each; i-- > 0;) free.push_back(chunk + i * each);
+  }
+  char* piece = free.back();
+  free.pop_back();
+  std::memset(piece, 0, bytes);
+  return piece;
+}
+
+void ChunkArena::FreePiece(void* piece, size_t bytes) {
+  Pieces& p = ThePieces();
+  std::lock_guard<std::mutex> lock(p.mutex);
+  p.free[Pieces::SizeOf(bytes)].push_back(static_cast<char*>(piece));
 }
 
 }  // namespace monolith

@@ -20,24 +20,25 @@
 
 namespace monolith {
 
-// A key stands in the group that the top bits of its hash choose, or in one of the next seven when that is full. Of the hash,
-// which is a bijection of the key, the group keeps 53 bits: the other 11 follow from where the key stands and from how many
-// groups it was moved, so that nothing is lost and no key is taken for another.
+// A key stands in the group that the top bits of its hash choose or, when that is full, in one of fifteen others near it: growing
+// steps, so that a crowd spreads. Of the hash, which is a bijection of the key, the group keeps 52 bits: the other 12 follow from
+// where the key stands and which of the steps it took, so that nothing is lost and no key is taken for another.
 struct alignas(64) KeyGroup {
   static constexpr unsigned kSlots = 7;
-  static constexpr unsigned kMaxMoved = 7;
-  static constexpr int kImpliedBits = 11;
+  static constexpr unsigned kMoves = 16;
+  static constexpr uint32_t kSteps[kMoves] = {0, 1, 3, 7, 13, 21, 31, 43, 57, 73, 91, 111, 133, 157, 183, 211};
+  static constexpr int kImpliedBits = 12;
   static constexpr uint8_t kAllUsed = 0x7f;
-  static constexpr uint8_t kOverflow = 0x80;  // a key whose own group this is, or comes before it, stands further on
+  static constexpr uint8_t kOverflow = 0x80;  // a key whose own group this is, or passed it by, stands elsewhere
 
   uint32_t low[kSlots];   // bits 0..31 of the hash
   uint16_t mid[kSlots];   // bits 32..47
   std::atomic<uint16_t> row[kSlots];  // kNoRow: the key has left
-  uint8_t high[kSlots];   // bits 48..52, and above them how far the key was moved
+  uint8_t high[kSlots];   // bits 48..51, and above them which step the key was moved
   // Which slots are in use, and kOverflow. A slot is written once, before meta names it; its row alone may change, to kNoRow.
   std::atomic<uint8_t> meta;
 
-  // The slot of a key that was moved so far; -1 when it is not here. `m`: what meta was.
+  // The slot of a key that took this step; -1 when it is not here. `m`: what meta was.
   int Find(uint64_t hash, unsigned moved, uint8_t m) const {
     for (unsigned hits = MatchLow(static_cast<uint32_t>(hash), m & kAllUsed); hits; hits &= hits - 1) {
       const int slot = __builtin_ctz(hits);
@@ -65,10 +66,10 @@ struct alignas(64) KeyGroup {
     row[slot].store(static_cast<uint16_t>(id), std::memory_order_relaxed);
     high[slot] = High(hash, moved);
   }
-  unsigned Moved(int slot) const { return high[slot] >> 5; }
-  // The 53 bits that are kept.
+  unsigned Moved(int slot) const { return high[slot] >> 4; }
+  // The 52 bits that are kept.
   uint64_t KeptBits(int slot) const {
-    return uint64_t{high[slot] & 31u} << 48 | uint64_t{mid[slot]} << 32 | low[slot];
+    return uint64_t{high[slot] & 15u} << 48 | uint64_t{mid[slot]} << 32 | low[slot];
   }
 
 #if defined(__AVX2__) && !defined(MONOLITH_TSAN)
@@ -86,7 +87,7 @@ struct alignas(64) KeyGroup {
 #endif
 
  private:
-  static uint8_t High(uint64_t hash, unsigned moved) { return static_cast<uint8_t>(moved << 5 | (hash >> 48 & 31)); }
+  static uint8_t High(uint64_t hash, unsigned moved) { return static_cast<uint8_t>(moved << 4 | (hash >> 48 & 15)); }
 };
 static_assert(sizeof(KeyGroup) == 64);
 

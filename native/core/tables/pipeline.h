@@ -8,18 +8,6 @@
 
 namespace monolith {
 
-// A batch runs as one pipeline of blocks: while the rows of block b are worked on, those of block b + 1 are being fetched,
-// and the groups of block b + 2. A block is as many lines as a core can have in flight. Inside a block each step is a loop of
-// its own without branches that depend on what memory holds: a wrong guess there would throw away what was begun ahead.
-constexpr size_t kBlock = 16;
-struct Pending {
-  Segment* segment;
-  KeyGroup* group;
-  uint64_t hash;
-  char* row;  // nullptr: not found
-  RowId id;
-};
-
 // Loads stay on their side of it; the CPU does so by itself on x86.
 inline void LoadBarrier() {
 #if defined(__x86_64__)
@@ -57,87 +45,109 @@ inline void CopyWhole(const RowLocks& locks, const char* row, void* out, size_t 
   }
 }
 
-template <bool kWrite>
-inline void PrefetchBytes(const char* p, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i, kWrite ? 1 : 0);
-  // A row that does not begin on a line ends on one more.
-  if (reinterpret_cast<uintptr_t>(p) % 64 + (bytes - 1) % 64 >= 64) __builtin_prefetch(p + bytes - 1, kWrite ? 1 : 0);
-}
-
-template <bool kWrite>
-inline void FetchRow(size_t bytes, Pending* p) {
-  p->row = p->segment->Row(p->id);
-  PrefetchBytes<kWrite>(p->row, bytes);
-  if (kWrite) __builtin_prefetch(p->segment->Timestamp(p->id), 1);
-}
-
-// One block on its way through the pipeline.
-struct Block {
-  Pending keys[kBlock];
-  uint32_t later[kBlock];  // which keys do not stand in their own group
-  size_t num_later;
+// What is known of a key when its turn comes.
+struct Pending {
+  Segment* segment;
+  char* row;  // nullptr: not found
+  uint64_t hash;
+  RowId id;
 };
 
-inline void FetchGroups(const Directory& directory, const int64_t* keys, size_t n, Block* b) {
-  for (size_t i = 0; i < n; ++i) {
-    Pending& p = b->keys[i];
-    p.hash = HashKey(keys[i]);
-    p.segment = directory.Of(p.hash);
-    p.group = p.segment->Group(p.segment->Home(p.hash));
-    __builtin_prefetch(p.group);
-  }
-}
+// A batch runs as one pipeline: the group of a key is fetched kGroups keys ahead, its row kRows ahead, so that as many lines are on
+// their way as a core can have. No step but the last waits for memory, or guesses by what is in it: a wrong guess would throw away
+// what was begun ahead. Keys that do not stand in their own group, one in ten, are looked for in between.
+class Pipeline {
+ public:
+  // `bytes`: how much of a row will be used.
+  Pipeline(const Directory& directory, const RowLayout& layout, size_t bytes)
+      : directory_(directory), layout_(layout), bytes_(bytes), aligned_(layout.stride % 64 == 0) {}
 
-template <bool kWrite>
-inline void FetchRows(size_t n, size_t bytes, Block* b) {
-  size_t later = 0;
-  for (size_t i = 0; i < n; ++i) {
-    Pending& p = b->keys[i];
-    const uint8_t m = p.group->meta.load(std::memory_order_acquire);
-    // For a key that is not here this fetches some row for nothing; it is looked up again below.
+  // Takes keys [begin, n) through; done(i, pending) returns false to stop in front of key i. Returns where it stopped, n at the
+  // end. Timestamps are fetched for writes alone.
+  template <bool kWrite, class Done>
+  size_t Run(const int64_t* keys, size_t begin, size_t n, Done done) {
+    const size_t blocks = (n - begin + kBlock - 1) / kBlock;
+    for (size_t b = 0; b < blocks + 2; ++b) {
+      const size_t first = begin + b * kBlock;
+      for (size_t i = first, end = std::min(n, first + kBlock); i < end; ++i) FetchGroup(keys[i], i);
+      if (b == 0) continue;
+      const size_t before = first - kBlock, before_end = std::min(n, first);
+      for (size_t i = before; i < before_end; ++i) FetchRow<kWrite>(i);
+      if (b > 1) {
+        for (size_t i = before - kBlock, end = std::min(n, before); i < end; ++i)
+          if (!done(i, Of(i))) return i;
+      }
+      for (size_t i = before; i < before_end; ++i) FetchMoved<kWrite>(i);
+    }
+    return n;
+  }
+
+ private:
+#ifndef KB
+#define KB 16
+#endif
+  static constexpr size_t kBlock = KB, kRing = 4 * kBlock;
+
+  void FetchGroup(int64_t key, size_t i) {
+    const size_t k = i % kRing;
+    const uint64_t hash = HashKey(key);
+    Segment* segment = directory_.Of(hash);
+    KeyGroup* group = segment->Group(segment->Home(hash));
+    __builtin_prefetch(group);
+    hashes_[k] = hash;
+    segments_[k] = segment;
+    groups_[k] = group;
+  }
+
+  template <bool kWrite>
+  void FetchRow(size_t i) {
+    const size_t k = i % kRing;
+    const KeyGroup* group = groups_[k];
     bool found;
-    p.id = p.group->FirstRow(p.hash, m, &found);
-    FetchRow<kWrite>(bytes, &p);
-    b->later[later] = static_cast<uint32_t>(i);
-    later += !found;
+    const RowId id = group->FirstRow(hashes_[k], group->meta.load(std::memory_order_acquire), &found);
+    const auto* runs = segments_[k]->runs();
+    char* row = layout_.Row(runs, id);
+    if (kWrite) __builtin_prefetch(layout_.Timestamp(runs, id), 1);
+    ids_[k] = id;
+    rows_[k] = found ? row : nullptr;
+    // Where a key that is not here may have been moved to lies near by.
+    Prefetch<kWrite>(found ? row : reinterpret_cast<const char*>(group + KeyGroup::kSteps[1]));
+    __builtin_prefetch(found ? row : reinterpret_cast<const char*>(group + KeyGroup::kSteps[2]));
+    __builtin_prefetch(found ? row : reinterpret_cast<const char*>(group + KeyGroup::kSteps[3]));
   }
-  b->num_later = later;
-}
 
-template <bool kWrite>
-inline void FetchLater(size_t bytes, Block* b) {
-  for (size_t k = 0; k < b->num_later; ++k) {
-    Pending& p = b->keys[b->later[k]];
+  template <bool kWrite>
+  void FetchMoved(size_t i) {
+    const size_t k = i % kRing;
     Place place;
-    if (Probe(*p.segment, p.hash, &place)) {
-      p.id = place.id;
-      FetchRow<kWrite>(bytes, &p);
-    } else {
-      p.row = nullptr;
-    }
+    if (__builtin_expect(rows_[k] != nullptr, 1) || !Probe(*segments_[k], hashes_[k], &place)) return;
+    ids_[k] = place.id;
+    rows_[k] = segments_[k]->Row(place.id);
+    Prefetch<kWrite>(rows_[k]);
+    if (kWrite) __builtin_prefetch(segments_[k]->Timestamp(place.id), 1);
   }
-}
 
-// Takes keys [begin, n) through the pipeline; done(i, pending) returns false to stop in front of key i. Returns where it
-// stopped, n at the end.
-template <bool kWrite, class Done>
-inline size_t Pipeline(const Directory& directory, const int64_t* keys, size_t begin, size_t n, size_t prefetch_bytes, Done done) {
-  Block blocks[4];
-  const size_t num_blocks = (n - begin + kBlock - 1) / kBlock;
-  const auto first = [&](size_t b) { return keys + begin + b * kBlock; };
-  const auto size = [&](size_t b) { return std::min(kBlock, n - begin - b * kBlock); };
-  for (size_t b = 0; b < num_blocks + 2; ++b) {
-    if (b < num_blocks) FetchGroups(directory, first(b), size(b), &blocks[b % 4]);
-    if (b >= 1 && b - 1 < num_blocks) FetchRows<kWrite>(size(b - 1), prefetch_bytes, &blocks[(b - 1) % 4]);
-    if (b >= 2) {
-      const Block& ready = blocks[(b - 2) % 4];
-      const size_t at = begin + (b - 2) * kBlock, m = size(b - 2);
-      for (size_t i = 0; i < m; ++i)
-        if (!done(at + i, ready.keys[i])) return at + i;
-    }
-    if (b >= 1 && b - 1 < num_blocks) FetchLater<kWrite>(prefetch_bytes, &blocks[(b - 1) % 4]);
+  template <bool kWrite>
+  void Prefetch(const char* p) const {
+    __builtin_prefetch(p, kWrite ? 1 : 0);
+    for (size_t i = 64; i < bytes_; i += 64) __builtin_prefetch(p + i, kWrite ? 1 : 0);
+    if (!aligned_) __builtin_prefetch(p + bytes_ - 1, kWrite ? 1 : 0);
   }
-  return n;
-}
+
+  Pending Of(size_t i) const {
+    const size_t k = i % kRing;
+    return {segments_[k], rows_[k], hashes_[k], ids_[k]};
+  }
+
+  const Directory& directory_;
+  const RowLayout layout_;
+  const size_t bytes_;
+  const bool aligned_;
+  Segment* segments_[kRing];
+  const KeyGroup* groups_[kRing];
+  char* rows_[kRing];
+  uint64_t hashes_[kRing];
+  RowId ids_[kRing];
+};
 
 }  // namespace monolith

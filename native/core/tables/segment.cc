@@ -29,6 +29,11 @@ std::vector<uint64_t> HashesById(const Segment& segment, IdSet* there) {
   return hashes;
 }
 
+// Not make_shared: a segment lies where all of them do.
+std::shared_ptr<Segment> NewSegment(uint64_t prefix, int depth, uint32_t chunks, std::shared_ptr<SegmentRows> rows) {
+  return std::shared_ptr<Segment>(new Segment(prefix, depth, chunks, std::move(rows)));
+}
+
 std::shared_ptr<SegmentRows> NewRows(const RowLayout& layout, bool track_changes) {
   auto rows = std::make_shared<SegmentRows>(layout);
   if (track_changes) rows->TrackChanges();
@@ -45,9 +50,10 @@ Segment::Segment(uint64_t prefix, int depth, uint32_t chunks, std::shared_ptr<Se
       num_chunks_(0),
       prefix_(prefix),
       limit_(Limit(chunks)),
+      cell_inverse_((uint64_t{1} << 32) / std::max<uint32_t>(1, groups_ >> std::max(0, KeyGroup::kImpliedBits - depth)) + 1),
       rows_(std::move(rows)) {
   for (uint32_t i = 0; i < chunks; ++i) {
-    chunks_[i] = ChunkArena::AllocateZeroed();
+    chunks_[i] = ChunkArena::AllocateZeroed(ChunkArena::kIndex);
     num_chunks_ = static_cast<uint8_t>(i + 1);
   }
 }
@@ -69,15 +75,16 @@ uint64_t Segment::HashAt(uint32_t group, int slot) const {
   constexpr int kKept = 64 - KeyGroup::kImpliedBits;
   const int bits = KeyGroup::kImpliedBits - depth_;
   if (bits <= 0) return prefix_ >> kKept << kKept | kept;
-  const unsigned moved = g.Moved(slot);
-  const uint32_t home = group >= moved ? group - moved : group + groups_ - moved;
-  return prefix_ | uint64_t{home / (groups_ >> bits)} << kKept | kept;
+  const uint32_t step = KeyGroup::kSteps[g.Moved(slot)];
+  const uint32_t home = group >= step ? group - step : group + groups_ - step;
+  const uint64_t cell = home * cell_inverse_ >> 32;  // home / (groups_ >> bits)
+  return prefix_ | cell << kKept | kept;
 }
 
 bool Segment::Insert(uint64_t hash, RowId id) {
-  uint32_t number = Home(hash);
-  for (unsigned moved = 0; moved <= KeyGroup::kMaxMoved; ++moved, number = Next(number)) {
-    KeyGroup* g = Group(number);
+  const uint32_t home = Home(hash);
+  for (unsigned moved = 0; moved < KeyGroup::kMoves; ++moved) {
+    KeyGroup* g = Group(Moved(home, moved));
     const uint8_t m = g->meta.load(std::memory_order_relaxed);
     const unsigned room = ~m & KeyGroup::kAllUsed;
     if (!room) {
@@ -109,7 +116,7 @@ Directory* NewDirectory(const RowLayout& layout, uint64_t keys) {
   const size_t each = std::max<uint64_t>(1, (keys >> depth) + (keys >> depth) / 32);
   std::vector<std::shared_ptr<Segment>> segments;
   for (uint64_t i = 0; i < uint64_t{1} << depth; ++i)
-    segments.push_back(std::make_shared<Segment>(depth ? i << (64 - depth) : 0, depth,
+    segments.push_back(NewSegment(depth ? i << (64 - depth) : 0, depth,
                                                  std::min(Segment::kMaxChunks, Segment::ChunksFor(each, depth)),
                                                  std::make_shared<SegmentRows>(layout)));
   return new Directory(std::move(segments));
@@ -128,7 +135,7 @@ std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& from, int parts
   std::vector<std::shared_ptr<Segment>> to(static_cast<size_t>(parts));
   for (int p = 0; p < parts; ++p) {
     const uint64_t prefix = p ? from.prefix() | uint64_t{1} << (64 - depth) : from.prefix();
-    to[p] = std::make_shared<Segment>(prefix, depth, Segment::ChunksFor(sizes[p] + sizes[p] / 32, depth),
+    to[p] = NewSegment(prefix, depth, Segment::ChunksFor(sizes[p] + sizes[p] / 32, depth),
                                       NewRows(old.layout(), track_changes));
   }
   for (RowId id = 0; id < hashes.size(); ++id) {
@@ -139,7 +146,7 @@ std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& from, int parts
     CopyRow(old, id, &s.rows(), new_id);
     if (!s.Insert(hashes[id], new_id)) {  // keys crowd in one place: more room
       s.rows().Release(new_id);
-      to[part_of(hashes[id])] = std::make_shared<Segment>(s.prefix(), depth, s.chunks() + ChunkStep(depth), s.shared_rows());
+      to[part_of(hashes[id])] = NewSegment(s.prefix(), depth, s.chunks() + ChunkStep(depth), s.shared_rows());
       Segment& larger = *to[part_of(hashes[id])];
       s.ForEach([&](uint32_t group, int slot, RowId row) { larger.Insert(s.HashAt(group, slot), row); });
       --id;
@@ -153,12 +160,12 @@ std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& from, int parts
 std::vector<std::shared_ptr<Segment>> GrowSegment(const Segment& segment, bool track_changes) {
   const SegmentRows& rows = segment.rows();
   const uint32_t keys = rows.count.load(std::memory_order_relaxed);
-  uint32_t chunks = Segment::ChunksFor(keys + keys / 8, segment.depth());
+  uint32_t chunks = Segment::ChunksFor(keys + keys * 7 / 10, segment.depth());
   // What erased keys left behind goes away by itself; otherwise the new index must be larger, whatever the reason for growing.
   if (keys > segment.used() / 8 * 7) chunks = std::max(chunks, segment.chunks() + ChunkStep(segment.depth()));
-  if (rows.full()) chunks = Segment::kMaxChunks + 1;
+  chunks = rows.full() ? Segment::kMaxChunks + 1 : std::min(chunks, std::max(Segment::kMaxChunks, segment.chunks() + 1));
   for (; chunks <= Segment::kMaxChunks; chunks += ChunkStep(segment.depth())) {
-    auto larger = std::make_shared<Segment>(segment.prefix(), segment.depth(), chunks, segment.shared_rows());
+    auto larger = NewSegment(segment.prefix(), segment.depth(), chunks, segment.shared_rows());
     bool fits = true;
     segment.ForEach([&](uint32_t group, int slot, RowId id) { fits = fits && larger->Insert(segment.HashAt(group, slot), id); });
     if (fits) return {larger};

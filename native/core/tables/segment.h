@@ -28,6 +28,8 @@ class alignas(64) Segment {
   ~Segment();
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
+  static void* operator new(size_t bytes) { return ChunkArena::AllocatePiece(bytes); }
+  static void operator delete(void* p, size_t bytes) { ChunkArena::FreePiece(p, bytes); }
 
   // The smallest index for so many keys; more than kMaxChunks when there is none.
   static uint32_t ChunksFor(size_t keys, int depth);
@@ -41,7 +43,11 @@ class alignas(64) Segment {
   KeyGroup* Group(uint32_t number) const {
     return reinterpret_cast<KeyGroup*>(ChunkArena::At(chunks_[number / kChunkGroups])) + number % kChunkGroups;
   }
-  uint32_t Next(uint32_t number) const { return number + 1 == groups_ ? 0 : number + 1; }
+  // Where a key of group `home` stands after so many moves.
+  uint32_t Moved(uint32_t home, unsigned moves) const {
+    const uint32_t number = home + KeyGroup::kSteps[moves];
+    return number < groups_ ? number : number - groups_;
+  }
   uint32_t groups() const { return groups_; }
   uint32_t chunks() const { return num_chunks_; }
   int depth() const { return depth_; }
@@ -50,6 +56,7 @@ class alignas(64) Segment {
   // Time for a larger index: so many slots are in use, by keys or by what keys have left behind.
   bool crowded() const { return used() >= limit_; }
 
+  const std::atomic<uint32_t>* runs() const { return runs_; }
   char* Row(RowId id) const { return layout_->Row(runs_, id); }
   uint32_t* Timestamp(RowId id) const { return layout_->Timestamp(runs_, id); }
   SegmentRows& rows() const { return *rows_; }
@@ -76,7 +83,7 @@ class alignas(64) Segment {
   size_t memory_bytes() const { return num_chunks_ * kChunkBytes + sizeof *this; }
 
  private:
-  static constexpr double kMaxLoad = 0.86;
+  static constexpr double kMaxLoad = 0.84;
 
   // One line of what every operation reads.
   const RowLayout* layout_;
@@ -87,6 +94,7 @@ class alignas(64) Segment {
 
   uint64_t prefix_;
   uint32_t limit_;
+  uint64_t cell_inverse_;
   std::atomic<uint32_t> used_{0};
   std::shared_ptr<SegmentRows> rows_;
 };

@@ -32,17 +32,21 @@ RowLayout::RowLayout(size_t row_bytes) : stride(Stride(std::max<size_t>(row_byte
     throw Error(ErrorCode::kConfig, "a row of " + std::to_string(row_bytes) + " bytes is too long for an embedding table: at most " +
                                         std::to_string(run_bytes - sizeof(uint32_t)));
   rows_per_run = static_cast<uint32_t>(std::min(run_bytes / record, kMaxIds / 2));
-  for (shift = 0; (1u << shift) < rows_per_run;) ++shift;
+  for (shift = 2; (1u << shift) < rows_per_run;) ++shift;
   mask = (1u << shift) - 1;
   max_runs = static_cast<uint32_t>(std::min(kMaxIds >> shift, std::max<size_t>(2, kMaxSegmentBytes / run_bytes)));
   if (size_t{max_runs} << shift == kMaxIds && rows_per_run == mask + 1) --max_runs;  // the last id is kNoRow
 }
 
-SegmentRows::SegmentRows(const RowLayout& layout) : layout_(layout), runs_(new std::atomic<uint32_t>[kMaxIds >> layout.shift]()) {}
+SegmentRows::SegmentRows(const RowLayout& layout)
+    : layout_(layout), runs_(static_cast<std::atomic<uint32_t>*>(ChunkArena::AllocatePiece(runs_bytes()))) {}
 
 SegmentRows::~SegmentRows() {
   for (uint32_t i = 0; i < num_runs_; ++i) ChunkArena::Free(runs_[i], layout_.run);
+  ChunkArena::FreePiece(runs_, runs_bytes());
 }
+
+size_t SegmentRows::runs_bytes() const { return (kMaxIds >> layout_.shift) * sizeof(uint32_t); }
 
 void SegmentRows::Lock() {
   for (unsigned spins = 0; insert_lock_.exchange(true, std::memory_order_acquire); ++spins)
@@ -59,7 +63,7 @@ bool SegmentRows::Allocate(RowId* id) {
   const uint32_t run = next_ >> layout_.shift;
   if (run == layout_.max_runs) return false;
   if (run == num_runs_) {
-    runs_[run].store(ChunkArena::Allocate(layout_.run), std::memory_order_release);
+    runs_[run].store(ChunkArena::Allocate(ChunkArena::kRows, layout_.run), std::memory_order_release);
     num_runs_.store(run + 1, std::memory_order_release);
   }
   *id = next_++;
@@ -78,7 +82,7 @@ void SegmentRows::SetNextRow() {
 }
 
 size_t SegmentRows::memory_bytes() const {
-  return num_runs_.load(std::memory_order_acquire) * layout_.run_bytes + (kMaxIds >> layout_.shift) * sizeof(uint32_t) + sizeof *this +
+  return num_runs_.load(std::memory_order_acquire) * layout_.run_bytes + runs_bytes() + sizeof *this +
          (changed ? changed->bytes() : 0);
 }
 

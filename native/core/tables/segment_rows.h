@@ -65,9 +65,9 @@ class SegmentRows {
   SegmentRows& operator=(const SegmentRows&) = delete;
 
   const RowLayout& layout() const { return layout_; }
-  const std::atomic<uint32_t>* runs() const { return runs_.get(); }
-  char* Row(RowId id) const { return layout_.Row(runs_.get(), id); }
-  uint32_t* Timestamp(RowId id) const { return layout_.Timestamp(runs_.get(), id); }
+  const std::atomic<uint32_t>* runs() const { return runs_; }
+  char* Row(RowId id) const { return layout_.Row(runs_, id); }
+  uint32_t* Timestamp(RowId id) const { return layout_.Timestamp(runs_, id); }
 
   // The rest up to `captures` needs the insert lock. Keys come and go in a segment one at a time; who only writes to rows that are
   // there does not take it.
@@ -91,11 +91,13 @@ class SegmentRows {
   // Where the next new row will lie; nullptr when that is not known.
   char* next_row() const { return next_row_.load(std::memory_order_relaxed); }
 
+
  private:
+  size_t runs_bytes() const;
   void SetNextRow();
 
   const RowLayout& layout_;
-  std::unique_ptr<std::atomic<uint32_t>[]> runs_;
+  std::atomic<uint32_t>* runs_;  // for all ids there may be
   std::atomic<uint32_t> num_runs_{0};
   RowId next_ = 0;
   std::atomic<char*> next_row_{nullptr};

@@ -1,5 +1,6 @@
 #include "core/tables/table.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/tables/pipeline.h"
@@ -18,7 +19,7 @@ constexpr size_t kSectionKeys = 4096;
 template <int kDim, class Done>
 void ReadSome(const Impl& impl, const Directory& d, const int64_t* keys, size_t begin, size_t n, float* out, Done on_done) {
   const size_t dim = kDim ? kDim : static_cast<size_t>(impl.plan.dim());
-  Pipeline<false>(d, keys, begin, n, dim * sizeof(float), [&](size_t i, const Pending& p) {
+  Pipeline(d, impl.layout, dim * sizeof(float)).Run<false>(keys, begin, n, [&](size_t i, const Pending& p) {
     if (p.row) CopyWhole<kDim * sizeof(float)>(impl.locks, p.row, out + i * dim, dim * sizeof(float));
     on_done(i, p.row != nullptr);
     return true;
@@ -100,7 +101,8 @@ bool EmbeddingTable::Contains(int64_t key) const {
 void EmbeddingTable::Contains(const int64_t* keys, size_t n, uint8_t* found) const {
   for (size_t begin = 0; begin < n; begin += kSectionKeys) {
     Impl::ReadSection section(*impl_);
-    Pipeline<false>(section.directory(), keys, begin, std::min(n, begin + kSectionKeys), 1, [&](size_t i, const Pending& p) {
+    Pipeline pipeline(section.directory(), impl_->layout, 1);
+    pipeline.Run<false>(keys, begin, std::min(n, begin + kSectionKeys), [&](size_t i, const Pending& p) {
       found[i] = p.row != nullptr;
       return true;
     });

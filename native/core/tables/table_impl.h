@@ -150,15 +150,13 @@ struct EmbeddingTable::Impl {
 
 // Looks along the groups a key may stand in.
 inline bool Probe(const Segment& segment, uint64_t hash, Place* place) {
-  uint32_t number = segment.Home(hash);
-  for (unsigned moved = 0; moved <= KeyGroup::kMaxMoved; ++moved, number = segment.Next(number)) {
-    KeyGroup* g = segment.Group(number);
+  const uint32_t home = segment.Home(hash);
+  for (unsigned moved = 0; moved < KeyGroup::kMoves; ++moved) {
+    KeyGroup* g = segment.Group(segment.Moved(home, moved));
     const uint8_t m = g->meta.load(std::memory_order_acquire);
     if (const int slot = g->Find(hash, moved, m); slot >= 0) {
-      const RowId id = g->Row(slot);
-      if (id == kNoRow) continue;
-      *place = {g, slot, id};
-      return true;
+      *place = {g, slot, g->Row(slot)};
+      return place->id != kNoRow;  // it may have left at this moment
     }
     if (!(m & KeyGroup::kOverflow)) return false;
   }

@@ -1,5 +1,5 @@
 // What changes rows that are there, and what inserts new ones.
-#include <cstring>
+#include <algorithm>
 #include <string>
 
 #include "core/base/error.h"
@@ -55,7 +55,8 @@ bool WriteAbsent(Impl& impl, Segment* segment, uint64_t hash, size_t i, int64_t 
         return false;
       }
       rows.count.store(rows.count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-      if (const char* next = rows.next_row()) PrefetchBytes<true>(next, impl.layout.stride);
+      if (const char* next = rows.next_row())
+        for (size_t b = 0; b < impl.layout.stride; b += 64) __builtin_prefetch(next + b, 1);
       return true;
     }
   }
@@ -72,7 +73,7 @@ void WriteAll(Impl& impl, const int64_t* keys, size_t n, Op op) {
     {
       Impl::WriteSection section(impl);
       seen = &section.directory();
-      begin = Pipeline<true>(*seen, keys, begin, end, impl.layout.stride, [&](size_t i, const Pending& p) {
+      begin = Pipeline(*seen, impl.layout, impl.layout.stride).Run<true>(keys, begin, end, [&](size_t i, const Pending& p) {
         if (!p.row) return WriteAbsent(impl, p.segment, p.hash, i, keys[i], op);
         WriteExisting(impl, *p.segment, p.id, p.row, i, keys[i], op);
         return true;
