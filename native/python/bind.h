@@ -16,6 +16,7 @@ namespace nb = nanobind;
 
 namespace monolith {
 
+void BindFilters(nb::module_& m);    // bind_filters.cc
 void BindIo(nb::module_& m);         // readers, sinks, chains: bind_io.cc
 void BindOperators(nb::module_& m);  // bind_operators.cc
 void BindRecords(nb::module_& m);    // fids, conversion, generation: bind_records.cc

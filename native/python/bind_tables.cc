@@ -6,7 +6,9 @@
 
 #include "core/base/error.h"
 #include "core/tables/checkpoint.h"
+#include "core/tables/filters/occurrence_gate.h"
 #include "core/tables/table.h"
+#include "core/tables/touched_keys.h"
 #include "python/bind.h"
 
 namespace monolith {
@@ -71,14 +73,40 @@ class Tables {
   }
 
   void Optimize(const std::string& name, const Keys& keys, const Floats& grads, const std::vector<float>& rates, int64_t now,
-                int64_t global_step) {
+                int64_t global_step, bool dedup) {
     EmbeddingTable& t = Checked(name, keys, grads, "gradients");
     const size_t segments = t.config().segments.size();
     if (rates.size() != segments)
       throw Error(ErrorCode::kUsage, "table '" + name + "' has " + std::to_string(segments) + " segments but " +
                                          std::to_string(rates.size()) + " learning rates are given");
     nb::gil_scoped_release release;
-    t.Optimize(keys.data(), keys.shape(0), grads.data(), rates.data(), static_cast<uint32_t>(now), global_step);
+    const auto optimize = dedup ? &EmbeddingTable::OptimizeSummed : &EmbeddingTable::Optimize;
+    (t.*optimize)(keys.data(), keys.shape(0), grads.data(), rates.data(), static_cast<uint32_t>(now), global_step);
+  }
+
+  // As the ops have it: an unknown table gives -1 for each key.
+  std::vector<int32_t> Reinitialize(const std::string& name, const Keys& keys, std::optional<int64_t> now) {
+    std::vector<int32_t> status(keys.shape(0), -1);
+    const int i = tables_->IndexOf(name);
+    if (i < 0) return status;
+    nb::gil_scoped_release release;
+    tables_->table(static_cast<size_t>(i))
+        .Reinitialize(keys.data(), status.size(), static_cast<uint32_t>(now.value_or(std::time(nullptr))), status.data());
+    return status;
+  }
+
+  void SetGate(std::shared_ptr<OccurrenceGate> gate, const std::optional<std::string>& name) {
+    if (name) return At(*name).SetGate(std::move(gate));
+    for (size_t i = 0; i < tables_->num_tables(); ++i) tables_->table(i).SetGate(gate);
+  }
+
+  // Table name -> its keys in the set, which is empty afterwards.
+  std::map<std::string, std::vector<int64_t>> StealTouched(TouchedKeySet& touched) const {
+    std::map<std::string, std::vector<int64_t>> keys;
+    for (const TouchedKeySet::Entry& e : touched.Steal())
+      for (size_t i = 0; i < tables_->num_tables(); ++i)
+        if (e.table == &tables_->table(i)) keys[tables_->table(i).config().name].push_back(e.key);
+    return keys;
   }
 
   // (weights and optimizer state as the row has them, timestamp), or None.
@@ -123,6 +151,7 @@ class Tables {
     for (size_t i = 0; i < tables_->num_tables(); ++i) n += tables_->table(i).memory_bytes();
     return n;
   }
+  void SetTouched(std::shared_ptr<TouchedKeySet> touched) { tables_->SetTouched(touched); }
   void Close() { CloseTables(name_); }
 
  private:
@@ -157,9 +186,18 @@ void BindTables(nb::module_& m) {
       .def("assign_add", &Tables::AssignAdd, nb::arg("table"), nb::arg("keys"), nb::arg("values"), nb::arg("req_time") = 0,
            "Adds values [n, dim]; an absent key starts from its initial weights. req_time: unix seconds.")
       .def("optimize", &Tables::Optimize, nb::arg("table"), nb::arg("keys"), nb::arg("grads"), nb::arg("learning_rates"),
-           nb::arg("req_time") = 0, nb::arg("global_step") = 0,
+           nb::arg("req_time") = 0, nb::arg("global_step") = 0, nb::arg("dedup") = false,
            "One optimizer step per key with grads [n, dim] and one learning rate per segment; absent keys are inserted first, "
-           "duplicates are applied one after the other. req_time: unix seconds.")
+           "duplicates are applied one after the other, or with `dedup` their gradients are summed first. req_time: unix seconds.")
+      .def("reinitialize", &Tables::Reinitialize, nb::arg("table"), nb::arg("keys"), nb::arg("now") = nb::none(),
+           "Weights and state as for new keys. Returns for each 0 (inserted) or 1 (it was there), or -1 when there is no such table. "
+           "now: unix seconds, by default those of the clock.")
+      .def("set_gate", &Tables::SetGate, nb::arg("gate").none(), nb::arg("table") = nb::none(),
+           "Puts an OccurrenceGate in front of one table, or of all; None takes it away.")
+      .def("set_touched", [](Tables& t, std::shared_ptr<TouchedKeySet> touched) { t.SetTouched(std::move(touched)); },
+           nb::arg("touched").none(), "A TouchedKeySet that is told the keys that optimize() and reinitialize() change; None: no more.")
+      .def("steal_touched", &Tables::StealTouched, nb::arg("touched"),
+           "Empties a TouchedKeySet; returns table name -> its keys in it.")
       .def("row", &Tables::Row, nb::arg("table"), nb::arg("key"),
            "(weights followed by optimizer state, unix seconds of the last update), or None for an absent key.")
       .def("save", &Tables::Save, nb::arg("basename"), nb::arg("shards") = -1,

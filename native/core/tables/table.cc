@@ -3,9 +3,13 @@
 #include <cstring>
 
 #include "core/base/error.h"
+#include "core/tables/admission.h"
+#include "core/tables/filters/occurrence_gate.h"
 #include "core/tables/pipeline.h"
+#include "core/tables/reinitialize_op.h"
 #include "core/tables/row_ops.h"
 #include "core/tables/table_impl.h"
+#include "core/tables/touched_keys.h"
 
 namespace monolith {
 namespace {
@@ -256,23 +260,47 @@ void EmbeddingTable::Contains(const int64_t* keys, size_t n, uint8_t* found) con
   }
 }
 
+void EmbeddingTable::SetGate(std::shared_ptr<const OccurrenceGate> gate) {
+  hooks_.SetGate(gate && gate->idle() ? nullptr : std::move(gate));
+}
+
 void EmbeddingTable::Assign(const int64_t* keys, size_t n, const float* values, uint32_t now) {
   RaiseMaxUpdateTs(now);
-  WriteAll(*impl_, keys, n, AssignOp{impl_->plan, values, now});
+  const AdmittedBatch batch(*this, gate(), keys, nullptr, n, values, 0);
+  WriteAll(*impl_, batch.keys(), batch.size(), AssignOp{impl_->plan, batch.rows(), now});
 }
 
 void EmbeddingTable::AssignAdd(const int64_t* keys, size_t n, const float* values, uint32_t now) {
   RaiseMaxUpdateTs(now);
-  WriteAll(*impl_, keys, n, AssignAddOp{impl_->plan, values, now});
+  const AdmittedBatch batch(*this, gate(), keys, nullptr, n, values, 0);
+  WriteAll(*impl_, batch.keys(), batch.size(), AssignAddOp{impl_->plan, batch.rows(), now});
 }
 
-void EmbeddingTable::Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
-                              int64_t global_step) {
+void EmbeddingTable::OptimizeDistinct(const int64_t* keys, const uint32_t* counts, size_t n, const float* grads,
+                                      const float* learning_rates, uint32_t now, int64_t global_step) {
   if (global_step < 0 && impl_->plan.reads_global_step())
     throw Error(ErrorCode::kUsage, "table '" + impl_->config.name + "': optimizer batch_softmax counts steps, global_step " +
                                        std::to_string(global_step) + " must not be negative");
   RaiseMaxUpdateTs(now);
-  WriteAll(*impl_, keys, n, OptimizeOp{impl_->plan, grads, learning_rates, now, global_step});
+  const AdmittedBatch batch(*this, gate(), keys, counts, n, grads, global_step);
+  WriteAll(*impl_, batch.keys(), batch.size(), OptimizeOp{impl_->plan, batch.rows(), learning_rates, now, global_step});
+  if (TouchedKeySet* touched = hooks_.touched()) touched->Insert(batch.keys(), batch.size(), this);
+}
+
+void EmbeddingTable::Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
+                              int64_t global_step) {
+  OptimizeDistinct(keys, nullptr, n, grads, learning_rates, now, global_step);
+}
+
+void EmbeddingTable::OptimizeSummed(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
+                                    int64_t global_step) {
+  const DistinctGradients distinct(keys, n, grads, static_cast<size_t>(dim_));
+  OptimizeDistinct(distinct.keys(), distinct.counts(), distinct.size(), distinct.sums(), learning_rates, now, global_step);
+}
+
+void EmbeddingTable::Reinitialize(const int64_t* keys, size_t n, uint32_t now, int32_t* status) {
+  WriteAll(*impl_, keys, n, ReinitializeOp{impl_->plan, keys, now, status});
+  if (TouchedKeySet* touched = hooks_.touched()) touched->Insert(keys, n, this);
 }
 
 void EmbeddingTable::PutRows(const int64_t* keys, size_t n, const float* rows, const uint32_t* timestamps) {

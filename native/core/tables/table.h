@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/tables/table_config.h"
+#include "core/tables/table_hooks.h"
 
 namespace monolith {
 
@@ -69,7 +70,22 @@ class EmbeddingTable {
   // refuses a negative one (Error(kUsage), nothing changed).
   void Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
                 int64_t global_step);
+  // The same for distinct keys of which keys[i] stands for counts[i] occurrences: what the gate counts.
+  void OptimizeDistinct(const int64_t* keys, const uint32_t* counts, size_t n, const float* grads, const float* learning_rates,
+                        uint32_t now, int64_t global_step);
+  // The same with the gradients of equal keys summed first, in order of appearance, so that each key gets one step.
+  void OptimizeSummed(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
+                      int64_t global_step);
+  // Weights and state as for a new key. status[i]: 0 when the key was inserted, 1 when it was there. `now` becomes the time of the
+  // rows and does not raise max_update_ts(); no gate is asked.
+  void Reinitialize(const int64_t* keys, size_t n, uint32_t now, int32_t* status);
   void Clear();
+
+  // Asked by Assign, AssignAdd and Optimize for each key they would insert; what it drops is left out. nullptr: none.
+  void SetGate(std::shared_ptr<const OccurrenceGate> gate);
+  const OccurrenceGate* gate() const { return hooks_.gate(); }
+  // Told the keys that Optimize and Reinitialize have changed, with this table's address. nullptr: none.
+  void SetTouched(std::shared_ptr<TouchedKeySet> touched) { hooks_.SetTouched(std::move(touched)); }
 
   // A whole row as files have it: weights, then optimizer state, `row_floats` in all.
   const RowPlan& plan() const;
@@ -109,6 +125,7 @@ class EmbeddingTable {
   void CopyRows(const int64_t* keys, size_t n, float* out, uint8_t* found) const;
 
   int dim_;
+  TableHooks hooks_;
   std::unique_ptr<Impl> impl_;
 };
 
@@ -123,6 +140,9 @@ class MultiTable {
   EmbeddingTable& table(size_t i) { return *tables_[i]; }
   const EmbeddingTable& table(size_t i) const { return *tables_[i]; }
   int IndexOf(const std::string& name) const;  // -1 when there is none
+  void SetTouched(const std::shared_ptr<TouchedKeySet>& touched) {
+    for (auto& t : tables_) t->SetTouched(touched);
+  }
 
   // Checkpoint files of the spec (30, sections 13 and 14): <basename>-%05d-of-%05d and <basename>.meta-…. Save holds
   // writers out until it is done. Files appear by rename when all are written and synced, over an older set all or none.
