@@ -89,15 +89,30 @@ class MultiTable:
     Tables live in the process that runs the op, under `shared_name`: every session, and the Python extension through
     `_core`, sees the same ones. `configs` maps the name of a table to its HashTableConfigInstance (or to the serialized
     EmbeddingHashTableConfig); `seed` is that of the random initializers.
+
+    hash_filter: handle of a filter (`tables.filters`) that keeps rare ids out, with its own thresholds, or with those of
+    `thresholds`: name of a table -> serialized SlotOccurrenceThresholdConfig (a table it leaves out lets every id in). touched:
+    a `TouchedKeySet` that is told the ids that change. Default: neither.
     """
 
-    def __init__(self, shared_name: str, configs: Mapping[str, Any], seed: int = 0):
+    def __init__(
+        self,
+        shared_name: str,
+        configs: Mapping[str, Any],
+        seed: int = 0,
+        hash_filter: tf.Tensor | None = None,
+        thresholds: Mapping[str, bytes] | None = None,
+        touched: Any = None,
+    ):
         if not configs:
             raise errors.ConfigError("a model without tables has no MultiTable")
         self.shared_name = shared_name
         self.names = sorted(configs)
         self._configs = configs
         self._seed = seed
+        self._filters = [] if hash_filter is None else [hash_filter]
+        self._thresholds = [] if thresholds is None else [thresholds.get(name, b"") for name in self.names]
+        self._touched = [] if touched is None else [touched.handle]
         self._handles: dict[Any, tf.Tensor] = {}
 
     @property
@@ -107,6 +122,9 @@ class MultiTable:
         if key not in self._handles:
             with tf.control_dependencies(None):
                 self._handles[key] = ops.library().monolith_tables(
+                    filters=self._filters,
+                    touched=self._touched,
+                    thresholds=self._thresholds,
                     names=self.names,
                     configs=[serialized_config(self._configs[name]) for name in self.names],
                     seed=self._seed,

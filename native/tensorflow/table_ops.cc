@@ -1,4 +1,5 @@
 // The resource of all tables of a model, and what is done to one table or to all at once outside a training step.
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -6,6 +7,7 @@
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/resource_op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/filter_resource.h"
 #include "tensorflow/tables_resource.h"
 
 namespace monolith {
@@ -15,7 +17,12 @@ namespace tf = tensorflow;
 using tf::shape_inference::InferenceContext;
 
 REGISTER_OP("MonolithTables")
+    .Input("filters: num_filters * resource")
+    .Input("touched: num_touched * resource")
     .Output("handle: resource")
+    .Attr("num_filters: int >= 0")
+    .Attr("num_touched: int >= 0")
+    .Attr("thresholds: list(string)")
     .Attr("names: list(string) >= 1")
     .Attr("configs: list(string) >= 1")
     .Attr("seed: int = 0")
@@ -23,7 +30,9 @@ REGISTER_OP("MonolithTables")
     .Attr("shared_name: string")
     .SetIsStateful()
     .SetShapeFn(tf::shape_inference::ScalarShape)
-    .Doc("The tables of this process under `shared_name`, made at first from serialized EmbeddingHashTableConfigs.");
+    .Doc("The tables of this process under `shared_name`, made at first from serialized EmbeddingHashTableConfigs. One filter at most "
+         "stands in front of all, with its own thresholds or with a SlotOccurrenceThresholdConfig for each table; one set at most is "
+         "told the keys that change.");
 
 REGISTER_OP("MonolithTablesLookupIds")
     .Input("handle: resource")
@@ -91,8 +100,16 @@ class TablesOp : public tf::ResourceOpKernel<TablesResource> {
     OP_REQUIRES_OK(ctx, ctx->GetAttr("configs", &configs));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("seed", &seed));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("shared_name", &shared_name_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("num_filters", &num_filters_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("num_touched", &num_touched_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("thresholds", &thresholds_));
     OP_REQUIRES(ctx, names.size() == configs.size(),
                 absl::InvalidArgumentError("names and configs have different lengths"));
+    OP_REQUIRES(ctx, num_filters_ <= 1 && num_touched_ <= 1,
+                absl::InvalidArgumentError("tables have one filter and one set of touched keys at most"));
+    OP_REQUIRES(ctx, thresholds_.empty() || thresholds_.size() == names.size(),
+                absl::InvalidArgumentError("names and thresholds have different lengths"));
+    names_ = names;
     OP_REQUIRES_OK(ctx, Guard([&] {
                      for (size_t i = 0; i < names.size(); ++i) {
                        configs_.push_back(DecodeTableConfig(names[i], configs[i]));
@@ -101,7 +118,39 @@ class TablesOp : public tf::ResourceOpKernel<TablesResource> {
                    }));
   }
 
+  void Compute(tf::OpKernelContext* ctx) override {
+    ResourceOpKernel::Compute(ctx);
+    if (!ctx->status().ok()) return;
+    const auto resource = get_resource();
+    if (num_filters_) OP_REQUIRES_OK(ctx, AttachFilter(ctx, resource->tables()));
+    if (num_touched_) OP_REQUIRES_OK(ctx, AttachTouched(ctx, resource->tables()));
+  }
+
  private:
+  // Done again only when another filter stands behind the handle than before.
+  absl::Status AttachFilter(tf::OpKernelContext* ctx, MultiTable* tables) {
+    tf::core::RefCountPtr<FilterResource> filter;
+    TF_RETURN_IF_ERROR(tf::LookupResource(ctx, tf::HandleFromInput(ctx, 0), &filter));
+    std::lock_guard<std::mutex> lock(attach_mutex_);
+    if (attached_ == filter->gate()) return absl::OkStatus();
+    TF_RETURN_IF_ERROR(Guard([&] {
+      for (size_t i = 0; i < names_.size(); ++i) {
+        auto gate = filter->gate();
+        if (!thresholds_.empty())
+          gate = std::make_shared<OccurrenceGate>(gate->shared_filter(), SlotThresholds::Decode(thresholds_[i]));
+        tables->table(TableIndex(*tables, names_[i])).SetGate(gate);
+      }
+    }));
+    attached_ = filter->gate();
+    return absl::OkStatus();
+  }
+  absl::Status AttachTouched(tf::OpKernelContext* ctx, MultiTable* tables) {
+    tf::core::RefCountPtr<TouchedResource> touched;
+    TF_RETURN_IF_ERROR(tf::LookupResource(ctx, tf::HandleFromInput(ctx, num_filters_), &touched));
+    tables->SetTouched(touched->keys());
+    return absl::OkStatus();
+  }
+
   absl::Status CreateResource(TablesResource** resource) override {
     return Guard([&] { *resource = new TablesResource(OpenTables(shared_name_, configs_)); });
   }
@@ -112,6 +161,10 @@ class TablesOp : public tf::ResourceOpKernel<TablesResource> {
 
   std::string shared_name_;
   std::vector<TableConfig> configs_;
+  std::vector<std::string> names_, thresholds_;
+  int num_filters_ = 0, num_touched_ = 0;
+  std::mutex attach_mutex_;
+  std::shared_ptr<const OccurrenceGate> attached_;
 };
 
 class LookupIdsOp : public TablesKernel {
