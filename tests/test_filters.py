@@ -184,7 +184,7 @@ def test_wrong_arguments():
 
 def test_many_threads_lose_no_count():
     """Few ids, many threads, and a ring that turns: what all adds together report is what they would one after the other."""
-    core = _core.SlidingFilter(3000, 7)
+    core = _core.SlidingFilter(5900, 60)  # splits of 100 ids; none is forgotten before all threads have added it
     shared = ids(*[k << 17 for k in range(300)])
     seen = [[] for _ in range(4)]
 
@@ -202,6 +202,7 @@ def test_many_threads_lose_no_count():
         by_key.setdefault(key, []).append(old)
     assert all(sorted(olds) == list(range(12)) for olds in by_key.values())
     assert all(core.get(k) == 12 for k in by_key)
+    assert core.info()["head_increment"] >= 2
 
 
 # --- gates ---------------------------------------------------------------------------------------------------------------

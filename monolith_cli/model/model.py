@@ -58,6 +58,13 @@ class MonolithModel:
         1; it evens out what the last few batches, each of a few users, did to them. Default None: the variables themselves.
     dense_reduce_mean: dense gradients divided by the batch size. Default False.
     default_occurrence_threshold: of the columns that set none. Default 0.
+    filter_type: what keeps the ids out of tables that have occurred less often than their column's occurrence_threshold:
+        sliding_hash_filter (the default) counts them, probabilistic_filter lets them in by chance and keeps nothing,
+        no_filter switches thresholds off.
+    filter_capacity, filter_split_num: ids that the sliding filter remembers, and in how many splits; each split of a checkpoint
+        is a file of 2.4 * filter_capacity / (filter_split_num - 1) bytes or more. Default 300,000,000 in 7.
+    filter_equal_probability: with probabilistic_filter, c occurrences at once get in as often as c one after the other. Default
+        True.
     _default_dense_optimizer: the optimizer of a model_fn that returns a tuple.
     """
 
@@ -71,6 +78,10 @@ class MonolithModel:
     dense_moving_average: float | None = None
     dense_reduce_mean: bool = False
     default_occurrence_threshold: int = 0
+    filter_type: str = "sliding_hash_filter"
+    filter_capacity: int = 300_000_000
+    filter_split_num: int = 7
+    filter_equal_probability: bool = True
     _default_dense_optimizer: Any = None
 
     def __init__(self):
@@ -124,7 +135,8 @@ class MonolithModel:
     ) -> FeatureColumn:
         """The column of a feature, with a table of its own or, with shared_name, the table of another one.
 
-        feature_name: a name, or the number of a slot. expire_time: days. max_seq_length: > 0 keeps the first ids of a row
+        feature_name: a name, or the number of a slot. occurrence_threshold: how many occurrences of an id are kept out of the
+        table before it gets a row, up to 15 (see filter_type); until then it reads zeros. expire_time: days. max_seq_length: > 0 keeps the first ids of a row
         apart (FirstN) in place of their sum. combiner: reduce_sum, reduce_mean, first_n or an object. A second call with
         the same name returns the first column.
         """
@@ -133,12 +145,17 @@ class MonolithModel:
         if name in factory.columns:
             return factory.columns[name]
         threshold = self.default_occurrence_threshold if occurrence_threshold is None else occurrence_threshold
-        if threshold > 0:
-            self._note(f"column {name!r}: occurrence_threshold {threshold} has no effect, every id is trained")
+        if not isinstance(threshold, int) or threshold < 0:
+            raise ModelError(f"column {name!r}: occurrence_threshold must be a whole number, 0 or more, not {threshold!r}")
         if shared_name is None:
             slot = self._create_slot(name, slot_id, threshold, expire_time)
         else:
             slot = self._shared_slot(shared_name, threshold, expire_time)
+            if occurrence_threshold is not None and threshold != slot.config.occurrence_threshold:
+                self._note(
+                    f"column {name!r}: occurrence_threshold {threshold} has no effect, the table of {slot.name!r} that it shares has "
+                    f"{slot.config.occurrence_threshold}"
+                )
         return factory.create_column(name, slot, combiner, max_seq_length)
 
     def _create_slot(self, name: str, slot_id: int | None, threshold: int, expire_time: int) -> FeatureSlot:
@@ -269,6 +286,7 @@ class MonolithModel:
         if collected:
             other._factory.adopt(self._factory)
             other._slices = dict(self._slices)
+            other.notes = list(self.notes)
         return other
 
     def _note(self, text: str) -> None:

@@ -13,6 +13,7 @@ from monolith_cli.tables import ops
 
 DEFAULT_CAPACITY = 300_000_000
 DEFAULT_SPLIT_NUM = 7
+MAX_THRESHOLD = 15  # what the sliding filter counts to
 
 
 class FilterType:

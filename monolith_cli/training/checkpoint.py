@@ -129,8 +129,8 @@ class CheckpointDirectory:
         except (ValueError, KeyError, TypeError) as e:
             raise BadDataError(f"{path}: damaged: {e}") from None
 
-    def restore(self, session, built, prefix: str) -> State:
-        """Dense variables, then tables, then the state. Raises BadDataError for a damaged checkpoint, ConfigError for one
+    def restore(self, session, built, prefix: str, warn=lambda text: None) -> State:
+        """Dense variables, then tables and filter, then the state. warn(text) is told what a person should know. Raises BadDataError for a damaged checkpoint, ConfigError for one
         that another model has written."""
         import tensorflow as tf
 
@@ -139,7 +139,8 @@ class CheckpointDirectory:
             saver_def = built.saver.saver_def
             session.run(saver_def.restore_op_name, {saver_def.filename_tensor_name: prefix})
             if built.tables is not None:
-                built.tables.restore(session, prefix + ".assets")
+                for text in built.tables.restore(session, prefix + ".assets"):
+                    warn(text)
         except (tf.errors.OpError, Error) as e:
             raise _restore_error(prefix, e) from e
         return state

@@ -55,6 +55,7 @@ def table_configs(factory: FeatureFactory) -> dict[str, table_config.HashTableCo
     from monolith_protos import embedding_hash_table_pb2
 
     configs = {}
+    expires = any(slot.config.expire_time != DEFAULT_EXPIRE_DAYS for slot in factory.slots.values())
     for name, slot in sorted(factory.slots.items()):
         if not slot.slices:
             raise ModelError(f"slot {name!r} has no slice: look up one of its features, or drop it")
@@ -62,10 +63,40 @@ def table_configs(factory: FeatureFactory) -> dict[str, table_config.HashTableCo
         segments, rates = merged_segments(slot)
         proto.entry_config.segments.extend(segments)
         slot.config.hashtable_config.mutate_table(proto)
-        if slot.config.expire_time != DEFAULT_EXPIRE_DAYS:
-            proto.slot_expire_time_config.default_expire_time = slot.config.expire_time
+        if expires:
+            proto.slot_expire_time_config.CopyFrom(_expire_config(factory, slot))
         configs[name] = table_config.HashTableConfigInstance(proto, rates)
     return configs
+
+
+def _expire_config(factory: FeatureFactory, slot: FeatureSlot):
+    """SlotExpireTimeConfig of one table: the days of every slot that has a number, and its own for whatever else is in it."""
+    from monolith_protos.embedding_hash_table_pb2 import SlotExpireTimeConfig
+
+    config = SlotExpireTimeConfig()
+    for other in sorted(factory.slots.values(), key=lambda s: s.name):
+        if other.config.slot_id is not None:
+            config.slot_expire_times.add(slot=other.config.slot_id, expire_time=other.config.expire_time)
+    config.default_expire_time = slot.config.expire_time
+    return config
+
+
+def occurrence_thresholds(factory: FeatureFactory) -> dict[str, int]:
+    """Table name -> occurrences that its ids need; tables whose ids need none are left out."""
+    slots = sorted(factory.slots.items())
+    return {name: slot.config.occurrence_threshold for name, slot in slots if slot.config.occurrence_threshold > 0}
+
+
+def threshold_config(default: int = 0, slots: dict[int, int] | None = None) -> bytes:
+    """A serialized SlotOccurrenceThresholdConfig."""
+    from monolith_protos.embedding_hash_table_pb2 import SlotOccurrenceThresholdConfig
+
+    config = SlotOccurrenceThresholdConfig()
+    for slot, threshold in sorted((slots or {}).items()):
+        config.slot_occurrence_thresholds.add(slot=slot, occurrence_threshold=threshold)
+    if default:
+        config.default_occurrence_threshold = default
+    return config.SerializeToString()
 
 
 def feature_plans(factory: FeatureFactory, features) -> list[FeaturePlan]:

@@ -134,7 +134,7 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     session = stack.enter_context(make_session(built.graph))
     session.run(built.init)
     if prefix is not None:
-        directory.restore(session, built, prefix)
+        directory.restore(session, built, prefix, run.log.warning)
         run.log.info(f"going on from {prefix}, {state.records:,} records trained")
     for hook in built.hooks:
         hook.after_create_session(session, None)
