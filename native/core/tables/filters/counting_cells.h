@@ -5,6 +5,18 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define MONOLITH_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MONOLITH_TSAN 1
+#endif
+#endif
+
 namespace monolith {
 
 constexpr uint32_t kMaxOccurrences = 15;  // what a cell can count to
@@ -30,7 +42,7 @@ class CountingCells {
   void Prefetch(uint64_t hash) const { __builtin_prefetch(cells_ + hash % total_size_, 1); }
 
   // The first cell from the position of `hash` on that is empty or has the signature, and what was in it; cell is nullptr
-  // when none of the first max_step has. Cells are never emptied but by Clear, so a full one stays what it is but for its count.
+  // when none of the first max_step has, which is a multiple of 16 and at most kTail. Cells are never emptied but by Clear, so a full one stays what it is but for its count.
   struct Found {
     uint16_t* cell;
     uint16_t seen;
@@ -51,13 +63,35 @@ class CountingCells {
   uint16_t* cells_;
 };
 
-inline CountingCells::Found CountingCells::Find(uint64_t hash, uint16_t signature, unsigned max_step) const {
-  uint16_t* cell = cells_ + hash % total_size_;
-  for (unsigned i = 0; i < max_step; ++i, ++cell) {
-    const uint16_t seen = __atomic_load_n(cell, __ATOMIC_RELAXED);
-    if (seen == 0 || seen >> 4 == signature) return {cell, seen};
+// The first of max_step cells that is empty or has the signature, by what they hold at this moment; max_step when there is none.
+inline unsigned FindCell(const uint16_t* cells, uint16_t signature, unsigned max_step) {
+#if defined(__AVX2__) && !defined(MONOLITH_TSAN)
+  const __m256i signatures = _mm256_set1_epi16(static_cast<short>(~kMaxOccurrences));
+  const __m256i wanted = _mm256_set1_epi16(static_cast<short>(signature << 4));
+  for (unsigned i = 0; i < max_step; i += 16) {
+    const __m256i seen = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells + i));
+    const __m256i hits = _mm256_or_si256(_mm256_cmpeq_epi16(seen, _mm256_setzero_si256()),
+                                         _mm256_cmpeq_epi16(_mm256_and_si256(seen, signatures), wanted));
+    if (const unsigned mask = static_cast<unsigned>(_mm256_movemask_epi8(hits))) return i + static_cast<unsigned>(__builtin_ctz(mask)) / 2;
   }
-  return {nullptr, 0};
+  return max_step;
+#else
+  for (unsigned i = 0; i < max_step; ++i) {
+    const uint16_t seen = __atomic_load_n(cells + i, __ATOMIC_RELAXED);
+    if (seen == 0 || seen >> 4 == signature) return i;
+  }
+  return max_step;
+#endif
+}
+
+inline CountingCells::Found CountingCells::Find(uint64_t hash, uint16_t signature, unsigned max_step) const {
+  uint16_t* cells = cells_ + hash % total_size_;
+  for (;;) {
+    const unsigned i = FindCell(cells, signature, max_step);
+    if (i == max_step) return {nullptr, 0};
+    const uint16_t seen = __atomic_load_n(cells + i, __ATOMIC_RELAXED);
+    if (seen == 0 || seen >> 4 == signature) return {cells + i, seen};  // else another thread has just taken it
+  }
 }
 
 inline uint32_t CountingCells::AddTo(uint16_t* cell, uint16_t seen, uint32_t count) {
