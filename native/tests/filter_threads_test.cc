@@ -22,7 +22,7 @@ constexpr int kThreads = 4;
 #ifdef MONOLITH_TSAN
 constexpr int kRounds = 10;
 #else
-constexpr int kRounds = 200;
+constexpr int kRounds = 100;
 #endif
 
 template <class Body>

@@ -90,7 +90,9 @@ inline CountingCells::Found CountingCells::Find(uint64_t hash, uint16_t signatur
     const unsigned i = FindCell(cells, signature, max_step);
     if (i == max_step) return {nullptr, 0};
     const uint16_t seen = __atomic_load_n(cells + i, __ATOMIC_RELAXED);
-    if (seen == 0 || seen >> 4 == signature) return {cells + i, seen};  // else another thread has just taken it
+    if (seen == 0 || seen >> 4 == signature) return {cells + i, seen};
+    // Another thread has just taken it. What was loaded at once above counts as read from memory that nobody changes.
+    asm volatile("" ::: "memory");
   }
 }
 
