@@ -69,7 +69,10 @@ inline unsigned FindCell(const uint16_t* cells, uint16_t signature, unsigned max
   const __m256i signatures = _mm256_set1_epi16(static_cast<short>(~kMaxOccurrences));
   const __m256i wanted = _mm256_set1_epi16(static_cast<short>(signature << 4));
   for (unsigned i = 0; i < max_step; i += 16) {
-    const __m256i seen = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells + i));
+    // Read once, and anew each time: a compiler may read plain memory twice, and a cell that is taken between the two readings would
+    // look neither empty nor matching.
+    __m256i seen;
+    asm volatile("vmovdqu %1, %0" : "=x"(seen) : "m"(*reinterpret_cast<const uint16_t(*)[16]>(cells + i)));
     const __m256i hits = _mm256_or_si256(_mm256_cmpeq_epi16(seen, _mm256_setzero_si256()),
                                          _mm256_cmpeq_epi16(_mm256_and_si256(seen, signatures), wanted));
     if (const unsigned mask = static_cast<unsigned>(_mm256_movemask_epi8(hits))) return i + static_cast<unsigned>(__builtin_ctz(mask)) / 2;
@@ -90,9 +93,7 @@ inline CountingCells::Found CountingCells::Find(uint64_t hash, uint16_t signatur
     const unsigned i = FindCell(cells, signature, max_step);
     if (i == max_step) return {nullptr, 0};
     const uint16_t seen = __atomic_load_n(cells + i, __ATOMIC_RELAXED);
-    if (seen == 0 || seen >> 4 == signature) return {cells + i, seen};
-    // Another thread has just taken it. What was loaded at once above counts as read from memory that nobody changes.
-    asm volatile("" ::: "memory");
+    if (seen == 0 || seen >> 4 == signature) return {cells + i, seen};  // else another thread has just taken it
   }
 }
 
