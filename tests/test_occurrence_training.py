@@ -217,3 +217,32 @@ def test_thresholds_that_are_none(threshold):
 
     with pytest.raises(ModelError, match=f"column 'a': occurrence_threshold must be a whole number, 0 or more, not {threshold!r}"):
         MonolithModel().create_embedding_feature_column("a", occurrence_threshold=threshold)
+
+
+def expiries(**days):
+    """Expiry of the tables of a model with these slots: s3 is slot 3, any other name has no number."""
+    from monolith_cli.model.feature import FeatureFactory, FeatureSlotConfig
+    from monolith_cli.training import plan
+
+    factory = FeatureFactory()
+    for name, expire in days.items():
+        slot_id = int(name[1:]) if name[1:].isdigit() else None
+        factory.create_feature_slot(FeatureSlotConfig(name=name, slot_id=slot_id, expire_time=expire)).add_feature_slice(2)
+    configs = [c.table_config for c in plan.table_configs(factory).values()]
+    return [c.slot_expire_time_config if c.HasField("slot_expire_time_config") else None for c in configs], plan.expire_notes(factory)
+
+
+def test_every_table_knows_when_slots_expire():
+    configs, notes = expiries(s1=0, s2=1, s3=36500)
+    for config in configs:
+        assert {e.slot: e.expire_time for e in config.slot_expire_times} == {1: 0, 2: 1, 3: 36500}
+        assert config.default_expire_time == 36500
+    assert not notes
+    assert expiries(s1=36500, user=36500) == ([None, None], [])
+
+
+def test_named_features_expire_with_the_longest():
+    configs, notes = expiries(s1=3, user=5, item=9)
+    assert [c.default_expire_time for c in configs] == [9, 9, 9]
+    assert len(notes) == 1 and notes[0].startswith("column 'user': its ids expire after 9 days, not 5")
+    assert expiries(user=5)[0][0].default_expire_time == 5

@@ -64,21 +64,38 @@ def table_configs(factory: FeatureFactory) -> dict[str, table_config.HashTableCo
         proto.entry_config.segments.extend(segments)
         slot.config.hashtable_config.mutate_table(proto)
         if expires:
-            proto.slot_expire_time_config.CopyFrom(_expire_config(factory, slot))
+            proto.slot_expire_time_config.CopyFrom(_expire_config(factory))
         configs[name] = table_config.HashTableConfigInstance(proto, rates)
     return configs
 
 
-def _expire_config(factory: FeatureFactory, slot: FeatureSlot):
-    """SlotExpireTimeConfig of one table: the days of every slot that has a number, and its own for whatever else is in it."""
+def _expire_config(factory: FeatureFactory):
+    """SlotExpireTimeConfig of all tables, the same for each since a save goes by that of the first: the days of every slot that
+    has a number, and for the ids of all others the longest of theirs, so that none is dropped too early."""
     from monolith_protos.embedding_hash_table_pb2 import SlotExpireTimeConfig
 
     config = SlotExpireTimeConfig()
-    for other in sorted(factory.slots.values(), key=lambda s: s.name):
-        if other.config.slot_id is not None:
-            config.slot_expire_times.add(slot=other.config.slot_id, expire_time=other.config.expire_time)
-    config.default_expire_time = slot.config.expire_time
+    for slot in sorted(factory.slots.values(), key=lambda s: s.name):
+        if slot.config.slot_id is not None:
+            config.slot_expire_times.add(slot=slot.config.slot_id, expire_time=slot.config.expire_time)
+    config.default_expire_time = _days_of_named(factory)
     return config
+
+
+def _days_of_named(factory: FeatureFactory) -> int:
+    named = [s.config.expire_time for s in factory.slots.values() if s.config.slot_id is None]
+    return max(named, default=DEFAULT_EXPIRE_DAYS)
+
+
+def expire_notes(factory: FeatureFactory) -> list[str]:
+    """What a person should know of expiry times that do not hold."""
+    days = _days_of_named(factory)
+    short = [s for s in factory.slots.values() if s.config.slot_id is None and s.config.expire_time < days]
+    return [
+        f"column {s.name!r}: its ids expire after {days} days, not {s.config.expire_time}: features that are named have no slot number, "
+        "and the longest of their expiry times holds for all"
+        for s in sorted(short, key=lambda s: s.name)
+    ]
 
 
 def occurrence_thresholds(factory: FeatureFactory) -> dict[str, int]:
