@@ -69,9 +69,9 @@ nb::dict AsDict(const TableSummary& t) {
   d["table"] = nb::bytes(t.name.data(), t.name.size());
   d["keys"] = t.keys;
   d["bytes"] = t.bytes;
-  d["dim"] = t.shape.dim;
+  d["dim"] = t.shape.shape().dim;
   nb::list segments;
-  for (const auto& s : t.shape.segments) {
+  for (const auto& s : t.shape.shape().segments) {
     nb::dict segment;
     segment["optimizer"] = s.optimizer;
     segment["dim"] = s.dim < 0 ? nb::none() : nb::cast(s.dim);

@@ -22,4 +22,6 @@ NB_MODULE(_core, m) {
   monolith::BindRecords(m);
   monolith::BindTables(m);
   monolith::BindTableTools(m);
+  monolith::BindTableEdit(m);
+  monolith::BindTableColumns(m);
 }

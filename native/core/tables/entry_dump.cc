@@ -13,7 +13,7 @@ using wire::Field;
 using wire::Reader;
 using wire::Type;
 
-const OptimizerKind* FindKind(uint32_t number) {
+const std::vector<OptimizerKind>& Kinds() {
   static const std::vector<OptimizerKind>* const kKinds = new std::vector<OptimizerKind>{
       {1, "adagrad", {{1, "norm", true, false}}},
       {2, "sgd", {}},
@@ -35,7 +35,11 @@ const OptimizerKind* FindKind(uint32_t number) {
       {14, "batch_softmax", {{1, "global_step", false, true}}},
       {15, "group_adagrad", {{1, "grad_square_sum", false, false}}},
   };
-  for (const OptimizerKind& k : *kKinds)
+  return *kKinds;
+}
+
+const OptimizerKind* FindKind(uint32_t number) {
+  for (const OptimizerKind& k : Kinds())
     if (k.number == number) return &k;
   return nullptr;
 }
@@ -63,6 +67,12 @@ bool AllFinite(const std::vector<float>& floats) {
 }
 
 }  // namespace
+
+const OptimizerKind* FindOptimizerKind(std::string_view name) {
+  for (const OptimizerKind& k : Kinds())
+    if (name == k.name) return &k;
+  return nullptr;
+}
 
 void DumpedEntry::Parse(std::string_view message) {
   key = timestamp = 0;
@@ -130,6 +140,20 @@ std::string EntryShape::Describe() const {
   for (size_t i = 0; i < segments.size(); ++i)
     s += (i ? " + " : " ") + segments[i].optimizer + (segments[i].dim >= 0 ? " " + std::to_string(segments[i].dim) : "");
   return s;
+}
+
+void ShapeCheck::Check(const DumpedEntry& entry) {
+  found_.clear();
+  found_.push_back(entry.weights.size());
+  for (const auto& segment : entry.segments) {
+    found_.push_back(segment.kind ? segment.kind->number : 0);
+    for (size_t i = segment.first; i < segment.first + segment.count; ++i) found_.push_back(entry.values[i].count);
+  }
+  if (found_ == layout_) return;
+  EntryShape shape = ShapeOf(entry);
+  if (!layout_.empty() && !(shape == shape_)) throw BadRecord(shape.Describe() + " where the rows before have " + shape_.Describe());
+  shape_ = std::move(shape);
+  layout_ = found_;
 }
 
 EntryShape ShapeOf(const DumpedEntry& entry) {

@@ -113,7 +113,7 @@ bool EntryStream::NextRecord(std::string_view* message) {
     }
     if (there) {
       ++read_;
-      message_bytes_ = message->size();
+      message_ = *message;
       return true;
     }
     const std::string where = reader_->Where();

@@ -24,8 +24,15 @@ class EntryStream {
 
   // Of the last row: which of Tables(), how long its message is, and where: "<path>: at byte N".
   size_t table() const { return table_; }
-  size_t message_bytes() const { return message_bytes_; }
+  size_t message_bytes() const { return message_.size(); }
+  // Its message as it stands in the file, until the next call, and in which of shards() that is.
+  std::string_view message() const { return message_; }
+  size_t shard() const { return shard_ - 1; }
   std::string Where() const;
+
+  // False: the set is one table.
+  bool multi() const { return !meta_.empty(); }
+  size_t shards() const { return data_.size(); }
 
  private:
   struct TableEntries {
@@ -48,7 +55,7 @@ class EntryStream {
   std::vector<std::string> tables_;
   size_t table_ = 0;
   uint64_t read_ = 0;  // rows of `table_` in this shard
-  size_t message_bytes_ = 0;
+  std::string_view message_;
 };
 
 }  // namespace monolith

@@ -55,10 +55,7 @@ bool TableScan::Row() {
 
 void TableScan::CheckShape(TableSummary* table) const {
   try {
-    EntryShape shape = ShapeOf(entry_);
-    if (table->keys == 0) table->shape = std::move(shape);
-    else if (!(shape == table->shape))
-      throw BadRecord(shape.Describe() + " where the rows before have " + table->shape.Describe());
+    table->shape.Check(entry_);
   } catch (const BadRecord& e) {
     throw Error(ErrorCode::kBadData,
                 stream_.Where() + ": table '" + table->name + "', key " + std::to_string(entry_.key) + ": " + e.what());

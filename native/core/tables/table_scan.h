@@ -17,7 +17,7 @@ struct TableSummary {
 
   std::string name;
   uint64_t keys = 0, bytes = 0;
-  EntryShape shape;
+  ShapeCheck shape;
   std::map<uint32_t, uint64_t> slots;  // slot -> keys
   uint64_t never_updated = 0;          // no time is kept of them
   int64_t oldest = 0, newest = 0;      // of those with a time
