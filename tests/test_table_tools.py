@@ -214,7 +214,7 @@ def test_stat(model, run):
 def test_stat_text(model, run):
     text = run("table-stat", model[1], "--table", "movie").stdout.decode()
     assert "dim         3 (adagrad 2 + sgd 1)" in text and re.search(r"slot\n  2 +20 +95.2%  █+\n  5 +1 +4.8%  ███\n", text) and "user" not in text
-    assert re.search(r"8 to 16 +8 +38.1%  █{58}\n", text) and re.search(r"1 to 2 +1 +4.8%  ███████▎\n", text)
+    assert re.search(r"8 to 16 +8 +38.1%  █{57}\n", text) and re.search(r"1 to 2 +1 +4.8%  ███████▏\n", text)
 
 
 def test_ages(tmp_path):

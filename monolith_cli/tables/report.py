@@ -105,7 +105,7 @@ def _histogram(title: str, bins: list[tuple[str, int]]) -> list[str]:
     most, total = max((n for _, n in bins), default=0), sum(n for _, n in bins)
     width = max((len(name) for name, _ in bins), default=0)
     digits = max((len(f"{n:,}") for _, n in bins), default=0)
-    bar = max(8, min(_BAR, _columns() - width - digits - 13))
+    bar = max(8, min(_BAR, _columns() - width - digits - 14))
     rows = [f"  {name:<{width}}  {n:>{digits},}  {_share(n, total)}  {_bar(n, most, bar)}".rstrip() for name, n in bins]
     return [title, *rows]
 

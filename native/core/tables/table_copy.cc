@@ -28,14 +28,14 @@ void TableCopy::OpenOutputs() {
   const bool alone = options_.inputs.size() == 1 && parts == 1;
   for (size_t i = 0; i < parts; ++i) {
     const EntryStream input(options_.inputs[std::min(i, options_.inputs.size() - 1)]);
-    SetOptions set;
+    RowSetOptions set;
     set.single = single_;
     keep_shards_ = alone && (options_.shards == 0 || static_cast<size_t>(options_.shards) == input.shards());
     set.ordered = keep_shards_;
     set.shards = options_.shards ? options_.shards : parts == options_.inputs.size() ? static_cast<int>(input.shards()) : 0;
     set.spool_directory = options_.spool_directory;
     set.memory = options_.memory / 2 / parts;
-    out_.push_back(std::make_unique<SetWriter>(
+    out_.push_back(std::make_unique<RowSetWriter>(
         options_.outputs[i], tables_, set));
   }
 }

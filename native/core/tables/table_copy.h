@@ -11,7 +11,7 @@
 
 #include "core/tables/entry_stream.h"
 #include "core/tables/row_rules.h"
-#include "core/tables/set_writer.h"
+#include "core/tables/row_set_writer.h"
 
 namespace monolith {
 
@@ -59,7 +59,7 @@ class TableCopy {
   std::unique_ptr<EntryStream> in_;
   size_t input_ = 0;  // number of in_
   bool pre_pass_ = false;
-  std::vector<std::unique_ptr<SetWriter>> out_;
+  std::vector<std::unique_ptr<RowSetWriter>> out_;
   std::vector<std::string> tables_;
   std::vector<size_t> numbers_;  // table of in_ -> number in tables_
   std::vector<int64_t> newest_;

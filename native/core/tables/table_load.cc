@@ -17,12 +17,12 @@ constexpr size_t kSeenLanes = 256;
 
 TableLoad::TableLoad(LoadOptions options) : options_(std::move(options)), seen_(options_.spool_directory, options_.memory / 8) {
   if (options_.single) return;
-  SetOptions set;
+  RowSetOptions set;
   set.shards = options_.shards;
   set.sort_tables = true;
   set.spool_directory = options_.spool_directory;
   set.memory = options_.memory / 4;
-  sets_.push_back(std::make_unique<SetWriter>(options_.directory + "/" + options_.name, std::vector<std::string>(), set));
+  sets_.push_back(std::make_unique<RowSetWriter>(options_.directory + "/" + options_.name, std::vector<std::string>(), set));
 }
 
 void TableLoad::Lines(const std::string& file, std::string_view bytes) {
@@ -114,12 +114,12 @@ void TableLoad::Open(Table* table) {
   const std::string name = options_.name.empty() ? table->name : options_.name;
   if (name.find_first_of("/\n") != std::string::npos || name[0] == '.')
     throw BadRecord("table '" + name + "' cannot be the name of files; give one with --name, or leave --single out");
-  SetOptions set;
+  RowSetOptions set;
   set.single = true;
   set.shards = options_.shards;
   set.spool_directory = options_.spool_directory;
   set.memory = options_.memory / 4;
-  sets_.push_back(std::make_unique<SetWriter>(options_.directory + "/" + name, std::vector<std::string>{table->name}, set));
+  sets_.push_back(std::make_unique<RowSetWriter>(options_.directory + "/" + name, std::vector<std::string>{table->name}, set));
   table->set = sets_.back().get();
 }
 

@@ -9,7 +9,7 @@
 
 #include "core/tables/entry_write.h"
 #include "core/tables/json_rows.h"
-#include "core/tables/set_writer.h"
+#include "core/tables/row_set_writer.h"
 
 namespace monolith {
 
@@ -56,7 +56,7 @@ class TableLoad {
     ShapeCheck shape;
     uint64_t rows = 0;
     uint32_t id = 0;
-    SetWriter* set = nullptr;
+    RowSetWriter* set = nullptr;
     size_t number = 0;  // in the set
   };
 
@@ -68,7 +68,7 @@ class TableLoad {
   void CheckTwice() const;
 
   LoadOptions options_;
-  std::vector<std::unique_ptr<SetWriter>> sets_;
+  std::vector<std::unique_ptr<RowSetWriter>> sets_;
   std::map<std::string, Table, std::less<>> tables_;
   Table* last_ = nullptr;
   std::vector<std::string> files_;  // that keys came from

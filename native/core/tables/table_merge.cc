@@ -28,12 +28,12 @@ TableMerge::TableMerge(MergeOptions options) : options_(std::move(options)), par
   std::sort(tables_.begin(), tables_.end());
   for (const std::string& table : tables_) counts_.push_back({table, 0, 0});
   shapes_.resize(tables_.size());
-  SetOptions set;
+  RowSetOptions set;
   set.single = single_;
   set.shards = options_.shards;
   set.spool_directory = options_.spool_directory;
   set.memory = options_.memory / 4 / std::max<size_t>(1, options_.outputs.size());
-  for (const std::string& output : options_.outputs) out_.push_back(std::make_unique<SetWriter>(output, tables_, set));
+  for (const std::string& output : options_.outputs) out_.push_back(std::make_unique<RowSetWriter>(output, tables_, set));
 }
 
 bool TableMerge::Step(size_t rows) {

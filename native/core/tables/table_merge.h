@@ -8,7 +8,7 @@
 #include "core/tables/entry_stream.h"
 #include "core/tables/entry_write.h"
 #include "core/tables/key_partition.h"
-#include "core/tables/set_writer.h"
+#include "core/tables/row_set_writer.h"
 
 namespace monolith {
 
@@ -60,7 +60,7 @@ class TableMerge {
   std::vector<size_t> numbers_;      // table of in_ -> number in tables_
   std::vector<ShapeCheck> shapes_;
   std::vector<Counts> counts_;
-  std::vector<std::unique_ptr<SetWriter>> out_;
+  std::vector<std::unique_ptr<RowSetWriter>> out_;
   KeyPartition partition_;
   std::vector<KeyPartition::Row> batch_;
   DumpedEntry entry_, other_;

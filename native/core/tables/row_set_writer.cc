@@ -1,4 +1,4 @@
-#include "core/tables/set_writer.h"
+#include "core/tables/row_set_writer.h"
 
 #include <algorithm>
 #include <numeric>
@@ -16,7 +16,7 @@ constexpr size_t kAutoLanes = 4;  // the most shards that AutoShards gives
 
 }  // namespace
 
-SetWriter::SetWriter(std::string basename, const std::vector<std::string>& tables, SetOptions options)
+RowSetWriter::RowSetWriter(std::string basename, const std::vector<std::string>& tables, RowSetOptions options)
     : basename_(std::move(basename)), options_(std::move(options)), tables_(tables) {
   if (options_.shards < 0 || options_.shards > kMaxShards)
     throw Error(ErrorCode::kUsage, "a checkpoint has 1 to 99999 shards, not " + std::to_string(options_.shards));
@@ -30,14 +30,14 @@ SetWriter::SetWriter(std::string basename, const std::vector<std::string>& table
   }
 }
 
-size_t SetWriter::Table(const std::string& name) {
+size_t RowSetWriter::Table(const std::string& name) {
   const auto found = std::find(tables_.begin(), tables_.end(), name);
   if (found != tables_.end()) return static_cast<size_t>(found - tables_.begin());
   tables_.push_back(name);
   return tables_.size() - 1;
 }
 
-void SetWriter::Add(size_t table, uint64_t shard, std::string_view message) {
+void RowSetWriter::Add(size_t table, uint64_t shard, std::string_view message) {
   ++rows_;
   if (!options_.ordered) {
     const size_t lanes = options_.shards ? static_cast<size_t>(options_.shards) : kAutoLanes;
@@ -49,7 +49,7 @@ void SetWriter::Add(size_t table, uint64_t shard, std::string_view message) {
   ++s.entries;
 }
 
-void SetWriter::OpenShards(size_t n) {
+void RowSetWriter::OpenShards(size_t n) {
   for (size_t k = 0; k < n; ++k) {
     Shard s;
     const Container container = options_.single ? Container::kPlain : Container::kSnappyBlocks;
@@ -61,7 +61,7 @@ void SetWriter::OpenShards(size_t n) {
 }
 
 // Ends tables up to `table`, which is the next to be written.
-void SetWriter::Advance(Shard* shard, size_t table) {
+void RowSetWriter::Advance(Shard* shard, size_t table) {
   if (table < shard->table) throw Error(ErrorCode::kInternal, basename_ + ": rows of a table come after those of a later one");
   std::string message;
   for (; shard->table < table; ++shard->table, shard->entries = 0) {
@@ -74,7 +74,7 @@ void SetWriter::Advance(Shard* shard, size_t table) {
   }
 }
 
-void SetWriter::Close(Shard* shard) {
+void RowSetWriter::Close(Shard* shard) {
   Advance(shard, tables_.size());
   for (RecordFileWriter* w : {shard->data.get(), shard->meta.get()}) {
     if (!w) continue;
@@ -83,7 +83,7 @@ void SetWriter::Close(Shard* shard) {
   }
 }
 
-void SetWriter::WriteSpooled() {
+void RowSetWriter::WriteSpooled() {
   const size_t lanes = options_.shards ? static_cast<size_t>(options_.shards) : kAutoLanes;
   const size_t n = options_.shards ? lanes : static_cast<size_t>(AutoShards(rows_));
   order_.resize(tables_.size());
@@ -107,7 +107,7 @@ void SetWriter::WriteSpooled() {
   }
 }
 
-void SetWriter::Finish() {
+void RowSetWriter::Finish() {
   if (!options_.ordered) WriteSpooled();
   else
     for (Shard& s : shards_) Close(&s);
@@ -115,6 +115,6 @@ void SetWriter::Finish() {
   spool_.reset();
 }
 
-void SetWriter::Publish() { files_->Publish({basename_, basename_ + ".meta"}); }
+void RowSetWriter::Publish() { files_->Publish({basename_, basename_ + ".meta"}); }
 
 }  // namespace monolith

@@ -12,7 +12,7 @@
 
 namespace monolith {
 
-struct SetOptions {
+struct RowSetOptions {
   bool single = false;      // one table as plain records, without metadata
   int shards = 0;           // files; 0: by the number of rows, as a table saves itself
   bool ordered = false;     // rows of each shard come table by table: they are written at once. Needs `shards`.
@@ -21,10 +21,10 @@ struct SetOptions {
   size_t memory = size_t{64} << 20;  // for rows that wait
 };
 
-class SetWriter {
+class RowSetWriter {
  public:
   // Nothing is visible under `basename` before Publish. Throws Error(kUsage, kCannotCreate).
-  SetWriter(std::string basename, const std::vector<std::string>& tables, SetOptions options);
+  RowSetWriter(std::string basename, const std::vector<std::string>& tables, RowSetOptions options);
 
   // Number of a table, which is added when it is new (not when `ordered`).
   size_t Table(const std::string& name);
@@ -52,7 +52,7 @@ class SetWriter {
   void WriteSpooled();
 
   const std::string basename_;
-  const SetOptions options_;
+  const RowSetOptions options_;
   std::vector<std::string> tables_;
   std::vector<size_t> order_;  // number in the file -> number of the table
   std::unique_ptr<FileSet> files_;
