@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/tables/pipeline.h"
+#include "core/tables/row_ops.h"
 #include "core/tables/table_impl.h"
 
 namespace monolith {
@@ -154,58 +155,6 @@ void WriteAll(Impl& impl, const int64_t* keys, size_t n, Op op) {
   }
 }
 
-struct AssignOp {
-  const RowPlan& plan;
-  const float* values;
-  uint32_t now;
-  uint32_t Timestamp(size_t) const { return now; }
-  void Existing(size_t i, float* row) const { std::memcpy(row, values + i * plan.dim(), plan.dim() * sizeof(float)); }
-  void Fresh(size_t i, int64_t, float* row) const {
-    Existing(i, row);
-    plan.InitState(row);
-  }
-};
-
-struct AssignAddOp {
-  const RowPlan& plan;
-  const float* values;
-  uint32_t now;
-  uint32_t Timestamp(size_t) const { return now; }
-  void Existing(size_t i, float* row) const {
-    const float* v = values + i * plan.dim();
-    for (int d = 0; d < plan.dim(); ++d) row[d] += v[d];
-  }
-  void Fresh(size_t i, int64_t key, float* row) const {
-    plan.InitWeights(key, row);
-    plan.InitState(row);
-    Existing(i, row);
-  }
-};
-
-struct OptimizeOp {
-  const RowPlan& plan;
-  const float* grads;
-  const float* learning_rates;
-  uint32_t now;
-  int64_t global_step;
-  uint32_t Timestamp(size_t) const { return now; }
-  void Existing(size_t i, float* row) const { plan.Step(row, grads + i * plan.dim(), learning_rates, global_step); }
-  void Fresh(size_t i, int64_t key, float* row) const {
-    plan.InitWeights(key, row);
-    plan.InitState(row);
-    Existing(i, row);
-  }
-};
-
-struct PutOp {
-  const RowPlan& plan;
-  const float* rows;
-  const uint32_t* timestamps;
-  uint32_t Timestamp(size_t i) const { return timestamps[i]; }
-  void Existing(size_t i, float* row) const { std::memcpy(row, rows + i * plan.row_floats(), plan.row_floats() * sizeof(float)); }
-  void Fresh(size_t i, int64_t, float* row) const { Existing(i, row); }
-};
-
 void PrefetchRows(const State& s, const Group& g) {
   const uint32_t used = g.meta.load(std::memory_order_acquire) & Meta::kCount;
   for (uint32_t k = 0; k < used; ++k) {
@@ -297,6 +246,16 @@ bool EmbeddingTable::GetRow(int64_t key, std::vector<float>* floats, uint32_t* t
   }
 }
 
+void EmbeddingTable::Contains(const int64_t* keys, size_t n, uint8_t* found) const {
+  for (size_t begin = 0; begin < n; begin += kSectionKeys) {
+    Impl::ReadSection section(*impl_);
+    Pipeline<false>(section.state(), keys, begin, std::min(n, begin + kSectionKeys), sizeof(float), [&](size_t i, const Pending& p) {
+      found[i] = p.row != nullptr;
+      return true;
+    });
+  }
+}
+
 void EmbeddingTable::Assign(const int64_t* keys, size_t n, const float* values, uint32_t now) {
   RaiseMaxUpdateTs(now);
   WriteAll(*impl_, keys, n, AssignOp{impl_->plan, values, now});
@@ -324,6 +283,8 @@ void EmbeddingTable::Clear() {
   Freeze frozen(*this);
   impl_->Publish(new State{NewView(impl_->config.initial_capacity), std::make_shared<RowStore>(impl_->plan.row_floats())});
 }
+
+void EmbeddingTable::TrackChanges(bool) {}
 
 EmbeddingTable::Freeze::Freeze(const EmbeddingTable& table) : table_(table) { table.impl_->FreezeWriters(); }
 EmbeddingTable::Freeze::~Freeze() { table_.impl_->ThawWriters(); }

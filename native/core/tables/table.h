@@ -57,6 +57,8 @@ class EmbeddingTable {
   }
 
   bool Contains(int64_t key) const;
+  // found[i]: whether keys[i] is there.
+  void Contains(const int64_t* keys, size_t n, uint8_t* found) const;
 
   // Overwrites weights, inserting absent keys (with fresh optimizer state).
   void Assign(const int64_t* keys, size_t n, const float* values, uint32_t now);
@@ -80,6 +82,9 @@ class EmbeddingTable {
   // Overwrites or inserts whole rows: rows[n][row_floats]. Does not touch max_update_ts().
   void PutRows(const int64_t* keys, size_t n, const float* rows, const uint32_t* timestamps);
   void RaiseMaxUpdateTs(uint32_t ts);
+
+  // From now on snapshots of what changed alone can be taken.
+  void TrackChanges(bool on);
 
   // Holds writers out while it lives; lookups go on. Rows may be walked meanwhile.
   class Freeze {
