@@ -15,10 +15,10 @@ the exit status tells whether there is a difference: 0 none, 1 some.
 
 Nothing on the disk is changed, and memory is bounded: rows that do not fit into --memory wait in a temporary file, which takes as
 much room as the uncompressed rows of both.""",
-         examples=[Example("What a run of training has changed", "table-diff m/model.ckpt-900 m; test $? -le 1"),
+         examples=[Example("What a run of training has changed", "table-diff yesterday m || test $? -eq 1"),
                    Example("Is a copy the same? Times aside, to a millionth",
                            "table-dump m | table-load -o copy && table-diff --ignore time --tolerance 1e-6 m copy"),
-                   Example("Fids of rows that differ", "table-diff --json --limit 100 m/model.ckpt-900 m | jq '.differences[].fid' | sort -n; true")],
+                   Example("Fids of rows that differ", "{ table-diff --json --limit 100 yesterday m || test $? -eq 1; } | jq '.differences[].fid'")],
          exits=table_options.EXITS | {0: "no difference", 1: "there are differences"},
          see_also=["table-verify(1)", "table-dump(1)", "diff(1)"])
 @click.argument("a", metavar="A", type=click.Path())

@@ -45,7 +45,7 @@ ones or the new ones. Nothing else may write to them meanwhile.
 
 """ + table_options.NEW,
          examples=[Example("What would go if rows were kept for 30 days, those of slot 2 for 7", "table-evict m --expire-days 30 --slot-expire 2:7 --dry-run"),
-                   Example("Without the rows that hardly matter", "table-evict m --min-norm 1e-4 -o smaller && table-stat smaller"),
+                   Example("Without the rows that hardly matter", "table-evict m --min-norm 0.3 -o larger && table-stat larger"),
                    Example("Some fids, at a user's request", "printf '2:200\\n1:100\\n' > forget; table-evict m --keys forget -o without --json | jq .evicted")],
          exits=table_options.NEW_EXITS, see_also=["table-stat(1)", "table-diff(1)"])
 @table_options.directory

@@ -19,8 +19,8 @@ the same dims and optimizers. Of a fid that is in a table more than once --on-du
 Memory is bounded: rows that do not fit into --memory wait in a temporary file, which takes as much room as all uncompressed rows.
 
 """ + table_options.NEW,
-         examples=[Example("Two models that were trained on different days", "table-merge m other -o both && table-stat both"),
-                   Example("The mean of two runs", "table-merge --on-duplicate mean m/model.ckpt-900 m -o mean")],
+         examples=[Example("Two models that were trained on different days", "table-merge yesterday m -o both && table-stat both"),
+                   Example("The mean of two runs", "table-merge --on-duplicate mean yesterday m -o mean")],
          exits=table_options.NEW_EXITS, see_also=["table-reshard(1)", "table-diff(1)", "table-load(1)"])
 @click.argument("paths", metavar="DIR...", nargs=-1, required=True, type=click.Path())
 @table_options.output

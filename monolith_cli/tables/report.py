@@ -135,7 +135,7 @@ def _bar(n: int, most: int, width: int) -> str:
 
 def load_text(result: dict) -> str:
     lines = [f"{_printable(t['table'])}: {t['rows']:,} rows" for t in result["tables"]]
-    return "\n".join([f"{result['output']}: {len(lines)} tables", *lines])
+    return "\n".join([f"{result['output']}: {len(lines):,} table{'s' if len(lines) != 1 else ''}", *lines])
 
 
 def reshard_text(result: dict) -> str:
