@@ -47,8 +47,10 @@ struct DumpedEntry {
   bool Finite() const;
 
  private:
+  bool ParseUsual(std::string_view message, std::string_view* opt);
   void ParseState(std::string_view opt);
   void ParseSegment(std::string_view dump);
+  bool ParseUsualFields(const OptimizerKind& kind, std::string_view body);
 };
 
 // What all rows of one table have in common.
