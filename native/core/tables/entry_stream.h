@@ -1,18 +1,21 @@
-// The rows of one set of checkpoint files, one after the other: no table is built, so it may be larger than memory.
+// The rows of one checkpoint of tables, one after the other: no table is built, so it may be larger than memory.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "core/tables/checkpoint_set.h"
 #include "core/tables/entry_dump.h"
-#include "core/tables/record_file.h"
+#include "core/tables/key_set.h"
 
 namespace monolith {
 
 class EntryStream {
  public:
-  // `basename` of a single table or, when there are `.meta` files, of several. Throws Error when the set is not whole.
+  // `basename` of a single table, of several when there are `.meta` files, or of a delta: that and the checkpoints it
+  // continues are read as the one state they are, the newest first; the keys of deltas are kept in memory. Throws Error when
+  // the set is not whole.
   explicit EntryStream(std::string basename);
 
   // Tables of the set in its order; of a single table its file name. Throws Error(kBadData).
@@ -25,30 +28,27 @@ class EntryStream {
   // Of the last row: which of Tables(), how long its message is, and where: "<path>: at byte N".
   size_t table() const { return table_; }
   size_t message_bytes() const { return message_bytes_; }
-  std::string Where() const;
+  std::string Where() const { return where_.empty() ? reader_->Where() : where_; }
 
  private:
-  struct TableEntries {
-    std::string name;
-    uint64_t entries = 0;
-  };
-
-  void CheckPublished() const;
   bool OpenShard();
-  std::vector<TableEntries> ReadMeta(const std::string& path) const;
+  bool NextSection();
   bool NextRecord(std::string_view* message);
-  void EndShard();
+  void ReadErased();
+  void EndLink();
 
   std::string basename_;
-  std::vector<std::string> data_, meta_;
-  size_t shard_ = 0;  // the next to open
-  std::unique_ptr<RecordFileReader> reader_;
-  std::vector<TableEntries> entries_;  // of the open shard
-  bool known_ = false;
+  std::vector<CheckpointSet> links_;  // the newest first
+  size_t link_ = 0, shard_ = 0;       // the next to open
+  std::unique_ptr<ShardReader> reader_;
+  size_t sections_read_ = 0;
+  bool in_section_ = false;
   std::vector<std::string> tables_;
   size_t table_ = 0;
-  uint64_t read_ = 0;  // rows of `table_` in this shard
   size_t message_bytes_ = 0;
+  std::string where_;
+  std::vector<KeySet> newer_;                // by table
+  std::vector<std::vector<int64_t>> keys_;  // of the open link, by table
 };
 
 }  // namespace monolith
