@@ -41,7 +41,7 @@ is written: it tells how many rows of which table and slot would go. What is kep
 of hash filters go along.
 
 --in-place replaces the files of the checkpoint itself, each set all at once: a reader, and a restart after a crash, find the old
-ones or the new ones. Nothing else may write to them meanwhile.
+ones or the new ones. Nothing else may write to them meanwhile. A checkpoint that deltas continue is refused.
 
 """ + table_options.NEW,
          examples=[Example("What would go if rows were kept for 30 days, those of slot 2 for 7", "table-evict m --expire-days 30 --slot-expire 2:7 --dry-run"),

@@ -52,6 +52,7 @@ def evict(path: str, output: str | None, *, rules: dict, checkpoint: str | None 
         for job in jobs:
             outputs.work_through(job)
     elif in_place:
+        outputs.refuse_continued(place)
         jobs = [_copy([base], [base], shards, rules, spool, memory) for base in place.basenames]
         _publish(jobs)
     else:

@@ -107,6 +107,28 @@ def refuse_leftovers(folder: str, new: list[str]) -> None:
         raise CannotCreateError(f"{folder}: {', '.join(left[:5])} would be left beside the new files; remove them first, or give another directory")
 
 
+def refuse_continued(place: tools.Location) -> None:
+    """Checkpoints beside this one that are deltas of it would lose what they continue. Raises CannotCreateError."""
+    from monolith_cli._native import _core
+
+    folder = folder_of(place)
+    beside = os.path.dirname(os.path.abspath(folder))
+    mine = {os.path.realpath(base) for base in place.basenames}
+    for other in sorted(os.listdir(beside)):
+        path = os.path.join(beside, other)
+        if not os.path.isdir(path):
+            continue
+        for base in (os.path.join(path, n) for n in tools.sets_in(path)):
+            if os.path.realpath(base) in mine or not os.path.exists(base + ".manifest"):
+                continue
+            try:
+                chain = _core.checkpoint_chain(base)
+            except BadDataError:  # is broken already
+                continue
+            if mine & {os.path.realpath(b) for b in chain}:
+                raise CannotCreateError(f"{place.name}: {base} continues it; give a new folder with -o instead of --in-place")
+
+
 def carry_filters(source: str, folder: str) -> None:
     """Copies the files of hash filters, which hold for the same keys still."""
     import shutil
@@ -136,9 +158,10 @@ class Group:
 
 
 def is_multi(base: str) -> bool:
-    folder, name = os.path.split(base)
-    pattern = re.compile(re.escape(name) + r"\.meta-\d{5}-of-\d{5}")
-    return any(pattern.fullmatch(n) for n in os.listdir(folder or "."))
+    """Whether a set of files has several tables. Raises BadDataError when it is not whole."""
+    from monolith_cli._native import _core
+
+    return _core.TableLines(base, "", []).multi()
 
 
 def groups(basenames: list[str]) -> list[Group]:

@@ -11,16 +11,12 @@
 namespace monolith {
 namespace {
 
-constexpr int kMaxShards = 99999;
 constexpr size_t kAutoLanes = 4;  // the most shards that AutoShards gives
 
 }  // namespace
 
 RowSetWriter::RowSetWriter(std::string basename, const std::vector<std::string>& tables, RowSetOptions options)
-    : basename_(std::move(basename)), options_(std::move(options)), tables_(tables) {
-  if (options_.shards < 0 || options_.shards > kMaxShards)
-    throw Error(ErrorCode::kUsage, "a checkpoint has 1 to 99999 shards, not " + std::to_string(options_.shards));
-  files_ = std::make_unique<FileSet>(basename_);
+    : basename_(std::move(basename)), options_(std::move(options)), tables_(tables), files_(basename_) {
   if (options_.ordered) {
     order_.resize(tables_.size());
     std::iota(order_.begin(), order_.end(), 0);
@@ -53,10 +49,9 @@ void RowSetWriter::OpenShards(size_t n) {
   for (size_t k = 0; k < n; ++k) {
     Shard s;
     const Container container = options_.single ? Container::kPlain : Container::kSnappyBlocks;
-    s.data = std::make_unique<RecordFileWriter>(files_->Temporary(ShardName(basename_, k, n)), container);
-    if (!options_.single)
-      s.meta = std::make_unique<RecordFileWriter>(files_->Temporary(ShardName(basename_ + ".meta", k, n)), Container::kPlain);
-    shards_.push_back(std::move(s));
+    s.data = files_.Add(ShardName(basename_, k, n), container);
+    if (!options_.single) s.meta = files_.Add(ShardName(basename_ + ".meta", k, n), Container::kPlain);
+    shards_.push_back(s);
   }
 }
 
@@ -76,11 +71,8 @@ void RowSetWriter::Advance(Shard* shard, size_t table) {
 
 void RowSetWriter::Close(Shard* shard) {
   Advance(shard, tables_.size());
-  for (RecordFileWriter* w : {shard->data.get(), shard->meta.get()}) {
-    if (!w) continue;
-    w->Finish();
-    w->Sync();
-  }
+  shard->data->Finish();
+  if (shard->meta) shard->meta->Finish();
 }
 
 void RowSetWriter::WriteSpooled() {
@@ -103,7 +95,6 @@ void RowSetWriter::WriteSpooled() {
       }
     }
     Close(&s);
-    s = Shard();
   }
 }
 
@@ -115,6 +106,6 @@ void RowSetWriter::Finish() {
   spool_.reset();
 }
 
-void RowSetWriter::Publish() { files_->Publish({basename_, basename_ + ".meta"}); }
+void RowSetWriter::Publish() { files_.Publish(); }
 
 }  // namespace monolith

@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
-#include "core/tables/checkpoint_files.h"
 #include "core/tables/record_file.h"
 #include "core/tables/row_spool.h"
+#include "core/tables/set_writer.h"
 
 namespace monolith {
 
@@ -32,16 +32,16 @@ class RowSetWriter {
   // message: an EntryDump. Rows of one `shard` (any number) come into the same file.
   void Add(size_t table, uint64_t shard, std::string_view message);
 
-  // Writes and syncs what is left to be written; after it only Publish may follow.
+  // Writes what is left to be written; after it only Publish may follow.
   void Finish();
-  // The new files take the place of older ones of the set, all or nothing.
+  // The new files, synced and with a manifest, take the place of older ones of the set, all or nothing.
   void Publish();
 
   uint64_t rows() const { return rows_; }
 
  private:
   struct Shard {
-    std::unique_ptr<RecordFileWriter> data, meta;
+    RecordFileWriter *data = nullptr, *meta = nullptr;
     size_t table = 0;      // the one being written
     uint64_t entries = 0;  // of it
   };
@@ -55,7 +55,7 @@ class RowSetWriter {
   const RowSetOptions options_;
   std::vector<std::string> tables_;
   std::vector<size_t> order_;  // number in the file -> number of the table
-  std::unique_ptr<FileSet> files_;
+  SetWriter files_;
   std::unique_ptr<RowSpool> spool_;
   std::vector<Shard> shards_;
   uint64_t rows_ = 0;

@@ -18,6 +18,7 @@
 namespace monolith {
 
 class RowPlan;
+struct SaveChain;
 
 class EmbeddingTable {
  public:
@@ -69,7 +70,8 @@ class EmbeddingTable {
   // refuses a negative one (Error(kUsage), nothing changed).
   void Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
                 int64_t global_step);
-  void Clear();
+  // Removes all rows. `expected_rows`: how many will be put in next, so that there is room for them.
+  void Clear(size_t expected_rows = 0);
 
   // A whole row as files have it: weights, then optimizer state, `row_floats` in all.
   const RowPlan& plan() const;
@@ -119,20 +121,29 @@ std::pair<size_t, size_t> ShardRange(size_t total, size_t shard, size_t shards);
 class MultiTable {
  public:
   explicit MultiTable(std::vector<TableConfig> configs);
+  ~MultiTable();
   size_t num_tables() const { return tables_.size(); }
   EmbeddingTable& table(size_t i) { return *tables_[i]; }
   const EmbeddingTable& table(size_t i) const { return *tables_[i]; }
   int IndexOf(const std::string& name) const;  // -1 when there is none
 
-  // Checkpoint files of the spec (30, sections 13 and 14): <basename>-%05d-of-%05d and <basename>.meta-…. Save holds
-  // writers out until it is done. Files appear by rename when all are written and synced, over an older set all or none.
+  // Checkpoint files of the spec (30, sections 13 and 14): <basename>-%05d-of-%05d and <basename>.meta-…, as of one instant.
+  // Files appear by rename when all are written and synced, over an older set all or none.
   void Save(const std::string& basename, int shards /* -1: by size */) const;
+  // The same, and from then on changes are remembered, so that deltas can follow.
+  void SaveBase(const std::string& basename, int shards);
+  // What changed since the last SaveBase or SaveDelta, as <basename>.delta.…; restored together with those before it. Throws
+  // Error(kUsage) when there was none.
+  void SaveDelta(const std::string& basename, int shards);
+  // How many checkpoints the next delta would continue; 0: none.
+  size_t chain_length() const;
   // Replaces the content of all tables; a table the files do not have is left empty, one that is not here is passed over.
-  // After an error all tables are empty.
+  // After an error all tables are empty. More in checkpoint.h.
   void Restore(const std::string& basename);
 
  private:
   std::vector<std::unique_ptr<EmbeddingTable>> tables_;
+  std::unique_ptr<SaveChain> chain_;
 };
 
 // The table set of this process under `shared_name`, made from `configs` on first use: the Python extension and the

@@ -30,7 +30,7 @@ void TableCopy::OpenOutputs() {
     const EntryStream input(options_.inputs[std::min(i, options_.inputs.size() - 1)]);
     RowSetOptions set;
     set.single = single_;
-    keep_shards_ = alone && (options_.shards == 0 || static_cast<size_t>(options_.shards) == input.shards());
+    keep_shards_ = alone && !input.chained() && (options_.shards == 0 || static_cast<size_t>(options_.shards) == input.shards());
     set.ordered = keep_shards_;
     set.shards = options_.shards ? options_.shards : parts == options_.inputs.size() ? static_cast<int>(input.shards()) : 0;
     set.spool_directory = options_.spool_directory;
