@@ -15,20 +15,25 @@ _BATCH_ROWS = 16384
 # --- out ------------------------------------------------------------------------------------------------------------------
 
 
+@outputs.stoppable
+def _dump_to_file(path: str, output: str, checkpoint: str | None, table: str | None) -> int:
+    from monolith_cli._native import _core
+
+    file = _core.AtomicFile(output)
+    with os.fdopen(os.dup(file.fileno()), "wb", buffering=0) as out:
+        lines = _write_lines(path, checkpoint, table, out, output)
+    outputs.check_stop()
+    file.commit()
+    return lines
+
+
 def dump_lines(path: str, output: str | None = None, checkpoint: str | None = None, *, table: str | None = None) -> int:
     """Writes the rows of a checkpoint as JSON lines; returns how many. output: a path, whose file appears whole; None or `-`: standard
     output. Raises BadDataError after the rows before the damage are written, UsageError, IoError."""
     import sys
 
-    from monolith_cli._native import _core
-
-    lines = 0
     if output not in (None, "-"):
-        file = _core.AtomicFile(output)
-        with os.fdopen(os.dup(file.fileno()), "wb", buffering=0) as out:
-            lines = _write_lines(path, checkpoint, table, out, output)
-        file.commit()
-        return lines
+        return _dump_to_file(path, output, checkpoint, table) or 0
     if sys.stdout is None:
         raise IoError("standard output: is closed")
     try:
@@ -49,6 +54,7 @@ def _write_lines(path: str, checkpoint: str | None, table: str | None, out, name
                 view = view[out.write(view):]
         except OSError as e:
             raise IoError(f"{name}: {e.strerror}") from None
+        outputs.check_stop()
 
     tools.json_lines(path, checkpoint, table=table, write=write)
     return lines

@@ -132,8 +132,7 @@ def verify(path: str, checkpoint: str | None = None) -> dict:
     """Reads every byte of a checkpoint's table files: {checkpoint, damages, findings: [text], unfinished: [text], tables: [...]}.
 
     A finding names file and byte: checksums, structure, shapes that differ, values that are not finite; the first hundred of
-    each set of files. A table has {table, keys, bytes, dim, segments, non_finite, duplicates}; duplicates is None when there
-    are over 16,777,216 keys. unfinished: files that an interrupted save has left, which no reader takes up.
+    each set of files. A table has {table, keys, bytes, dim, segments, non_finite, duplicates}. unfinished: files that an interrupted save has left, which no reader takes up.
     """
     from monolith_cli._native import _core
 
@@ -158,10 +157,8 @@ def verify(path: str, checkpoint: str | None = None) -> dict:
         except BadDataError:  # the names of the tables cannot be read, which is a finding already
             continue
         for t in map(_readable, summaries):
-            counted = scan.duplicates_counted()
-            tables.append({k: t[k] for k in ("table", "keys", "bytes", "dim", "segments", "non_finite")}
-                          | {"duplicates": t["duplicates"] if counted else None})
-            if counted and t["duplicates"]:
+            tables.append({k: t[k] for k in ("table", "keys", "bytes", "dim", "segments", "non_finite", "duplicates")})
+            if t["duplicates"]:
                 findings.append(f"{base}: at byte 0: table '{t['table']}' has {t['duplicates']:,} keys that were there before")
                 damages += 1
     return {"checkpoint": place.name, "damages": damages, "findings": findings, "unfinished": place.unfinished, "tables": tables}

@@ -120,8 +120,7 @@ void BindTableTools(nb::module_& m) {
         for (const std::string& f : s.findings()) all.append(nb::bytes(f.data(), f.size()));
         return all;
       }, "What is damaged, the first hundred.")
-      .def("damages", &TableScan::damages, "How much is damaged in all.")
-      .def("duplicates_counted", &TableScan::duplicates_counted, "Whether duplicate keys were looked for.");
+      .def("damages", &TableScan::damages, "How much is damaged in all.");
 }
 
 }  // namespace monolith
