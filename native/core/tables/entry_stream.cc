@@ -80,7 +80,7 @@ bool EntryStream::NextRecord(std::string_view* message) {
     try {
       if (in_section_) {
         if (reader_->NextRow(message)) {
-          message_bytes_ = message->size();
+          message_ = *message;
           return true;
         }
         ReadErased();

@@ -27,8 +27,16 @@ class EntryStream {
 
   // Of the last row: which of Tables(), how long its message is, and where: "<path>: at byte N".
   size_t table() const { return table_; }
-  size_t message_bytes() const { return message_bytes_; }
+  size_t message_bytes() const { return message_.size(); }
+  // Its message as it stands in the file, until the next call, and in which of shards() that is.
+  std::string_view message() const { return message_; }
+  size_t shard() const { return shard_ - 1; }
   std::string Where() const { return where_.empty() ? reader_->Where() : where_; }
+
+  // False: the set is one table.
+  bool multi() const { return links_[0].form() != CheckpointSet::Form::kSingle; }
+  // Of the newest link.
+  size_t shards() const { return links_[0].shards(); }
 
  private:
   bool OpenShard();
@@ -45,7 +53,7 @@ class EntryStream {
   bool in_section_ = false;
   std::vector<std::string> tables_;
   size_t table_ = 0;
-  size_t message_bytes_ = 0;
+  std::string_view message_;
   std::string where_;
   std::vector<KeySet> newer_;                // by table
   std::vector<std::vector<int64_t>> keys_;  // of the open link, by table
