@@ -216,7 +216,7 @@ void BindTables(nb::module_& m) {
       .def("restore", &Tables::Restore, nb::arg("basenames"), nb::arg("modes") = std::vector<std::string>(),
            nb::arg("old_names") = OldNames(), nb::arg("part") = 0, nb::arg("parts") = 1,
            "Replaces the content of all tables by what a save wrote, of one basename or of several (those of all servers). After an "
-           "error the tables are empty.\n\nmodes: what may differ from the checkpoint: 'pad' (the table has more weights or segments: "
+           "error in the rows the tables are empty; what is found before that leaves them as they were.\n\nmodes: what may differ from the checkpoint: 'pad' (the table has more weights or segments: "
            "they start from the initializer), 'truncate' (it has fewer), 'reset-state' (another optimizer: its state starts afresh), "
            "'known-tables' (a table of the checkpoint that is not here becomes an error). old_names: table -> names it may have in the "
            "checkpoint. part, parts: keep the keys with floormod(key, parts) == part alone.\n\nReturns {rows, adapted_rows, "

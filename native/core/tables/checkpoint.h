@@ -15,8 +15,8 @@ namespace monolith {
 
 // One table as plain TFRecords of EntryDump: <basename>-%05d-of-%05d. Shards: 0 or less chooses by size.
 void SaveTable(const EmbeddingTable& table, const std::string& basename, int shards);
-// Clears the table first; so it is after an error, which is Error(kBadData) naming file and offset, Error(kConfig) naming
-// table, key and both shapes, or Error(kNoInput).
+// Replaces the content. Throws Error(kBadData) naming file and offset, Error(kConfig) naming table, key and both shapes, or
+// Error(kNoInput). After an error in the rows the table is empty; what is found before that leaves it as it was.
 RestoreReport RestoreTable(EmbeddingTable* table, const std::string& basename, const RestoreOptions& options = {});
 
 // The tables of one or several sets, such as those of all servers, in the tables of this process. As RestoreTable.

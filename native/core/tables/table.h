@@ -137,7 +137,7 @@ class MultiTable {
   bool SaveDelta(const std::string& basename, int shards);
   void EndChain();
   // Replaces the content of all tables; a table the files do not have is left empty, one that is not here is passed over.
-  // After an error all tables are empty. More in checkpoint.h.
+  // After an error in the rows all tables are empty. More in checkpoint.h.
   void Restore(const std::string& basename);
 
  private:
