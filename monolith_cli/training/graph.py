@@ -7,7 +7,7 @@ then builds the graph that runs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from monolith_cli.model.errors import ModelError, user_code
 from monolith_cli.model.feature import source_name
 from monolith_cli.model.model import EVAL, HIDDEN, PREDICT, TRAIN, MonolithModel
 from monolith_cli.model.spec import Head, ModelResult, normalize
-from monolith_cli.tables.graph import MultiTable
+from monolith_cli.tables.graph import MultiTable, RestoreReport
 from monolith_cli.training import gradients, plan
 
 tf1 = tf.compat.v1
@@ -122,15 +122,20 @@ class _TableFiles:
 
     def __init__(self, tables: MultiTable):
         self.basename = tf1.placeholder(tf.string, [], "tables_basename")
-        self._save, self._restore = tables.save(self.basename), tables.restore(self.basename)
+        self.kind = tf1.placeholder_with_default("whole", [], "tables_kind")
+        self.modes = tf1.placeholder_with_default(tf.zeros([0], tf.string), [None], "restore_modes")
+        self._save, self._restore = tables.save(self.basename, kind=self.kind), tables.restore(self.basename, self.modes)
         self._names, self._sizes = tables.names, tables.sizes()
 
-    def save(self, session, folder: str) -> None:
-        """Writes every table into `folder`."""
-        session.run(self._save, {self.basename: os.path.join(folder, TABLES_NAME)})
+    def save(self, session, folder: str, kind: str = "whole") -> None:
+        """Writes every table into `folder`; kind: whole, base or delta."""
+        session.run(self._save, {self.basename: os.path.join(folder, TABLES_NAME), self.kind: kind})
 
-    def restore(self, session, folder: str) -> None:
-        session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME)})
+    def restore(self, session, folder: str, modes: Sequence[str] = ()) -> RestoreReport:
+        """Replaces all tables by what is in `folder`; modes and report as `MultiTable.restore` has them, names as str."""
+        report = session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME), self.modes: list(modes)})
+        names = ([n.decode() for n in names] for names in report[3:])
+        return RestoreReport(*map(int, report[:3]), *names)
 
     def sizes(self, session) -> dict[str, int]:
         """Table name -> ids in it."""

@@ -2,6 +2,8 @@
 // again as the same bytes.
 #include <stdlib.h>
 
+#include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "core/base/error.h"

@@ -118,9 +118,9 @@ class Tables {
     nb::gil_scoped_release release;
     tables_->SaveBase(basename, shards);
   }
-  void SaveDelta(const std::string& basename, int shards) {
+  bool SaveDelta(const std::string& basename, int shards) {
     nb::gil_scoped_release release;
-    tables_->SaveDelta(basename, shards);
+    return tables_->SaveDelta(basename, shards);
   }
   nb::dict Restore(const std::variant<std::string, std::vector<std::string>>& basenames, const std::vector<std::string>& modes,
                    const OldNames& old_names, uint64_t part, uint64_t parts) {
@@ -166,7 +166,6 @@ class Tables {
     for (size_t i = 0; i < tables_->num_tables(); ++i) n += tables_->table(i).memory_bytes();
     return n;
   }
-  size_t ChainLength() const { return tables_->chain_length(); }
   void Close() { CloseTables(name_); }
 
  private:
@@ -213,13 +212,11 @@ void BindTables(nb::module_& m) {
            "As save(); from then on changes are remembered, so that save_delta() can follow.")
       .def("save_delta", &Tables::SaveDelta, nb::arg("basename"), nb::arg("shards") = -1,
            "Writes what changed since the last save_base() or save_delta() to <basename>.delta.…; restore(basename) reads it together "
-           "with those before it. Raises UsageError without a base.")
-      .def_prop_ro("chain_length", [](const Tables& t) { return t.ChainLength(); },
-                   "How many checkpoints the next save_delta() would continue; 0: none.")
+           "with those before it. Where there is none to continue, as after a restore, it is a save_base(). True: a delta was written.")
       .def("restore", &Tables::Restore, nb::arg("basenames"), nb::arg("modes") = std::vector<std::string>(),
            nb::arg("old_names") = OldNames(), nb::arg("part") = 0, nb::arg("parts") = 1,
            "Replaces the content of all tables by what a save wrote, of one basename or of several (those of all servers). After an "
-           "error the tables are empty.\n\nmodes: what may differ from the checkpoint: 'pad' (the table has more weights or segments: "
+           "error in the rows the tables are empty; what is found before that leaves them as they were.\n\nmodes: what may differ from the checkpoint: 'pad' (the table has more weights or segments: "
            "they start from the initializer), 'truncate' (it has fewer), 'reset-state' (another optimizer: its state starts afresh), "
            "'known-tables' (a table of the checkpoint that is not here becomes an error). old_names: table -> names it may have in the "
            "checkpoint. part, parts: keep the keys with floormod(key, parts) == part alone.\n\nReturns {rows, adapted_rows, "
@@ -235,6 +232,8 @@ void BindTables(nb::module_& m) {
       .def("close", &Tables::Close, "Forgets the name; the tables go when the last object that uses them does.");
   m.def("checkpoint_chain", &CheckpointChain, nb::arg("basename"), nb::call_guard<nb::gil_scoped_release>(),
         "The basenames of the checkpoints that `basename` needs, the base first and itself last.");
+  m.def("feature_counts", &FeatureCounts, nb::arg("basename"), nb::call_guard<nb::gil_scoped_release>(),
+        "Table name -> number of rows, as the metadata of a whole checkpoint of several tables has it.");
   m.def("compact_checkpoint", &CompactChain, nb::arg("source"), nb::arg("target"), nb::arg("shards") = -1,
         nb::call_guard<nb::gil_scoped_release>(),
         "Writes a base and its deltas as one whole checkpoint `target` (which may be `source`), row by row; returns the number of rows.");

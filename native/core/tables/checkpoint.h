@@ -4,6 +4,7 @@
 // (checkpoint_manifest.h) says last what belongs to it.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,8 @@ namespace monolith {
 
 // One table as plain TFRecords of EntryDump: <basename>-%05d-of-%05d. Shards: 0 or less chooses by size.
 void SaveTable(const EmbeddingTable& table, const std::string& basename, int shards);
-// Clears the table first; so it is after an error, which is Error(kBadData) naming file and offset, Error(kConfig) naming
-// table, key and both shapes, or Error(kNoInput).
+// Replaces the content. Throws Error(kBadData) naming file and offset, Error(kConfig) naming table, key and both shapes, or
+// Error(kNoInput). After an error in the rows the table is empty; what is found before that leaves it as it was.
 RestoreReport RestoreTable(EmbeddingTable* table, const std::string& basename, const RestoreOptions& options = {});
 
 // The tables of one or several sets, such as those of all servers, in the tables of this process. As RestoreTable.
@@ -28,6 +29,9 @@ std::vector<std::string> CheckpointChain(const std::string& basename);
 // Writes what the chain of `from` stands for as one whole set `to`: row by row, no table is built. Memory is needed for the keys
 // of the deltas of one table. Shards: 0 or less chooses by size. Returns the number of rows.
 uint64_t CompactChain(const std::string& from, const std::string& to, int shards);
+
+// Rows of each table of a whole set of several tables, as its metadata has them. Throws as a restore does.
+std::map<std::string, uint64_t> FeatureCounts(const std::string& basename);
 
 // How many shards a table of `size` rows is saved in when nobody says.
 int AutoShards(size_t size);

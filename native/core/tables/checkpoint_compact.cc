@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "core/base/bytes.h"
 #include "core/base/error.h"
 #include "core/tables/checkpoint.h"
 #include "core/tables/checkpoint_files.h"
@@ -13,11 +12,13 @@ namespace monolith {
 namespace {
 
 int64_t KeyOf(std::string_view message) {
-  if (message.size() > 9 && message[0] == 0x09) return LoadLe<int64_t>(message.data() + 1);
+  bool has_id = false;
+  int64_t key = 0;
   wire::Field f;
   for (wire::Reader r(message); r.Next(&f);)
-    if (f.number == 1 && f.type == wire::Type::kFixed64) return f.AsInt64();
-  throw BadRecord("the entry has no id");
+    if (f.number == 1 && f.type == wire::Type::kFixed64) key = f.AsInt64(), has_id = true;  // the last one counts
+  if (!has_id) throw BadRecord("the entry has no id");
+  return key;
 }
 
 // One whole set, written table by table.

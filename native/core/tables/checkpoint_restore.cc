@@ -195,6 +195,7 @@ RestoreReport RestoreTable(EmbeddingTable* table, const std::string& own, const 
 }
 
 RestoreReport RestoreTables(MultiTable* tables, const std::vector<std::string>& basenames, const RestoreOptions& options) {
+  tables->EndChain();
   std::vector<EmbeddingTable*> all;
   for (size_t i = 0; i < tables->num_tables(); ++i) all.push_back(&tables->table(i));
   Restorer restorer(std::move(all), options);
@@ -210,6 +211,16 @@ RestoreReport RestoreTables(MultiTable* tables, const std::vector<std::string>& 
 }
 
 void MultiTable::Restore(const std::string& basename) { RestoreTables(this, {basename}); }
+
+std::map<std::string, uint64_t> FeatureCounts(const std::string& basename) {
+  const CheckpointSet set = CheckpointSet::Open(basename, ReadManifest(basename));
+  if (set.form() != CheckpointSet::Form::kMulti)
+    throw Error(ErrorCode::kNoInput, ShardName(basename + ".meta", 0, set.shards()) + " is not there: only a whole set of several tables has counts");
+  std::map<std::string, uint64_t> counts;
+  for (size_t k = 0; k < set.shards(); ++k)
+    for (const SectionInfo& s : set.Sections(k)) counts[s.table] += s.rows;
+  return counts;
+}
 
 std::vector<std::string> CheckpointChain(const std::string& basename) {
   std::vector<std::string> names;

@@ -167,34 +167,48 @@ void SaveTable(const EmbeddingTable& table, const std::string& basename, int ask
 
 void MultiTable::Save(const std::string& basename, int shards) const { WriteWhole(Image(TablesOf(*this), false), basename, shards); }
 
-void MultiTable::SaveBase(const std::string& basename, int shards) {
-  std::lock_guard<std::mutex> lock(chain_->mutex);
-  chain_->links.clear();
-  for (auto& t : tables_) t->TrackChanges(true);
-  const Image image(TablesOf(*this), false);
+namespace {
+
+// With the mutex of the chain held.
+void WriteBase(const MultiTable& tables, const std::string& basename, int shards, SaveChain* chain) {
+  chain->links.clear();
+  const Image image(TablesOf(tables), false);
   const Manifest m = WriteWhole(image, basename, shards);
   for (const auto& s : image.rows) s->Commit();
-  chain_->links = {{basename, m.crc32c}};
+  chain->links = {{basename, m.crc32c}};
 }
 
-void MultiTable::SaveDelta(const std::string& basename, int shards) {
+}  // namespace
+
+void MultiTable::SaveBase(const std::string& basename, int shards) {
   std::lock_guard<std::mutex> lock(chain_->mutex);
-  if (chain_->links.empty())
-    throw Error(ErrorCode::kUsage, basename + ": there is no base to continue: a whole save of these tables comes first");
+  for (auto& t : tables_) t->TrackChanges(true);
+  WriteBase(*this, basename, shards, chain_.get());
+}
+
+bool MultiTable::SaveDelta(const std::string& basename, int shards) {
+  std::lock_guard<std::mutex> lock(chain_->mutex);
   std::vector<ManifestLink> chain;
+  bool taken = chain_->links.empty();
   for (const auto& [name, crc] : chain_->links) {
-    if (name == basename) throw Error(ErrorCode::kUsage, basename + ": a delta cannot take the place of a checkpoint that it continues");
+    taken |= name == basename;  // a link would be lost
     chain.push_back({RelativeBasename(name, basename), crc});
   }
+  if (taken) {
+    for (auto& t : tables_) t->TrackChanges(true);
+    WriteBase(*this, basename, shards, chain_.get());
+    return false;
+  }
   const Image image(TablesOf(*this), true);
-  const Manifest m = WriteDelta(image, basename, shards, std::move(chain));
+  const Manifest m = WriteDelta(image, basename, shards, std::move(chain));  // after an error the changes count again
   for (const auto& s : image.rows) s->Commit();
   chain_->links.emplace_back(basename, m.crc32c);
+  return true;
 }
 
-size_t MultiTable::chain_length() const {
+void MultiTable::EndChain() {
   std::lock_guard<std::mutex> lock(chain_->mutex);
-  return chain_->links.size();
+  chain_->links.clear();
 }
 
 }  // namespace monolith

@@ -132,13 +132,12 @@ class MultiTable {
   void Save(const std::string& basename, int shards /* -1: by size */) const;
   // The same, and from then on changes are remembered, so that deltas can follow.
   void SaveBase(const std::string& basename, int shards);
-  // What changed since the last SaveBase or SaveDelta, as <basename>.delta.…; restored together with those before it. Throws
-  // Error(kUsage) when there was none.
-  void SaveDelta(const std::string& basename, int shards);
-  // How many checkpoints the next delta would continue; 0: none.
-  size_t chain_length() const;
+  // What changed since the last SaveBase or SaveDelta, as <basename>.delta.…; restored together with those before it. Where there
+  // is none to continue it is a SaveBase; true when it was a delta. A restore ends the chain.
+  bool SaveDelta(const std::string& basename, int shards);
+  void EndChain();
   // Replaces the content of all tables; a table the files do not have is left empty, one that is not here is passed over.
-  // After an error all tables are empty. More in checkpoint.h.
+  // After an error in the rows all tables are empty. More in checkpoint.h.
   void Restore(const std::string& basename);
 
  private:
