@@ -278,6 +278,28 @@ def test_a_delta_is_no_whole_checkpoint_to_any_reader(tmp_path):
         tables.restore(str(tmp_path / "g2"))
 
 
+def test_table_commands_read_a_chain_as_the_state_it_is(tmp_path):
+    import json
+
+    from monolith_cli.tables import tools
+
+    generations(tmp_path, 5)
+    expected, lines = Expected().at(5), []
+    assert tools.verify(str(tmp_path / "g5"))["findings"] == []
+    assert {t["table"]: t["keys"] for t in tools.statistics(str(tmp_path / "g5"))["tables"]} == {t: len(expected[t]) for t in TABLES}
+    tools.json_lines(str(tmp_path / "g5"), write=lines.append)
+    rows = [json.loads(line) for line in b"".join(lines).decode().splitlines()]
+    assert len(rows) == sum(map(len, expected.values()))
+    for row in rows:
+        weights, ts = expected[row["table"]][int(row["fid"])]
+        assert np.array(row["weights"], np.float32).tobytes() == weights.tobytes() and row["last_update"] == ts
+    link = tmp_path / "g3.delta.00000-of-00001"
+    link.write_bytes(link.read_bytes()[:-2])
+    assert link.name in tools.verify(str(tmp_path / "g5"))["findings"][0]
+    (tmp_path / "g1.manifest").unlink()
+    assert "g1.manifest: at byte 0: is missing" in tools.verify(str(tmp_path / "g5"))["findings"][0]
+
+
 def test_expired_rows_of_a_delta_are_gone(tmp_path):
     t = opened(t=config((1, SgdOptimizer()), expire_days=1))
     put(t, "t", {1: [1], 2: [2]}, req_time=1000)
