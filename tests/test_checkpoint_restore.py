@@ -68,6 +68,20 @@ def trained(t, table, keys, segments, steps=3, seed=0):
         t.optimize(table, np.array(keys, np.int64), grads, [0.1] * segments, req_time=100 + step, global_step=step + 1)
 
 
+def test_names():  # V13
+    from monolith_cli.tables import names
+
+    assert names.merged_table_name(["slot1", "slot0"]) == ("e21904dd414d1780e5fc904866dc69c2", [])
+    assert names.merged_table_name(["slot1", "slot2"])[0] == "34dff150e9fcf28c6de40f4bb6b61cd8"
+    assert names.merged_table_name(["fc_slot_0"]) == ("1607be845c6c1cc0c52f208940ddba66", ["cde3ba88ba62b682f84241b273f8100c"])
+    prefix = "/m/model.ckpt-10"
+    assert names.table_basename(prefix, "ab_0") == "/m/model.ckpt-10.assets/MonolithHashTable_ab_0"
+    assert names.table_basename(prefix, "a:b/c") == "/m/model.ckpt-10.assets/MonolithHashTable_a-b-c"
+    assert names.multi_table_basename(prefix, 3) == "/m/model.ckpt-10.assets/MonolithMultiHashTable_3"
+    assert names.hash_filter_basename(prefix, 3) == "/m/model.ckpt-10.assets/hash_filter_3"
+    assert names.info_path(prefix) == "/m/ckpt.info-10"
+
+
 # --- modes ---------------------------------------------------------------------------------------------------------------
 
 

@@ -88,7 +88,7 @@ def _sets_in(folder: str) -> list[str]:
     alike: `<prefix>.data-…` beside `<prefix>.index`."""
     there = set(os.listdir(folder)) if os.path.isdir(folder) else set()
     names = {m[1].removesuffix(".meta") for n in there if (m := _SHARD.fullmatch(n))}
-    names |= {n.removesuffix(".manifest") for n in there if n.endswith(".manifest")}  # of a delta there is nothing else
+    names |= {n.removesuffix(".manifest") for n in there if n.endswith(".manifest")}  # of a delta nothing else is named so
     return sorted(n for n in names if not n.startswith("hash_filter_")
                   and not (n.endswith(".data") and n.removesuffix(".data") + ".index" in there))
 

@@ -122,7 +122,7 @@ CheckpointSet CheckpointSet::Open(const std::string& basename, std::optional<Man
   }
   const std::string meta = basename + ".meta";
   const bool multi = HasShards(meta);
-  if (multi && !HasShards(basename))
+  if ((multi || set.manifest_) && !HasShards(basename))
     throw Error(ErrorCode::kBadData, ShardName(basename, 0, 1) + " or alike is missing: the checkpoint is not whole");
   set.data_ = FindShards(basename);
   if (!multi && FileName(basename).compare(0, sizeof kMultiPrefix - 1, kMultiPrefix) == 0)

@@ -33,10 +33,12 @@ class EntryStream {
   size_t shard() const { return shard_ - 1; }
   std::string Where() const { return where_.empty() ? reader_->Where() : where_; }
 
-  // False: the set is one table.
-  bool multi() const { return links_[0].form() != CheckpointSet::Form::kSingle; }
-  // Of the newest link.
-  size_t shards() const { return links_[0].shards(); }
+  // False: the checkpoint is one table.
+  bool multi() const { return links_.back().form() != CheckpointSet::Form::kSingle; }
+  // Files of the checkpoint, of a chain those of its base.
+  size_t shards() const { return links_.back().shards(); }
+  // Whether it is a delta, so that rows of one shard do not come table by table.
+  bool chained() const { return links_.size() > 1; }
 
  private:
   bool OpenShard();
