@@ -68,6 +68,20 @@ def trained(t, table, keys, segments, steps=3, seed=0):
         t.optimize(table, np.array(keys, np.int64), grads, [0.1] * segments, req_time=100 + step, global_step=step + 1)
 
 
+def test_names():  # V13
+    from monolith_cli.tables import names
+
+    assert names.merged_table_name(["slot1", "slot0"]) == ("e21904dd414d1780e5fc904866dc69c2", [])
+    assert names.merged_table_name(["slot1", "slot2"])[0] == "34dff150e9fcf28c6de40f4bb6b61cd8"
+    assert names.merged_table_name(["fc_slot_0"]) == ("1607be845c6c1cc0c52f208940ddba66", ["cde3ba88ba62b682f84241b273f8100c"])
+    prefix = "/m/model.ckpt-10"
+    assert names.table_basename(prefix, "ab_0") == "/m/model.ckpt-10.assets/MonolithHashTable_ab_0"
+    assert names.table_basename(prefix, "a:b/c") == "/m/model.ckpt-10.assets/MonolithHashTable_a-b-c"
+    assert names.multi_table_basename(prefix, 3) == "/m/model.ckpt-10.assets/MonolithMultiHashTable_3"
+    assert names.hash_filter_basename(prefix, 3) == "/m/model.ckpt-10.assets/hash_filter_3"
+    assert names.info_path(prefix) == "/m/ckpt.info-10"
+
+
 # --- modes ---------------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +290,28 @@ def test_a_delta_is_no_whole_checkpoint_to_any_reader(tmp_path):
     tables = opened(a=config((4, AdagradOptimizer())))
     with pytest.raises(NoInputError, match="no checkpoint files"):
         tables.restore(str(tmp_path / "g2"))
+
+
+def test_table_commands_read_a_chain_as_the_state_it_is(tmp_path):
+    import json
+
+    from monolith_cli.tables import tools
+
+    generations(tmp_path, 5)
+    expected, lines = Expected().at(5), []
+    assert tools.verify(str(tmp_path / "g5"))["findings"] == []
+    assert {t["table"]: t["keys"] for t in tools.statistics(str(tmp_path / "g5"))["tables"]} == {t: len(expected[t]) for t in TABLES}
+    tools.json_lines(str(tmp_path / "g5"), write=lines.append)
+    rows = [json.loads(line) for line in b"".join(lines).decode().splitlines()]
+    assert len(rows) == sum(map(len, expected.values()))
+    for row in rows:
+        weights, ts = expected[row["table"]][int(row["fid"])]
+        assert np.array(row["weights"], np.float32).tobytes() == weights.tobytes() and row["last_update"] == ts
+    link = tmp_path / "g3.delta.00000-of-00001"
+    link.write_bytes(link.read_bytes()[:-2])
+    assert link.name in tools.verify(str(tmp_path / "g5"))["findings"][0]
+    (tmp_path / "g1.manifest").unlink()
+    assert "g1.manifest: at byte 0: is missing" in tools.verify(str(tmp_path / "g5"))["findings"][0]
 
 
 def test_expired_rows_of_a_delta_are_gone(tmp_path):

@@ -55,21 +55,19 @@ def test_deltas_restore_and_keep_what_they_need(run, trained):
     assert on_disk == set(kept), "what is not listed is gone"
 
 
-def test_a_damaged_base_ends_with_65_and_use_previous_goes_behind_it(run, trained):
+def test_a_damaged_checkpoint_ends_with_65_and_use_previous_goes_behind_it(run, trained):
     model, model_dir, ids = trained
-    from monolith_cli.training.checkpoint_store import CheckpointStore
-
-    store = CheckpointStore(str(model_dir))
-    newest = store.choose()
-    needed = store.needs(newest)
-    broken = Path((needed or [newest])[-1] + ".assets")
-    victim = next(p for p in sorted(broken.iterdir()) if ".manifest" not in p.name and ".meta" not in p.name)
+    victim = next(p for p in sorted((model_dir / "model.ckpt-8.assets").iterdir()) if ".manifest" not in p.name and ".meta" not in p.name)
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 4
     victim.write_bytes(bytes(data))
-    line = ["monolith-train", "--model", model, "--model-dir", model_dir, "--batch-size", "100"]
+    line = ["monolith-train", "--model", model, "--model-dir", model_dir, "--batch-size", "100", "--incremental-checkpoints", "3"]
     done = run(*line, stdin=items([1]), check=False)
     assert done.returncode == 65 and victim.name in done.stderr and "at byte" in done.stderr and "--use-previous" in done.stderr
+    done = run(*line, "--use-previous", stdin=items([1]))
+    assert "going back to the checkpoint before it" in done.stderr
+    seen = Counter([*ids[:700], 1])
+    assert counts(run, model, model_dir) == [seen[i] for i in range(60)]
 
 
 def test_restore_modes(run, trained, tmp_path):

@@ -7,6 +7,7 @@ What makes one whole is in `checkpoint_store`. In it are tables (`<prefix>.asset
 from __future__ import annotations
 
 from monolith_cli.errors import BadDataError, ConfigError, Error, IoError
+from monolith_cli.tables.names import assets_dir
 from monolith_cli.training.checkpoint_store import CheckpointStore, State, saved_counts, step_of
 
 __all__ = ["RESTORE_MODES", "CheckpointDirectory", "State", "step_of"]
@@ -38,7 +39,7 @@ class CheckpointDirectory(CheckpointStore):
             if built.tables is not None:
                 table_modes = [m for m in modes if m in ("pad", "truncate", "reset-state")]
                 table_modes += [] if "drop-tables" in modes else ["known-tables"]
-                notes += _table_notes(built.tables.restore(session, prefix + ".assets", table_modes))
+                notes += _table_notes(built.tables.restore(session, assets_dir(prefix), table_modes))
         except (tf.errors.OpError, Error) as e:
             raise _restore_error(prefix, e) from e
         return state, notes
@@ -50,8 +51,8 @@ class CheckpointDirectory(CheckpointStore):
         def write(prefix: str, kind: str) -> dict[str, int]:
             counts = {}
             if built.tables is not None:
-                built.tables.save(session, prefix + ".assets", kind)
-                saved = saved_counts(prefix + ".assets")
+                built.tables.save(session, assets_dir(prefix), kind)
+                saved = saved_counts(assets_dir(prefix))
                 counts = built.tables.sizes(session) if saved is None else saved
             saver_def = built.saver.saver_def
             session.run(saver_def.save_tensor_name, {saver_def.filename_tensor_name: prefix})

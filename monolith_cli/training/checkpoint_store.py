@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from monolith_cli.errors import BadDataError, CannotCreateError, IoError, NoInputError
+from monolith_cli.tables.names import assets_dir, info_path
 
 BASE_NAME = "model.ckpt"
 STATE_FILE = "checkpoint"
@@ -157,7 +158,7 @@ class CheckpointStore:
         from monolith_cli._native import _core
 
         needed = []
-        for manifest in sorted(glob.glob(glob.escape(prefix) + ".assets/*.manifest")):
+        for manifest in sorted(glob.glob(glob.escape(assets_dir(prefix)) + "/*.manifest")):
             chain = _core.checkpoint_chain(manifest.removesuffix(".manifest"))[:-1]
             needed += [os.path.normpath(os.path.dirname(link)).removesuffix(".assets") for link in chain]
         return sorted(set(needed), key=step_of)
@@ -190,10 +191,10 @@ class CheckpointStore:
         listed = [p for p in map(os.path.abspath, self.prefixes()) if p != prefix]
         try:
             _remove_checkpoint(prefix)  # what an interrupted save at this step has left
-            os.makedirs(prefix + ".assets")
+            os.makedirs(assets_dir(prefix))
             counts = write(prefix, self.next_kind())
             write_atomically(prefix + ".input.json", _encode_state(state))
-            self._write_info(state.global_step, counts)
+            self._write_info(prefix, counts)
             self._sync(prefix)
             self._count(prefix)
             kept, dropped = self._keep([*listed, prefix])
@@ -211,7 +212,7 @@ class CheckpointStore:
         self._write_state(prefixes[: prefixes.index(prefix) + 1])
 
     def _count(self, prefix: str) -> None:
-        folder = prefix + ".assets"
+        folder = assets_dir(prefix)
         size = sum(os.path.getsize(os.path.join(folder, n)) for n in os.listdir(folder))
         if any(".delta." in n for n in os.listdir(folder)):
             self._deltas += 1
@@ -267,12 +268,12 @@ class CheckpointStore:
         path = os.path.join(self.model_dir, MONOLITH_STATE_FILE)
         write_atomically(path, text_format.MessageToString(state).encode())
 
-    def _write_info(self, step: int, counts: dict[str, int]) -> None:
+    def _write_info(self, prefix: str, counts: dict[str, int]) -> None:
         from google.protobuf import text_format
         from monolith_protos.ckpt_info_pb2 import CkptInfo
 
         info = CkptInfo(feature_counts=counts)
-        write_atomically(_info_path(self.model_dir, step), text_format.MessageToString(info).encode())
+        write_atomically(info_path(prefix), text_format.MessageToString(info).encode())
 
     def _sync(self, prefix: str) -> None:
         for path in glob.glob(glob.escape(prefix) + ".*"):
@@ -310,13 +311,8 @@ def _encode_state(state: State) -> bytes:
     return json.dumps({"crc32": zlib.crc32(body.encode()), "state": body}).encode()
 
 
-def _info_path(model_dir: str, step: int) -> str:
-    return os.path.join(model_dir, f"ckpt.info-{step}")
-
-
 def _remove_checkpoint(prefix: str) -> None:
     for path in glob.glob(glob.escape(prefix) + ".*"):
         shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-    info = _info_path(os.path.dirname(prefix), step_of(prefix))
-    if os.path.exists(info):
-        os.unlink(info)
+    if os.path.exists(info_path(prefix)):
+        os.unlink(info_path(prefix))

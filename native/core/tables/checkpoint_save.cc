@@ -86,7 +86,9 @@ Expiry ExpiryOf(const std::vector<const EmbeddingTable*>& tables) {
   return Expiry(*expire);
 }
 
-Manifest WriteWhole(const Image& image, const std::string& basename, int asked) {
+// `keep_image`: it is committed afterwards; else it is let go of before the disk is waited for.
+Manifest WriteWhole(Image* whole, const std::string& basename, int asked, bool keep_image) {
+  const Image& image = *whole;
   const size_t shards = ShardCount(asked, image.size());
   const Expiry expiry = ExpiryOf(image.tables);
   SetWriter files(basename);
@@ -106,6 +108,7 @@ Manifest WriteWhole(const Image& image, const std::string& basename, int asked) 
     data[k]->Finish();
     meta[k]->Finish();
   });
+  if (!keep_image) whole->rows.clear();
   return files.Publish();
 }
 
@@ -152,7 +155,7 @@ size_t ShardCount(int asked, size_t size) {
 }
 
 void SaveTable(const EmbeddingTable& table, const std::string& basename, int asked) {
-  const Image image({&table}, false);
+  Image image({&table}, false);
   const size_t shards = ShardCount(asked, image.size());
   const Expiry expiry(table.config());
   SetWriter files(basename);
@@ -162,18 +165,22 @@ void SaveTable(const EmbeddingTable& table, const std::string& basename, int ask
     WriteRows(image, 0, expiry, k, shards, data[k], nullptr);
     data[k]->Finish();
   });
+  image.rows.clear();
   files.Publish();
 }
 
-void MultiTable::Save(const std::string& basename, int shards) const { WriteWhole(Image(TablesOf(*this), false), basename, shards); }
+void MultiTable::Save(const std::string& basename, int shards) const {
+  Image image(TablesOf(*this), false);
+  WriteWhole(&image, basename, shards, false);
+}
 
 namespace {
 
 // With the mutex of the chain held.
 void WriteBase(const MultiTable& tables, const std::string& basename, int shards, SaveChain* chain) {
   chain->links.clear();
-  const Image image(TablesOf(tables), false);
-  const Manifest m = WriteWhole(image, basename, shards);
+  Image image(TablesOf(tables), false);
+  const Manifest m = WriteWhole(&image, basename, shards, true);
   for (const auto& s : image.rows) s->Commit();
   chain->links = {{basename, m.crc32c}};
 }
