@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow.python.data.ops import dataset_ops
@@ -81,6 +81,17 @@ class FeaturePlan:
             )
         if self.combiner == "first_n" and self.max_seq_length < 1:
             raise errors.ConfigError(f"feature {self.feature!r}: first_n needs a max_seq_length above 0")
+
+
+class RestoreReport(NamedTuple):
+    """What a restore did, as tensors: rows put into tables, those of them that were of another shape, rows left out because
+    their keys are of another part; names of tables of the checkpoint that are not here, and of tables that it does not have."""
+
+    rows: Any
+    adapted_rows: Any
+    other_parts: Any
+    unknown_tables: Any
+    missing_tables: Any
 
 
 class MultiTable:
@@ -223,14 +234,37 @@ class MultiTable:
             self._check_table(table)
         return ops.library().monolith_tables_clear(handle=self.handle, tables=list(tables or self.names))
 
-    def save(self, basename: tf.Tensor | str, shards: int = -1) -> tf.Operation:
-        """Writes the checkpoint files `<basename>-…`; `shards` files, or as many as the size asks for. The directory
-        must be there."""
-        return ops.library().monolith_tables_save(handle=self.handle, basename=basename, shards=shards)
+    def save(self, basename: tf.Tensor | str, shards: int = -1, kind: tf.Tensor | str = "whole") -> tf.Operation:
+        """Writes the checkpoint files `<basename>-…`; `shards` files, or as many as the size asks for (1 to 4).
 
-    def restore(self, basename: tf.Tensor | str) -> tf.Operation:
-        """Replaces the content of all tables by that of the checkpoint files `<basename>-…`."""
-        return ops.library().monolith_tables_restore(handle=self.handle, basename=basename)
+        kind: "whole"; "base", the same, which deltas can follow; or "delta", what changed since the last base or delta (a base
+          where there was none, as after a restore). `restore` of a delta reads it together with those before it.
+        """
+        return ops.library().monolith_tables_save(handle=self.handle, basename=basename, kind=kind, shards=shards)
+
+    def restore(
+        self, basenames: tf.Tensor | str | Sequence[str], modes: tf.Tensor | Sequence[str] = (), part: int = 0, parts: int = 1
+    ) -> RestoreReport:
+        """Replaces the content of all tables by that of the checkpoint files `<basename>-…`, of one basename or of several.
+
+        A row must have the dim and the optimizers of its table, else ConfigError names table, key and both shapes. `modes` (a
+        string vector) allows more: "pad" (the table has more weights or segments; they start from the initializer), "truncate"
+        (it has fewer), "reset-state" (another optimizer, whose state starts afresh). "known-tables" makes a table of the
+        checkpoint that is not here an error; it is left out otherwise. A table that is not in the checkpoint under its own name
+        is looked for under the `extra_restore_names` of its config, in order, and else left empty.
+        part, parts: only keys with floormod(key, parts) == part are kept, as when `parts` servers share them.
+        """
+        names = {n: getattr(self._configs[n], "extra_restore_names", None) or [] for n in self.names}
+        counts, unknown, missing = ops.library().monolith_tables_restore(
+            handle=self.handle,
+            basenames=tf.reshape(tf.convert_to_tensor(basenames, tf.string), [-1]),
+            modes=tf.reshape(tf.convert_to_tensor(modes, tf.string), [-1]),
+            renamed=[n for n in self.names for _ in names[n]],
+            old_names=[old for n in self.names for old in names[n]],
+            part=part,
+            parts=parts,
+        )
+        return RestoreReport(counts[0], counts[1], counts[2], unknown, missing)
 
     def _assign(self, table: str, ids, values, req_time, add: bool) -> tf.Operation:
         self._check_table(table)

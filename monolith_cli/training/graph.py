@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from monolith_cli.model.feature import source_name
 from monolith_cli.model.model import EVAL, HIDDEN, PREDICT, TRAIN, MonolithModel
 from monolith_cli.model.spec import Head, ModelResult, normalize
 from monolith_cli.tables import filters
-from monolith_cli.tables.graph import MultiTable
+from monolith_cli.tables.graph import MultiTable, RestoreReport
 from monolith_cli.training import gradients, plan
 
 tf1 = tf.compat.v1
@@ -163,22 +163,29 @@ class _TableFiles:
 
     def __init__(self, tables: MultiTable, hash_filter: tf.Tensor | None = None):
         self.basename = tf1.placeholder(tf.string, [], "tables_basename")
-        self._save, self._restore = tables.save(self.basename), tables.restore(self.basename)
+        self.kind = tf1.placeholder_with_default("whole", [], "tables_kind")
+        self.modes = tf1.placeholder_with_default(tf.zeros([0], tf.string), [None], "restore_modes")
+        self._save, self._restore = tables.save(self.basename, kind=self.kind), tables.restore(self.basename, self.modes)
         self._names, self._sizes = tables.names, tables.sizes()
         # A filter without splits has nothing to be saved.
         self._filters = []
         if hash_filter is not None and hash_filter.op.type == "MonolithHashFilter":
             self._filters = [make(hash_filter, self.basename, True).op for make in (filters.save_hash_filter, filters.restore_hash_filter)]
 
-    def save(self, session, folder: str) -> None:
-        """Writes every table into `folder`."""
-        session.run(self._save, {self.basename: os.path.join(folder, TABLES_NAME)})
+    def save(self, session, folder: str, kind: str = "whole") -> None:
+        """Writes every table into `folder`, and the filter; kind of the tables: whole, base or delta."""
+        session.run(self._save, {self.basename: os.path.join(folder, TABLES_NAME), self.kind: kind})
         if self._filters:
             session.run(self._filters[0], {self.basename: os.path.join(folder, FILTER_NAME)})
 
-    def restore(self, session, folder: str) -> list[str]:
-        """Takes over the tables in `folder`; returns what a person should know."""
-        session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME)})
+    def restore(self, session, folder: str, modes: Sequence[str] = ()) -> RestoreReport:
+        """Replaces all tables by what is in `folder`; modes and report as `MultiTable.restore` has them, names as str."""
+        report = session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME), self.modes: list(modes)})
+        names = ([n.decode() for n in names] for names in report[3:])
+        return RestoreReport(*map(int, report[:3]), *names)
+
+    def restore_filter(self, session, folder: str) -> list[str]:
+        """Takes over the filter in `folder`, where the graph has one; returns what a person should know."""
         if not self._filters:
             return []
         places = [os.path.join(folder, FILTER_NAME), folder.removesuffix(".assets") + FILTER_NAME]
@@ -186,7 +193,7 @@ class _TableFiles:
         session.run(self._filters[1], {self.basename: (found or places)[0]})
         if found:
             return []
-        return [f"{places[0]}: no files of an occurrence filter, so that it starts empty: ids are counted from here on"]
+        return [f"{FILTER_NAME}: no files of an occurrence filter, so that it starts empty: ids are counted from here on"]
 
     def sizes(self, session) -> dict[str, int]:
         """Table name -> ids in it."""

@@ -23,4 +23,6 @@ NB_MODULE(_core, m) {
   monolith::BindFilters(m);
   monolith::BindTables(m);
   monolith::BindTableTools(m);
+  monolith::BindTableEdit(m);
+  monolith::BindTableColumns(m);
 }

@@ -1,7 +1,10 @@
 // The resource of all tables of a model, and what is done to one table or to all at once outside a training step.
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include "core/tables/checkpoint.h"
 
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
@@ -81,15 +84,33 @@ REGISTER_OP("MonolithTablesClear")
 REGISTER_OP("MonolithTablesSave")
     .Input("handle: resource")
     .Input("basename: string")
+    .Input("kind: string")
     .Attr("shards: int = -1")
     .SetIsStateful()
-    .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); });
+    .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); })
+    .Doc("Writes the checkpoint files of all tables. kind: 'whole'; 'base', which deltas can follow; or 'delta', what changed since.");
 
 REGISTER_OP("MonolithTablesRestore")
     .Input("handle: resource")
-    .Input("basename: string")
+    .Input("basenames: string")
+    .Input("modes: string")
+    .Output("counts: int64")
+    .Output("unknown_tables: string")
+    .Output("missing_tables: string")
+    .Attr("renamed: list(string) = []")
+    .Attr("old_names: list(string) = []")
+    .Attr("part: int = 0")
+    .Attr("parts: int = 1")
     .SetIsStateful()
-    .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); });
+    .SetShapeFn([](InferenceContext* c) {
+      c->set_output(0, c->Vector(3));
+      c->set_output(1, c->Vector(c->UnknownDim()));
+      c->set_output(2, c->Vector(c->UnknownDim()));
+      return absl::OkStatus();
+    })
+    .Doc("Replaces the content of all tables by that of checkpoint files. modes: what may differ (see RestoreModes in the core). "
+         "renamed[i] may be called old_names[i] in the files. Only keys with floormod(key, parts) == part are kept. counts: of rows, of "
+         "those that were of another shape, and of keys of other parts.");
 
 class TablesOp : public tf::ResourceOpKernel<TablesResource> {
  public:
@@ -247,9 +268,9 @@ class ClearOp : public TablesKernel {
   std::vector<std::string> names_;
 };
 
-absl::Status Basename(tf::OpKernelContext* ctx, std::string* basename) {
-  if (ctx->input(1).NumElements() != 1) return absl::InvalidArgumentError("basename must be a scalar");
-  *basename = ctx->input(1).flat<tf::tstring>()(0);
+absl::Status Scalar(tf::OpKernelContext* ctx, int input, const char* name, std::string* value) {
+  if (ctx->input(input).NumElements() != 1) return absl::InvalidArgumentError(std::string(name) + " must be a scalar");
+  *value = ctx->input(input).flat<tf::tstring>()(0);
   return absl::OkStatus();
 }
 
@@ -261,9 +282,13 @@ class SaveOp : public TablesKernel {
 
  protected:
   absl::Status Run(tf::OpKernelContext* ctx, MultiTable* tables) override {
-    std::string basename;
-    TF_RETURN_IF_ERROR(Basename(ctx, &basename));
-    tables->Save(basename, shards_);
+    std::string basename, kind;
+    TF_RETURN_IF_ERROR(Scalar(ctx, 1, "basename", &basename));
+    TF_RETURN_IF_ERROR(Scalar(ctx, 2, "kind", &kind));
+    if (kind == "whole") tables->Save(basename, shards_);
+    else if (kind == "base") tables->SaveBase(basename, shards_);
+    else if (kind == "delta") tables->SaveDelta(basename, shards_);
+    else return ToStatus(ErrorCode::kUsage, "tables are saved whole, base or delta, not '" + kind + "'");
     return absl::OkStatus();
   }
 
@@ -273,15 +298,52 @@ class SaveOp : public TablesKernel {
 
 class RestoreOp : public TablesKernel {
  public:
-  using TablesKernel::TablesKernel;
+  explicit RestoreOp(tf::OpKernelConstruction* ctx) : TablesKernel(ctx) {
+    std::vector<std::string> renamed, old;
+    int64_t part = 0, parts = 1;
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("renamed", &renamed));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("old_names", &old));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("part", &part));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("parts", &parts));
+    OP_REQUIRES(ctx, renamed.size() == old.size(), absl::InvalidArgumentError("renamed and old_names have different lengths"));
+    OP_REQUIRES(ctx, part >= 0 && part < parts, absl::InvalidArgumentError("part must be in [0, parts)"));
+    for (size_t i = 0; i < renamed.size(); ++i) names_[renamed[i]].push_back(old[i]);
+    part_ = static_cast<uint64_t>(part);
+    parts_ = static_cast<uint64_t>(parts);
+  }
 
  protected:
   absl::Status Run(tf::OpKernelContext* ctx, MultiTable* tables) override {
-    std::string basename;
-    TF_RETURN_IF_ERROR(Basename(ctx, &basename));
-    tables->Restore(basename);
+    RestoreOptions options = RestoreModes(Strings(ctx->input(2)));
+    options.old_names = names_;
+    options.part = part_;
+    options.parts = parts_;
+    const RestoreReport report = RestoreTables(tables, Strings(ctx->input(1)), options);
+    tf::Tensor* counts = nullptr;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(0, {3}, &counts));
+    counts->flat<int64_t>()(0) = static_cast<int64_t>(report.rows);
+    counts->flat<int64_t>()(1) = static_cast<int64_t>(report.adapted_rows);
+    counts->flat<int64_t>()(2) = static_cast<int64_t>(report.other_parts);
+    TF_RETURN_IF_ERROR(Output(ctx, 1, report.unknown_tables));
+    return Output(ctx, 2, report.missing_tables);
+  }
+
+ private:
+  static std::vector<std::string> Strings(const tf::Tensor& t) {
+    std::vector<std::string> all;
+    const auto flat = t.flat<tf::tstring>();
+    for (int64_t i = 0; i < flat.size(); ++i) all.emplace_back(flat(i));
+    return all;
+  }
+  static absl::Status Output(tf::OpKernelContext* ctx, int output, const std::vector<std::string>& strings) {
+    tf::Tensor* out = nullptr;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(output, {static_cast<int64_t>(strings.size())}, &out));
+    for (size_t i = 0; i < strings.size(); ++i) out->flat<tf::tstring>()(static_cast<int64_t>(i)) = strings[i];
     return absl::OkStatus();
   }
+
+  std::map<std::string, std::vector<std::string>> names_;
+  uint64_t part_ = 0, parts_ = 1;
 };
 
 REGISTER_KERNEL_BUILDER(Name("MonolithTables").Device(tf::DEVICE_CPU), TablesOp);

@@ -54,6 +54,8 @@ size_t VarintSize(uint64_t v) {
 }  // namespace
 
 EntryCodec::EntryCodec(std::string table_name, const RowPlan& plan) : table_name_(std::move(table_name)), plan_(plan) {
+  // Every number is four bytes at most but for those of 64 bits; with its tags, and the lengths around a segment.
+  max_size_ = 32 + size_t(plan.row_floats()) * 7 + plan.segments().size() * 16;
   for (const SegmentPlan& p : plan.segments())
     for (const StateField& f : p.type->state)
       if (f.number && f.shape == StateField::kInt64) return;
@@ -120,17 +122,22 @@ void EntryCodec::AppendState(const float* floats, std::string* out) const {
   wire::Writer(out).Bytes(3, opt);
 }
 
-void EntryCodec::Append(const EmbeddingTable::Row& row, std::string* out) const {
+void EntryCodec::AppendVarying(const EmbeddingTable::Row& row, std::string* out) const {
+  wire::Writer w(out);
+  w.Fixed64(1, static_cast<uint64_t>(row.key));
+  for (int i = 0; i < plan_.dim(); ++i) w.Float(2, row.floats[i]);
+  AppendState(row.floats, out);
+  w.Varint(4, row.timestamp);
+}
+
+size_t EntryCodec::Encode(const EmbeddingTable::Row& row, char* out) const {
   if (pieces_.empty()) {
-    wire::Writer w(out);
-    w.Fixed64(1, static_cast<uint64_t>(row.key));
-    for (int i = 0; i < plan_.dim(); ++i) w.Float(2, row.floats[i]);
-    AppendState(row.floats, out);
-    return w.Varint(4, row.timestamp);
+    std::string message;
+    AppendVarying(row, &message);
+    std::memcpy(out, message.data(), message.size());
+    return message.size();
   }
-  const size_t before = out->size();
-  out->resize(before + fixed_size_);
-  char* p = out->data() + before;
+  char* p = out;
   *p = kIdTag;
   StoreLe(p + 1, row.key);
   p += 9;
@@ -138,12 +145,20 @@ void EntryCodec::Append(const EmbeddingTable::Row& row, std::string* out) const 
     std::memcpy(p, piece.constant.data(), piece.constant.size());
     p += piece.constant.size();
     const float* v = row.floats + piece.first;
-    for (int i = 0; i < piece.count; ++i, p += 5) {
-      *p = piece.tag;
-      StoreLe(p + 1, v[i]);
-    }
+    const uint64_t tag = static_cast<uint8_t>(piece.tag);
+    // Eight bytes a store; the next one, or what follows the last, overwrites the three too many.
+    for (int i = 0; i < piece.count; ++i, p += 5) StoreLe<uint64_t>(p, tag | uint64_t{LoadLe<uint32_t>(v + i)} << 8);
   }
-  wire::Writer(out).RawVarint(row.timestamp);
+  uint32_t ts = row.timestamp;
+  for (; ts >= 0x80; ts >>= 7) *p++ = static_cast<char>(ts | 0x80);
+  *p++ = static_cast<char>(ts);
+  return static_cast<size_t>(p - out);
+}
+
+void EntryCodec::Append(const EmbeddingTable::Row& row, std::string* out) const {
+  const size_t before = out->size();
+  out->resize(before + max_size_);
+  out->resize(before + Encode(row, out->data() + before));
 }
 
 // The usual case: the message stands as Append writes it.

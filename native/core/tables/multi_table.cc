@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "core/base/error.h"
+#include "core/tables/save_chain.h"
 #include "core/tables/table.h"
 
 namespace monolith {
@@ -37,7 +38,9 @@ void CheckSame(const std::string& shared_name, const MultiTable& there, const st
 
 }  // namespace
 
-MultiTable::MultiTable(std::vector<TableConfig> configs) {
+MultiTable::~MultiTable() = default;
+
+MultiTable::MultiTable(std::vector<TableConfig> configs) : chain_(std::make_unique<SaveChain>()) {
   for (const TableConfig& c : Sorted(std::move(configs))) {
     if (!tables_.empty() && tables_.back()->config().name == c.name)
       throw Error(ErrorCode::kConfig, "two tables are named '" + c.name + "'");

@@ -307,9 +307,9 @@ void EmbeddingTable::PutRows(const int64_t* keys, size_t n, const float* rows, c
   WriteAll(*impl_, keys, n, PutOp{impl_->plan, rows, timestamps});
 }
 
-void EmbeddingTable::Clear() {
+void EmbeddingTable::Clear(size_t expected_rows) {
   Freeze frozen(*this);
-  impl_->Publish(new State{NewView(impl_->config.initial_capacity), std::make_shared<RowStore>(impl_->plan.row_floats())});
+  impl_->Publish(new State{NewView(std::max<uint64_t>(impl_->config.initial_capacity, expected_rows)), std::make_shared<RowStore>(impl_->plan.row_floats())});
 }
 
 void EmbeddingTable::TrackChanges(bool) {}

@@ -19,6 +19,7 @@
 namespace monolith {
 
 class RowPlan;
+struct SaveChain;
 
 class EmbeddingTable {
  public:
@@ -79,7 +80,8 @@ class EmbeddingTable {
   // Weights and state as for a new key. status[i]: 0 when the key was inserted, 1 when it was there. `now` becomes the time of the
   // rows and does not raise max_update_ts(); no gate is asked.
   void Reinitialize(const int64_t* keys, size_t n, uint32_t now, int32_t* status);
-  void Clear();
+  // Removes all rows. `expected_rows`: how many will be put in next, so that there is room for them.
+  void Clear(size_t expected_rows = 0);
 
   // Asked by Assign, AssignAdd and Optimize for each key they would insert; what it drops is left out. nullptr: none.
   void SetGate(std::shared_ptr<const OccurrenceGate> gate);
@@ -136,6 +138,7 @@ std::pair<size_t, size_t> ShardRange(size_t total, size_t shard, size_t shards);
 class MultiTable {
  public:
   explicit MultiTable(std::vector<TableConfig> configs);
+  ~MultiTable();
   size_t num_tables() const { return tables_.size(); }
   EmbeddingTable& table(size_t i) { return *tables_[i]; }
   const EmbeddingTable& table(size_t i) const { return *tables_[i]; }
@@ -144,15 +147,22 @@ class MultiTable {
     for (auto& t : tables_) t->SetTouched(touched);
   }
 
-  // Checkpoint files of the spec (30, sections 13 and 14): <basename>-%05d-of-%05d and <basename>.meta-…. Save holds
-  // writers out until it is done. Files appear by rename when all are written and synced, over an older set all or none.
+  // Checkpoint files of the spec (30, sections 13 and 14): <basename>-%05d-of-%05d and <basename>.meta-…, as of one instant.
+  // Files appear by rename when all are written and synced, over an older set all or none.
   void Save(const std::string& basename, int shards /* -1: by size */) const;
+  // The same, and from then on changes are remembered, so that deltas can follow.
+  void SaveBase(const std::string& basename, int shards);
+  // What changed since the last SaveBase or SaveDelta, as <basename>.delta.…; restored together with those before it. Where there
+  // is none to continue it is a SaveBase; true when it was a delta. A restore ends the chain.
+  bool SaveDelta(const std::string& basename, int shards);
+  void EndChain();
   // Replaces the content of all tables; a table the files do not have is left empty, one that is not here is passed over.
-  // After an error all tables are empty.
+  // After an error in the rows all tables are empty. More in checkpoint.h.
   void Restore(const std::string& basename);
 
  private:
   std::vector<std::unique_ptr<EmbeddingTable>> tables_;
+  std::unique_ptr<SaveChain> chain_;
 };
 
 // The table set of this process under `shared_name`, made from `configs` on first use: the Python extension and the
