@@ -1,10 +1,40 @@
 """What tables must hold after each generation of a made-up training: plain dicts, a slow and obvious model beside the core."""
 
+import itertools
+
 import numpy as np
+
+from monolith_cli._native import _core
+from monolith_cli.tables.config import (
+    CombineAsSegment,
+    ConstantsInitializer,
+    CuckooHashTableConfig,
+    Fp32Compressor,
+    ZerosInitializer,
+)
 
 TABLES = ("a", "b")
 KEYS = 300
 DIM = 4
+
+_numbers = itertools.count()
+
+
+def config(*segments, initial=None, expire_days=None):
+    """segments: (dim, optimizer). initial: of every weight."""
+    from monolith_protos.embedding_hash_table_pb2 import EmbeddingHashTableConfig
+
+    initializer = ZerosInitializer() if initial is None else ConstantsInitializer(initial)
+    proto = EmbeddingHashTableConfig()
+    proto.entry_config.segments.extend(CombineAsSegment(d, initializer, o, Fp32Compressor()) for d, o in segments)
+    CuckooHashTableConfig().mutate_table(proto)
+    if expire_days is not None:
+        proto.slot_expire_time_config.default_expire_time = expire_days
+    return proto.SerializeToString()
+
+
+def opened(**configs):
+    return _core.MultiTable(f"test_checkpoint_model_{next(_numbers)}", configs)
 
 
 def touched(table: str, generation: int) -> np.ndarray:

@@ -40,8 +40,10 @@ TableConfig Config(bool varying) {
 
 const std::string& Folder() {
   static const std::string* folder = [] {
-    static char name[] = "/tmp/table_checkpoint_fuzz.XXXXXX";
-    return new std::string(mkdtemp(name));
+    // In memory where there is such a place: what is published is synced.
+    static char memory[] = "/dev/shm/table_checkpoint_fuzz.XXXXXX", disk[] = "/tmp/table_checkpoint_fuzz.XXXXXX";
+    const char* made = mkdtemp(memory);
+    return new std::string(made ? made : mkdtemp(disk));
   }();
   return *folder;
 }
@@ -140,10 +142,12 @@ void Try(uint8_t what, std::string_view bytes) {
     case 7: return Entry(*varying_table, bytes);
     case 1:
       Spill(data, bytes);
-      return RestoreTable(table, base);
+      RestoreTable(table, base);
+      return;
     case 2:
       Frame(data, Container::kPlain, bytes);
-      return RestoreTable(table, base);
+      RestoreTable(table, base);
+      return;
     case 3:
       Spill(data, bytes);
       Frame(meta, Container::kPlain, std::string_view("\x05\x0a\x01t\x10\x02", 6));

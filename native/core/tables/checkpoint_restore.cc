@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <functional>
 #include <mutex>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/tables/checkpoint.h"
@@ -135,17 +136,18 @@ class Restorer {
       const auto target = targets.find(section->table);
       if (target == targets.end()) continue;
       const size_t t = target->second;
-      RowLoader loader(tables_[t], options_, newer ? &(*newer)[t] : nullptr, set.shards() < Cores());
-      loader.keeps_keys = keys != nullptr;
+      RowLoader loader(tables_[t], options_, newer ? &(*newer)[t] : nullptr, keys != nullptr, set.shards() < Cores());
       while (reader->NextRow(&message)) AtRecord(*reader, [&] { loader.Add(message); });
       loader.Finish();
+      std::vector<int64_t> gone;
       while (reader->NextErased(&erased))
-        if (keys) loader.keep_keys.insert(loader.keep_keys.end(), erased.begin(), erased.end());
+        if (keys) gone.insert(gone.end(), erased.begin(), erased.end());
       std::lock_guard<std::mutex> lock(mutex_);
       report_.rows += loader.report().rows;
       report_.adapted_rows += loader.report().adapted_rows;
       report_.other_parts += loader.report().other_parts;
-      if (keys) (*keys)[t].insert((*keys)[t].end(), loader.keep_keys.begin(), loader.keep_keys.end());
+      if (!keys) continue;
+      for (const auto* some : {&loader.keys(), &std::as_const(gone)}) (*keys)[t].insert((*keys)[t].end(), some->begin(), some->end());
     }
   }
 

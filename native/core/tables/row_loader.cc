@@ -7,10 +7,11 @@
 
 namespace monolith {
 
-RowLoader::RowLoader(EmbeddingTable* table, const RestoreOptions& options, const KeySet* newer, bool own_thread)
+RowLoader::RowLoader(EmbeddingTable* table, const RestoreOptions& options, const KeySet* newer, bool keep_keys, bool own_thread)
     : table_(*table),
       options_(options),
       newer_(newer),
+      keep_keys_(keep_keys),
       codec_(table->config().name, table->plan()),
       adapter_(table->plan(), options),
       row_floats_(static_cast<size_t>(table->plan().row_floats())) {
@@ -64,7 +65,7 @@ EntryCodec::Entry RowLoader::Decode(std::string_view message, float* floats) {
 void RowLoader::Add(std::string_view message) {
   const EntryCodec::Entry e = Decode(message, filling_.rows.data() + filling_.keys.size() * row_floats_);
   newest_ = std::max(newest_, static_cast<uint32_t>(e.timestamp));
-  if (keeps_keys) keep_keys.push_back(e.key);
+  if (keep_keys_) keys_.push_back(e.key);
   if (!Wanted(e.key)) return;
   filling_.keys.push_back(e.key);
   filling_.timestamps.push_back(static_cast<uint32_t>(e.timestamp));

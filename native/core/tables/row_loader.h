@@ -19,18 +19,18 @@ namespace monolith {
 
 class RowLoader {
  public:
-  // `newer`: keys that newer checkpoints of the chain decide about; null: none. `own_thread`: insert beside the decoding.
-  RowLoader(EmbeddingTable* table, const RestoreOptions& options, const KeySet* newer, bool own_thread);
+  // `newer`: keys that newer checkpoints of the chain decide about; null: none. `keep_keys`: older ones follow. `own_thread`: insert
+  // beside the decoding.
+  RowLoader(EmbeddingTable* table, const RestoreOptions& options, const KeySet* newer, bool keep_keys, bool own_thread);
   ~RowLoader();
 
   // Throws BadRecord, or Error(kConfig) naming table, key and both shapes.
   void Add(std::string_view message);
   void Finish();
 
-  // After Finish. The keys of all rows when they are asked for by `keep_keys`.
   const RestoreReport& report() const { return report_; }
-  std::vector<int64_t> keep_keys;
-  bool keeps_keys = false;
+  // The keys of all rows, with `keep_keys`.
+  const std::vector<int64_t>& keys() const { return keys_; }
 
  private:
   static constexpr size_t kBatch = 1024;
@@ -49,6 +49,8 @@ class RowLoader {
   EmbeddingTable& table_;
   const RestoreOptions& options_;
   const KeySet* newer_;
+  const bool keep_keys_;
+  std::vector<int64_t> keys_;
   EntryCodec codec_;
   RowAdapter adapter_;
   bool adapting_ = false;
