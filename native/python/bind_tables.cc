@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/tables/checkpoint.h"
+#include "core/tables/summary.h"
 #include "core/tables/table.h"
 #include "python/bind.h"
 
@@ -171,6 +172,8 @@ void BindTables(nb::module_& m) {
            "Writes one table as plain TFRecords of EntryDump.")
       .def("restore_table", &Tables::RestoreTable, nb::arg("table"), nb::arg("basename"),
            "Replaces the content of one table by what save_table() wrote.")
+      .def("summary", [](const Tables& t, const std::string& name) { return Summary(t.At(name)); }, nb::arg("table"),
+           "What the table is made of, its rows and the bytes of rows and keys, as a JSON object.")
       .def("clear", &Tables::Clear, nb::arg("table"), "Removes all rows.")
       .def("sizes", &Tables::Sizes, "Table name -> number of rows.")
       .def("memory", &Tables::Memory, "Bytes of memory that rows and indexes take.")
