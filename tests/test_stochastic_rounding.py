@@ -157,7 +157,7 @@ def test_this_segment_alone(tables):
         (4, Rounded(FtrlOptimizer()), OneBitCompressor()),
         (3, AdagradOptimizer()),
     ]
-    plain = [(dim, getattr(o, "_optimizer", o), *rest) for dim, o, *rest in segments]
+    plain = [(dim, getattr(o, "optimizer", o), *rest) for dim, o, *rest in segments]
     t, same = tables(*segments), tables(*plain)
     rng = np.random.default_rng(8)
     keys = keys_of(50)
