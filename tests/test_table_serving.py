@@ -293,6 +293,13 @@ def test_summary(tables):  # V7.8
     )
 
 
+@pytest.mark.parametrize("keys, capacity, load", [(4, 1, 1), (5, 1, 0.625), (0, 9, 0), (2, 9, 0.125), (9, 5, 0.5625)])
+def test_load_factor(tables, keys, capacity, load):
+    t = tables(one(Fp32Compressor()), initial_capacity=capacity)
+    t.assign("movie", np.arange(keys, dtype=np.int64), np.zeros((keys, 1), np.float32))
+    assert summary(t)[1]["load_factor"] == load
+
+
 def test_summary_of_segments(tables):
     t = tables(*SEGMENTS, (16, ConstantsInitializer(-0.5), RmspropV2Optimizer(), Fp32Compressor()), entry_type=TRAINING)
     t.assign("movie", ids(1), np.zeros((1, WIDTH + 16), np.float32))
