@@ -370,3 +370,64 @@ def test_batch_softmax_initializer(tables):
     t = tables((1, BatchSoftmaxInitializer(4.0), BatchSoftmaxOptimizer(), Fp32Compressor()), entry_type=TRAINING)
     t.optimize("movie", ids(3), floats([0]), [0.5], global_step=10)
     assert t.row("movie", 3)[0][0] == 7
+
+
+# --- skip_zero_embedding
+
+
+def test_zero_rows_are_not_kept(tables):  # V7.7
+    t = tables(one(Fp32Compressor()), skip_zero_embedding=True)
+    keys = np.arange(3000, dtype=np.int64)
+    t.assign("movie", keys, (keys % 2).astype(np.float32)[:, None])
+    assert t.contains("movie", keys) == [bool(k % 2) for k in keys]
+    small = ids(-1, -2, -3, -4)
+    t.assign("movie", small, floats([1e-20], [1.08e-19], [1.085e-19], [1.1e-19]))
+    assert t.contains("movie", small) == [False, False, True, True]
+    assert t.sizes() == {"movie": 1502}
+    # Without the setting they stay.
+    t = tables(one(Fp32Compressor()))
+    t.assign("movie", ids(1), floats([0]))
+    assert t.contains("movie", ids(1)) == [True]
+
+
+def test_assign_add_never_erases(tables):
+    t = tables(one(Fp32Compressor(), 2), skip_zero_embedding=True)
+    t.assign_add("movie", ids(1, 2), floats([1, 2], [0, 0]))
+    t.assign_add("movie", ids(1), floats([-1, -2]))
+    assert t.contains("movie", ids(1, 2)) == [True, True]
+
+
+def test_the_weights_count_before_they_are_compressed(tables):
+    t = tables(one(FixedR8Compressor(1.0), 2), skip_zero_embedding=True)
+    t.assign("movie", ids(1), floats([1e-3, -1e-3]))  # zeros in 8 bits
+    assert t.contains("movie", ids(1)) == [True]
+    assert t.lookup("movie", ids(1)).tolist() == [[0, 0]]
+    t.assign("movie", ids(1), floats([np.nan, 0]))
+    assert t.contains("movie", ids(1)) == [True]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 1.0, 2.0])), max_size=12), max_size=5))
+def test_the_last_of_equal_keys_decides(batches):
+    t, model = open_table([one(Fp16Compressor())], skip_zero_embedding=True), {}
+    try:
+        for batch in batches:
+            t.assign("movie", np.array([k for k, _ in batch], np.int64), np.array([[v] for _, v in batch], np.float32).reshape(-1, 1))
+            for key, value in batch:
+                model[key] = value
+        assert len([v for v in model.values() if v]) <= t.sizes()["movie"] <= len(model)
+        np.testing.assert_array_equal(t.lookup("movie", np.arange(6)), [[model.get(k, 0)] for k in range(6)])
+    finally:
+        t.close()
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["all tables", "one table"])
+def test_restore_passes_over_zero_rows(tables, tmp_path, whole):
+    t = tables(one(Fp32Compressor(), 2), entry_type=TRAINING)
+    t.assign("movie", ids(1, 2, 3), floats([0, 0], [1, 0], [1e-20, 0]), 10)
+    (t.save if whole else lambda base: t.save_table("movie", base))(str(tmp_path / "t"))
+    serving = tables(one(Fp16Compressor(), 2), skip_zero_embedding=True)
+    serving.assign("movie", ids(3), floats([5, 5]))
+    (serving.restore if whole else lambda base: serving.restore_table("movie", base))(str(tmp_path / "t"))
+    assert serving.contains("movie", ids(1, 2, 3)) == [False, True, False]
+    assert serving.row("movie", 2) == ([1, 0], 10)

@@ -7,6 +7,7 @@
 #include "core/tables/pipeline.h"
 #include "core/tables/row_ops.h"
 #include "core/tables/table_impl.h"
+#include "core/tables/zero_rows.h"
 
 namespace monolith {
 namespace {
@@ -281,7 +282,18 @@ void EmbeddingTable::Contains(const int64_t* keys, size_t n, uint8_t* found) con
 
 void EmbeddingTable::Assign(const int64_t* keys, size_t n, const float* values, uint32_t now) {
   RaiseMaxUpdateTs(now);
+  if (impl_->config.skip_zero_embedding) {
+    const NonZeroRows rows = WithoutZeros(keys, n, values, static_cast<size_t>(dim_), nullptr);
+    WriteAll(*impl_, rows.keys.data(), rows.keys.size(), AssignOp{impl_->plan, rows.values.data(), now});
+    return SetToZeros(rows.dropped, now);
+  }
   WriteAll(*impl_, keys, n, AssignOp{impl_->plan, values, now});
+}
+
+void EmbeddingTable::SetToZeros(const std::vector<int64_t>& keys, uint32_t now) {
+  const std::vector<float> zeros(static_cast<size_t>(dim_));
+  for (int64_t key : keys)
+    if (Contains(key)) WriteAll(*impl_, &key, 1, AssignOp{impl_->plan, zeros.data(), now});
 }
 
 void EmbeddingTable::AssignAdd(const int64_t* keys, size_t n, const float* values, uint32_t now) {
@@ -297,6 +309,11 @@ void EmbeddingTable::Optimize(const int64_t* keys, size_t n, const float* grads,
 }
 
 void EmbeddingTable::PutRows(const int64_t* keys, size_t n, const float* rows, const uint32_t* timestamps) {
+  if (impl_->config.skip_zero_embedding) {
+    const NonZeroRows kept = WithoutZeros(keys, n, rows, static_cast<size_t>(dim_), timestamps);
+    WriteAll(*impl_, kept.keys.data(), kept.keys.size(), PutOp{impl_->plan, kept.values.data(), kept.timestamps.data()});
+    return SetToZeros(kept.dropped, 0);
+  }
   WriteAll(*impl_, keys, n, PutOp{impl_->plan, rows, timestamps});
 }
 
