@@ -154,7 +154,8 @@ def test_ops_look_up_what_the_compressor_gives():
     out = g.run(lambda t: t.lookup(ragged(), plan))["f"]
     np.testing.assert_allclose(np.c_[out[0], out[1]], [seen.sum(axis=0), seen[1]], rtol=1e-6)
     grads = np.float32([[1, 2, 3], [10, 20, 30]])
-    g.run(lambda t: t.apply_gradients(ragged(), plan, {"f": [tf.constant(grads[:, :2]), tf.constant(grads[:, 2:])]}, {"t": [0.1, 0.1]}, 0))
+    rates = {"t": [0.1, 0.1]}
+    g.run(lambda t: t.apply_gradients(ragged(), plan, {"f": [tf.constant(grads[:, :2]), tf.constant(grads[:, 2:])]}, rates, 0))
     summed = np.array([grads[0], grads.sum(axis=0)])
     summed[:, :2] *= 0.5 * (1 - np.tanh(weights[:, :2]) ** 2)
     after = weights - 0.1 * summed

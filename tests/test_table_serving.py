@@ -412,7 +412,8 @@ def test_the_last_of_equal_keys_decides(batches):
     t, model = open_table([one(Fp16Compressor())], skip_zero_embedding=True), {}
     try:
         for batch in batches:
-            t.assign("movie", np.array([k for k, _ in batch], np.int64), np.array([[v] for _, v in batch], np.float32).reshape(-1, 1))
+            values = np.array([v for _, v in batch], np.float32)[:, None]
+            t.assign("movie", np.array([k for k, _ in batch], np.int64), values)
             for key, value in batch:
                 model[key] = value
         assert len([v for v in model.values() if v]) <= t.sizes()["movie"] <= len(model)
