@@ -40,7 +40,8 @@ def merged_segments(slot: FeatureSlot) -> tuple[list, list]:
         segment, rate = segment_of(s)
         dim, segment.dim_size = segment.dim_size, 0
         key = (segment.SerializeToString(deterministic=True), str(rate))
-        if key == last_key:
+        # batch_softmax has one weight in a segment.
+        if key == last_key and segment.opt_config.WhichOneof("type") != "batch_softmax":
             segments[-1].dim_size += dim
             continue
         segment.dim_size = dim

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/tables/checkpoint.h"
 #include "core/tables/filters/occurrence_gate.h"
+#include "core/tables/summary.h"
 #include "core/tables/table.h"
 #include "core/tables/touched_keys.h"
 #include "python/bind.h"
@@ -264,6 +265,8 @@ void BindTables(nb::module_& m) {
       .def("restore_table", &Tables::RestoreTable, nb::arg("table"), nb::arg("basename"),
            nb::arg("modes") = std::vector<std::string>(), nb::arg("old_names") = OldNames(), nb::arg("part") = 0, nb::arg("parts") = 1,
            "Replaces the content of one table by what save_table() wrote; the arguments of restore(). old_names are file names.")
+      .def("summary", [](const Tables& t, const std::string& name) { return Summary(t.At(name)); }, nb::arg("table"),
+           "What the table is made of, its rows and the bytes of rows and keys, as a JSON object.")
       .def("clear", &Tables::Clear, nb::arg("table"), "Removes all rows.")
       .def("sizes", &Tables::Sizes, "Table name -> number of rows.")
       .def("memory", &Tables::Memory, "Bytes of memory that rows and indexes take.")

@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 #include "core/tables/checkpoint.h"
 #include "core/tables/entry_codec.h"
+#include "core/tables/expiry.h"
 #include "core/tables/parallel.h"
 #include "core/tables/save_chain.h"
 #include "core/tables/set_writer.h"
@@ -13,24 +14,8 @@
 namespace monolith {
 namespace {
 
-constexpr size_t kSlots = size_t{1} << 15;
 constexpr int kMaxShards = 99999;
 constexpr size_t kErasedKeys = 16384;  // in one record
-
-// How long the rows of each slot are kept, in seconds.
-class Expiry {
- public:
-  explicit Expiry(const TableConfig& config) : seconds_(kSlots, int64_t{config.default_expire_days} * 86400) {
-    for (const auto& [slot, days] : config.slot_expire_days) seconds_[slot] = int64_t{days} * 86400;
-  }
-  bool Expired(const EmbeddingTable::Row& row, uint32_t newest) const {
-    const size_t slot = (static_cast<uint64_t>(row.key) >> 48) & (kSlots - 1);
-    return int64_t{newest} - int64_t{row.timestamp} >= seconds_[slot];
-  }
-
- private:
-  std::vector<int64_t> seconds_;
-};
 
 using Snapshots = std::vector<std::unique_ptr<TableSnapshot>>;
 
@@ -56,7 +41,7 @@ uint64_t WriteRows(const Image& image, size_t table, const Expiry& expiry, size_
   const EntryCodec codec(t.config().name, t.plan());
   uint64_t written = 0;
   image.rows[table]->Walk(shard, shards, [&](const EmbeddingTable::Row& row) {
-    if (expiry.Expired(row, image.newest[table])) {
+    if (expiry.Expired(row.key, row.timestamp, image.newest[table])) {
       if (expired) expired->push_back(row.key);
       return;
     }

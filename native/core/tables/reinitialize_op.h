@@ -13,18 +13,18 @@ struct ReinitializeOp {
   uint32_t now;
   int32_t* status;
   uint32_t Timestamp(size_t) const { return now; }
-  void Existing(size_t i, float* row) const {
-    std::memset(row, 0, static_cast<size_t>(plan.row_floats()) * sizeof(float));
+  void Existing(size_t i, void* row) const {
+    std::memset(row, 0, plan.row_bytes());
     Init(keys[i], row);
     status[i] = 1;
   }
-  void Fresh(size_t i, int64_t key, float* row) const {
+  void Fresh(size_t i, int64_t key, void* row) const {
     Init(key, row);
     status[i] = 0;
   }
 
  private:
-  void Init(int64_t key, float* row) const {
+  void Init(int64_t key, void* row) const {
     plan.InitWeights(key, row);
     plan.InitState(row);
   }

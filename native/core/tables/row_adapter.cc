@@ -61,7 +61,7 @@ const char* RowAdapter::Needed() const {
   for (size_t i = 0; i < both; ++i) {
     pad |= plan[i].dim > stored_[i].dim;
     truncate |= plan[i].dim < stored_[i].dim;
-    reset |= NumberOf(stored_[i]) != plan[i].type->dump_number;
+    reset |= !plan_.serving() && NumberOf(stored_[i]) != plan[i].type->dump_number;
   }
   if (truncate && !options_.truncate) return "truncate";
   if (pad && !options_.pad) return "pad";
@@ -70,7 +70,7 @@ const char* RowAdapter::Needed() const {
 }
 
 void RowAdapter::CopyState(const DumpedEntry& entry, const Stored& stored, const SegmentPlan& p, float* floats) const {
-  if (!stored.segment || NumberOf(stored) != p.type->dump_number) return;
+  if (plan_.serving() || !stored.segment || NumberOf(stored) != p.type->dump_number) return;
   for (size_t v = stored.segment->first; v < stored.segment->first + stored.segment->count; ++v) {
     const DumpedEntry::Value& value = entry.values[v];
     for (const StateField& f : p.type->state) {
@@ -86,6 +86,7 @@ const char* RowAdapter::Adapt(const DumpedEntry& entry, float* floats) {
   FindSegments(entry);
   FindDims(entry);
   if (const char* mode = Needed()) return mode;
+  if (plan_.serving()) std::fill_n(floats, plan_.row_floats(), 0.f);
   plan_.InitWeights(entry.key, floats);
   plan_.InitState(floats);
   const auto& plan = plan_.segments();
@@ -93,7 +94,7 @@ const char* RowAdapter::Adapt(const DumpedEntry& entry, float* floats) {
   int first = 0;
   for (size_t i = 0; i < std::min(plan.size(), stored_.size()); ++i) {
     const Stored& s = stored_[i];
-    changed_ |= s.dim != plan[i].dim || NumberOf(s) != plan[i].type->dump_number;
+    changed_ |= s.dim != plan[i].dim || (!plan_.serving() && NumberOf(s) != plan[i].type->dump_number);
     std::copy_n(entry.weights.begin() + first, std::min(s.dim, plan[i].dim), floats + plan[i].weights);
     CopyState(entry, s, plan[i], floats);
     first += s.dim;

@@ -43,8 +43,8 @@ void* MapMemory(size_t bytes, bool huge) {
 
 void UnmapMemory(void* p, size_t bytes) { munmap(p, bytes); }
 
-RowStore::RowStore(int row_floats) : locks_(new RowLock[kRowLocks]) {
-  const size_t stride = Stride(size_t(row_floats) * sizeof(float));
+RowStore::RowStore(size_t row_bytes) : locks_(new RowLock[kRowLocks]) {
+  const size_t stride = Stride(row_bytes);
   int shift = 6;
   while ((stride << (shift + 1)) <= kSlabBytes) ++shift;
   rows_offset_ = (size_t{1} << shift) * sizeof(uint32_t);

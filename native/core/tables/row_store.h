@@ -50,7 +50,7 @@ inline constexpr size_t kHugePage = size_t{2} << 20;
 
 class RowStore {
  public:
-  explicit RowStore(int row_floats);
+  explicit RowStore(size_t row_bytes);
   ~RowStore();
   RowStore(const RowStore&) = delete;
   RowStore& operator=(const RowStore&) = delete;

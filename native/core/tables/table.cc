@@ -4,12 +4,14 @@
 
 #include "core/base/error.h"
 #include "core/tables/admission.h"
+#include "core/tables/encoded_rows.h"
 #include "core/tables/filters/occurrence_gate.h"
 #include "core/tables/pipeline.h"
 #include "core/tables/reinitialize_op.h"
 #include "core/tables/row_ops.h"
 #include "core/tables/table_impl.h"
 #include "core/tables/touched_keys.h"
+#include "core/tables/zero_rows.h"
 
 namespace monolith {
 namespace {
@@ -32,12 +34,32 @@ void ReadSome(const State& s, const int64_t* keys, size_t begin, size_t n, size_
   });
 }
 
+// The same for rows that are not the floats a lookup gives: a copy of the row, then what stands for it.
+template <class Done>
+void ReadEncoded(const State& s, const RowPlan& plan, const int64_t* keys, size_t begin, size_t n, float* out, Done on_done) {
+  const size_t dim = static_cast<size_t>(plan.dim()), bytes = plan.lookup_bytes();
+  const RowStore::Address rows = s.rows->address();
+  RowBuffer copy(bytes);
+  Pipeline<false>(s, keys, begin, n, bytes, [&](size_t i, const Pending& p) {
+    if (p.row) {
+      CopyWholeBytes(rows, p.row_number, p.row, copy.data(), bytes);
+      plan.Fill(copy.data(), out + i * dim);
+    }
+    on_done(i, p.row != nullptr);
+    return true;
+  });
+}
+
 template <class Done>
 void ReadAll(Impl& impl, const int64_t* keys, size_t n, size_t dim, float* out, Done on_done) {
   for (size_t begin = 0; begin < n; begin += kSectionKeys) {
     const size_t end = std::min(n, begin + kSectionKeys);
     Impl::ReadSection section(impl);
     const State& s = section.state();
+    if (!impl.plan.raw()) {
+      ReadEncoded(s, impl.plan, keys, begin, end, out, on_done);
+      continue;
+    }
     switch (dim) {
       case 8: ReadSome<8>(s, keys, begin, end, dim, out, on_done); break;
       case 16: ReadSome<16>(s, keys, begin, end, dim, out, on_done); break;
@@ -231,7 +253,9 @@ bool EmbeddingTable::Contains(int64_t key) const {
 }
 
 bool EmbeddingTable::GetRow(int64_t key, std::vector<float>* floats, uint32_t* timestamp) const {
-  floats->resize(static_cast<size_t>(impl_->plan.row_floats()));
+  const RowPlan& plan = impl_->plan;
+  floats->resize(static_cast<size_t>(plan.row_floats()));
+  RowBuffer copy(plan.row_bytes());
   Impl::ReadSection section(*impl_);
   const State& s = section.state();
   const RowStore::Address rows = s.rows->address();
@@ -240,14 +264,14 @@ bool EmbeddingTable::GetRow(int64_t key, std::vector<float>* floats, uint32_t* t
   const RowLock& lock = rows.Lock(p.row_number);
   for (;;) {
     const uint64_t before = lock.word.load(std::memory_order_acquire);
-    float ts;
-    CopyFloats(&ts, reinterpret_cast<const float*>(rows.Timestamp(p.row_number)), 1);
-    CopyFloats(floats->data(), rows.Row(p.row_number), floats->size());
+    CopyBytes(timestamp, rows.Timestamp(p.row_number), sizeof *timestamp);
+    CopyBytes(copy.data(), rows.Row(p.row_number), plan.row_bytes());
     LoadBarrier();
-    std::memcpy(timestamp, &ts, sizeof ts);
-    if (RowLock::Unchanged(before, lock.word.load(std::memory_order_acquire), p.row_number)) return true;
+    if (RowLock::Unchanged(before, lock.word.load(std::memory_order_acquire), p.row_number)) break;
     Pause();
   }
+  plan.Get(copy.data(), floats->data());
+  return true;
 }
 
 void EmbeddingTable::Contains(const int64_t* keys, size_t n, uint8_t* found) const {
@@ -267,7 +291,18 @@ void EmbeddingTable::SetGate(std::shared_ptr<const OccurrenceGate> gate) {
 void EmbeddingTable::Assign(const int64_t* keys, size_t n, const float* values, uint32_t now) {
   RaiseMaxUpdateTs(now);
   const AdmittedBatch batch(*this, gate(), keys, nullptr, n, values, 0);
+  if (impl_->config.skip_zero_embedding) {
+    const NonZeroRows rows = WithoutZeros(batch.keys(), batch.size(), batch.rows(), static_cast<size_t>(dim_), nullptr);
+    WriteAll(*impl_, rows.keys.data(), rows.keys.size(), AssignOp{impl_->plan, rows.values.data(), now});
+    return SetToZeros(rows.dropped, now);
+  }
   WriteAll(*impl_, batch.keys(), batch.size(), AssignOp{impl_->plan, batch.rows(), now});
+}
+
+void EmbeddingTable::SetToZeros(const std::vector<int64_t>& keys, uint32_t now) {
+  const std::vector<float> zeros(static_cast<size_t>(dim_));
+  for (int64_t key : keys)
+    if (Contains(key)) WriteAll(*impl_, &key, 1, AssignOp{impl_->plan, zeros.data(), now});
 }
 
 void EmbeddingTable::AssignAdd(const int64_t* keys, size_t n, const float* values, uint32_t now) {
@@ -278,12 +313,11 @@ void EmbeddingTable::AssignAdd(const int64_t* keys, size_t n, const float* value
 
 void EmbeddingTable::OptimizeDistinct(const int64_t* keys, const uint32_t* counts, size_t n, const float* grads,
                                       const float* learning_rates, uint32_t now, int64_t global_step) {
-  if (global_step < 0 && impl_->plan.reads_global_step())
-    throw Error(ErrorCode::kUsage, "table '" + impl_->config.name + "': optimizer batch_softmax counts steps, global_step " +
-                                       std::to_string(global_step) + " must not be negative");
+  CheckSteps(impl_->config.name, impl_->plan, global_step);
   RaiseMaxUpdateTs(now);
   const AdmittedBatch batch(*this, gate(), keys, counts, n, grads, global_step);
-  WriteAll(*impl_, batch.keys(), batch.size(), OptimizeOp{impl_->plan, batch.rows(), learning_rates, now, global_step});
+  WriteAll(*impl_, batch.keys(), batch.size(),
+           OptimizeOp(impl_->plan, batch.keys(), batch.rows(), learning_rates, now, global_step));
   if (TouchedKeySet* touched = hooks_.touched()) touched->Insert(batch.keys(), batch.size(), this);
 }
 
@@ -304,12 +338,18 @@ void EmbeddingTable::Reinitialize(const int64_t* keys, size_t n, uint32_t now, i
 }
 
 void EmbeddingTable::PutRows(const int64_t* keys, size_t n, const float* rows, const uint32_t* timestamps) {
+  if (impl_->config.skip_zero_embedding) {
+    const NonZeroRows kept = WithoutZeros(keys, n, rows, static_cast<size_t>(dim_), timestamps);
+    WriteAll(*impl_, kept.keys.data(), kept.keys.size(), PutOp{impl_->plan, kept.values.data(), kept.timestamps.data()});
+    return SetToZeros(kept.dropped, 0);
+  }
   WriteAll(*impl_, keys, n, PutOp{impl_->plan, rows, timestamps});
 }
 
 void EmbeddingTable::Clear(size_t expected_rows) {
   Freeze frozen(*this);
-  impl_->Publish(new State{NewView(std::max<uint64_t>(impl_->config.initial_capacity, expected_rows)), std::make_shared<RowStore>(impl_->plan.row_floats())});
+  const uint64_t capacity = std::max<uint64_t>(impl_->config.initial_capacity, expected_rows);
+  impl_->Publish(new State{NewView(capacity), std::make_shared<RowStore>(impl_->plan.row_bytes())});
 }
 
 void EmbeddingTable::TrackChanges(bool) {}
@@ -325,6 +365,9 @@ std::pair<size_t, size_t> ShardRange(size_t total, size_t shard, size_t shards) 
 
 bool EmbeddingTable::Freeze::Walk(size_t shard, size_t shards, size_t* offset, size_t limit,
                                   const std::function<bool(const Row&)>& visit) const {
+  if (table_.plan().serving())
+    throw Error(ErrorCode::kUsage, "table '" + table_.config().name +
+                                       "' is for serving: its rows have lost what a checkpoint holds, so it is not saved");
   const State& s = *table_.impl_->state.load();
   std::vector<const Segment*> segments;
   size_t total = 0;

@@ -126,6 +126,9 @@ class EmbeddingTable {
   // Copies n rows' weights into out[n][dim] and says which were there; absent ones are left as they are.
   void CopyRows(const int64_t* keys, size_t n, float* out, uint8_t* found) const;
 
+  // Of a table with skip_zero_embedding: what those of the keys that are there become when they are assigned zeros.
+  void SetToZeros(const std::vector<int64_t>& keys, uint32_t now);
+
   int dim_;
   TableHooks hooks_;
   std::unique_ptr<Impl> impl_;

@@ -3,7 +3,7 @@
 namespace monolith {
 
 EmbeddingTable::Impl::Impl(const TableConfig& c)
-    : config(c), plan(c), state(new State{NewView(c.initial_capacity), std::make_shared<RowStore>(plan.row_floats())}) {}
+    : config(c), plan(c), state(new State{NewView(c.initial_capacity), std::make_shared<RowStore>(plan.row_bytes())}) {}
 
 EmbeddingTable::Impl::~Impl() {
   for (State* s : retired) delete s;

@@ -29,7 +29,7 @@ void SlidingFilter::Save(const std::string& basename) {
     for (size_t i = 0; i < splits_.size(); ++i)
       WriteSplit(*splits_[i], meta, files.Temporary(ShardName(basename, i, splits_.size())));
   }
-  files.Publish({basename});
+  files.Publish();
 }
 
 void SlidingFilter::Restore(const std::string& basename) {
