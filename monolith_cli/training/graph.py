@@ -131,11 +131,14 @@ class _TableFiles:
         """Writes every table into `folder`; kind: whole, base or delta."""
         session.run(self._save, {self.basename: os.path.join(folder, TABLES_NAME), self.kind: kind})
 
-    def restore(self, session, folder: str, modes: Sequence[str] = ()) -> RestoreReport:
-        """Replaces all tables by what is in `folder`; modes and report as `MultiTable.restore` has them, names as str."""
-        report = session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME), self.modes: list(modes)})
-        names = ([n.decode() for n in names] for names in report[3:])
-        return RestoreReport(*map(int, report[:3]), *names)
+    def restore(self, session, folder: str, modes: Sequence[str] = ()) -> list[str]:
+        """Replaces all tables by what is in `folder`; modes as in `MultiTable.restore`. Returns what a person should know."""
+        report = RestoreReport(*session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME), self.modes: list(modes)}))
+        notes = [f"table {t.decode()!r} of the checkpoint is not in the model and was left out" for t in report.unknown_tables]
+        notes += [f"table {t.decode()!r} is not in the checkpoint and starts empty" for t in report.missing_tables]
+        if report.adapted_rows:
+            notes.append(f"{int(report.adapted_rows):,} rows of tables were of another shape and were adapted")
+        return notes
 
     def sizes(self, session) -> dict[str, int]:
         """Table name -> ids in it."""
