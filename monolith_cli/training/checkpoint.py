@@ -19,8 +19,8 @@ RESTORE_MODES = ("pad", "truncate", "reset-state", "reset-dense", "drop-tables")
 class CheckpointDirectory(CheckpointStore):
     """Saves sessions to a model directory, and restores them."""
 
-    def restore(self, session, built, prefix: str, modes: tuple[str, ...] = ("drop-tables",)) -> tuple[State, list[str]]:
-        """Dense variables, then tables and filter, then the state; also what was not taken as it is, in sentences.
+    def restore(self, session, built, prefix: str, warn=lambda text: None, modes: tuple[str, ...] = ("drop-tables",)) -> State:
+        """Dense variables, then tables and filter, then the state. warn(text) is told what was not taken as it is.
 
         modes, of RESTORE_MODES: pad, truncate and reset-state as in `tables.graph.MultiTable.restore`; reset-dense: dense
         variables that the checkpoint does not have, or in another shape, start afresh; drop-tables: tables that the model does
@@ -29,21 +29,21 @@ class CheckpointDirectory(CheckpointStore):
         import tensorflow as tf
 
         state = self.read_state(prefix)
-        notes = []
         try:
             if "reset-dense" in modes:
-                notes += _restore_matching(session, built, prefix)
+                for text in _restore_matching(session, built, prefix):
+                    warn(text)
             else:
                 saver_def = built.saver.saver_def
                 session.run(saver_def.restore_op_name, {saver_def.filename_tensor_name: prefix})
             if built.tables is not None:
                 table_modes = [m for m in modes if m in ("pad", "truncate", "reset-state")]
                 table_modes += [] if "drop-tables" in modes else ["known-tables"]
-                notes += _table_notes(built.tables.restore(session, assets_dir(prefix), table_modes))
-                notes += built.tables.restore_filter(session, assets_dir(prefix))
+                for text in built.tables.restore(session, assets_dir(prefix), table_modes):
+                    warn(text)
         except (tf.errors.OpError, Error) as e:
             raise _restore_error(prefix, e) from e
-        return state, notes
+        return state
 
     def save(self, session, built, state: State) -> str:
         """Writes a whole checkpoint and deletes old ones; returns its prefix. Raises IoError; the old ones stay then."""
@@ -63,14 +63,6 @@ class CheckpointDirectory(CheckpointStore):
             return self.publish(state, write)
         except (tf.errors.OpError, BadDataError) as e:
             raise IoError(f"{self.model_dir}: the checkpoint could not be written: {getattr(e, 'message', None) or e}") from e
-
-
-def _table_notes(report) -> list[str]:
-    notes = [f"table {t!r} of the checkpoint is not in the model and was left out" for t in report.unknown_tables]
-    notes += [f"table {t!r} is not in the checkpoint and starts empty" for t in report.missing_tables]
-    if report.adapted_rows:
-        notes.append(f"{report.adapted_rows:,} rows of tables were of another shape and were adapted")
-    return notes
 
 
 def _restore_matching(session, built, prefix: str) -> list[str]:

@@ -178,14 +178,17 @@ class _TableFiles:
         if self._filters:
             session.run(self._filters[0], {self.basename: os.path.join(folder, FILTER_NAME)})
 
-    def restore(self, session, folder: str, modes: Sequence[str] = ()) -> RestoreReport:
-        """Replaces all tables by what is in `folder`; modes and report as `MultiTable.restore` has them, names as str."""
-        report = session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME), self.modes: list(modes)})
-        names = ([n.decode() for n in names] for names in report[3:])
-        return RestoreReport(*map(int, report[:3]), *names)
+    def restore(self, session, folder: str, modes: Sequence[str] = ()) -> list[str]:
+        """Replaces all tables, and the filter, by what is in `folder`; modes as in `MultiTable.restore`. Returns what a person
+        should know."""
+        report = RestoreReport(*session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME), self.modes: list(modes)}))
+        notes = [f"table {t.decode()!r} of the checkpoint is not in the model and was left out" for t in report.unknown_tables]
+        notes += [f"table {t.decode()!r} is not in the checkpoint and starts empty" for t in report.missing_tables]
+        if report.adapted_rows:
+            notes.append(f"{int(report.adapted_rows):,} rows of tables were of another shape and were adapted")
+        return notes + self._restore_filter(session, folder)
 
-    def restore_filter(self, session, folder: str) -> list[str]:
-        """Takes over the filter in `folder`, where the graph has one; returns what a person should know."""
+    def _restore_filter(self, session, folder: str) -> list[str]:
         if not self._filters:
             return []
         places = [os.path.join(folder, FILTER_NAME), folder.removesuffix(".assets") + FILTER_NAME]
@@ -193,7 +196,7 @@ class _TableFiles:
         session.run(self._filters[1], {self.basename: (found or places)[0]})
         if found:
             return []
-        return [f"{FILTER_NAME}: no files of an occurrence filter, so that it starts empty: ids are counted from here on"]
+        return [f"{places[0]}: no files of an occurrence filter, so that it starts empty: ids are counted from here on"]
 
     def sizes(self, session) -> dict[str, int]:
         """Table name -> ids in it."""

@@ -139,9 +139,7 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     session = stack.enter_context(make_session(built.graph))
     session.run(built.init)
     if prefix is not None:
-        _, notes = directory.restore(session, built, prefix, config.restore_modes)
-        for note in notes:
-            run.log.warning(f"{prefix}: {note}")
+        directory.restore(session, built, prefix, run.log.warning, config.restore_modes)
         run.log.info(f"going on from {prefix}, {state.records:,} records trained")
     for hook in built.hooks:
         hook.after_create_session(session, None)

@@ -16,6 +16,7 @@
 #include "core/tables/checkpoint_files.h"
 #include "core/tables/checkpoint_manifest.h"
 #include "core/tables/entry_codec.h"
+#include "core/tables/entry_stream.h"
 #include "core/tables/record_file.h"
 
 using namespace monolith;
@@ -92,6 +93,15 @@ void Chain(MultiTable* tables, const std::string& base) {
     if (e.code() != ErrorCode::kBadData && e.code() != ErrorCode::kConfig && e.code() != ErrorCode::kNoInput) abort();
   }
   if (restored && !read) abort();
+  try {
+    EntryStream stream(base);
+    DumpedEntry entry;
+    uint64_t streamed = 0;
+    while (stream.Next(&entry)) ++streamed;
+    if (read && streamed != rows) abort();
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kBadData && e.code() != ErrorCode::kNoInput) abort();
+  }
 }
 
 // A delta with the content of the fuzzer over a base: the manifest says how many rows and erased keys there are.
