@@ -4,23 +4,8 @@
 
 #include "core/tables/filters/occurrence_gate.h"
 #include "core/tables/key_hash.h"
-#include "core/tables/table_hooks.h"
 
 namespace monolith {
-
-void TableHooks::SetGate(std::shared_ptr<const OccurrenceGate> gate) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (gate.get() == this->gate()) return;
-  gate_.store(gate.get(), std::memory_order_release);
-  if (gate) kept_.push_back(std::move(gate));
-}
-
-void TableHooks::SetTouched(std::shared_ptr<TouchedKeySet> touched) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (touched.get() == this->touched()) return;
-  touched_.store(touched.get(), std::memory_order_release);
-  if (touched) kept_.push_back(std::move(touched));
-}
 
 void AdmittedBatch::Choose(const EmbeddingTable& table, const OccurrenceGate& gate, const uint32_t* counts, int64_t global_step) {
   std::vector<uint8_t> found(size_);

@@ -284,10 +284,6 @@ void EmbeddingTable::Contains(const int64_t* keys, size_t n, uint8_t* found) con
   }
 }
 
-void EmbeddingTable::SetGate(std::shared_ptr<const OccurrenceGate> gate) {
-  hooks_.SetGate(gate && gate->idle() ? nullptr : std::move(gate));
-}
-
 void EmbeddingTable::Assign(const int64_t* keys, size_t n, const float* values, uint32_t now) {
   RaiseMaxUpdateTs(now);
   const AdmittedBatch batch(*this, gate(), keys, nullptr, n, values, 0);
@@ -319,17 +315,6 @@ void EmbeddingTable::OptimizeDistinct(const int64_t* keys, const uint32_t* count
   WriteAll(*impl_, batch.keys(), batch.size(),
            OptimizeOp(impl_->plan, batch.keys(), batch.rows(), learning_rates, now, global_step));
   if (TouchedKeySet* touched = hooks_.touched()) touched->Insert(batch.keys(), batch.size(), this);
-}
-
-void EmbeddingTable::Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
-                              int64_t global_step) {
-  OptimizeDistinct(keys, nullptr, n, grads, learning_rates, now, global_step);
-}
-
-void EmbeddingTable::OptimizeSummed(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
-                                    int64_t global_step) {
-  const DistinctGradients distinct(keys, n, grads, static_cast<size_t>(dim_));
-  OptimizeDistinct(distinct.keys(), distinct.counts(), distinct.size(), distinct.sums(), learning_rates, now, global_step);
 }
 
 void EmbeddingTable::Reinitialize(const int64_t* keys, size_t n, uint32_t now, int32_t* status) {
