@@ -94,6 +94,21 @@ def test_counts_survive_a_restart(run, tmp_path):
     check(run, path, tmp_path / "m", values, 5)
 
 
+def test_thresholds_with_incremental_checkpoints(run, tmp_path):
+    """A delta has the counts whole beside the rows that changed; the table commands pass over them."""
+    values = sample(1500, 60)
+    path, folder = model(tmp_path, "occurrence_threshold=5"), tmp_path / "m"
+    incremental = ["--skip-consumed", "--save-every-steps", "3", "--incremental-checkpoints", "5"]
+    train(run, path, folder, values, *incremental, "--max-steps", "6")
+    names = [p.name for p in (folder / "model.ckpt-6.assets").iterdir()]
+    assert any(".delta." in n for n in names) and sum(n.startswith("hash_filter_0-") for n in names) == 7
+    rows = len(expected(values[: 6 * 64], 5))
+    run("table-verify", folder)
+    assert len(run("table-dump", folder).stdout.splitlines()) == rows > 0
+    train(run, path, folder, values, *incremental)
+    check(run, path, folder, values, 5)
+
+
 def test_thresholds_over_a_checkpoint_without_counts(run, tmp_path):
     values, more = sample(640, 100), sample(640, 200, seed=1)
     before, after = model(tmp_path, "", name="before.py"), model(tmp_path, "occurrence_threshold=3", name="after.py")
