@@ -35,7 +35,7 @@ TableConfig Config(bool varying) {
     c.segments.push_back(s);
   }
   // Its entries have no fixed size and go by another way.
-  if (varying) c.segments.push_back({1, {}, {}}), c.segments.back().optimizer.kind = Kind::kBatchSoftmax;
+  if (varying) c.segments.push_back({1, {}, {}, {}}), c.segments.back().optimizer.kind = Kind::kBatchSoftmax;
   return c;
 }
 
