@@ -10,7 +10,7 @@ NINJA = $(VENV)/bin/ninja
 export PATH := $(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-stream bench-train bench-logistic bench-start bench-kafka
+.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,9 +48,13 @@ FUZZ_SECONDS ?= 600
 fuzz: setup ## every fuzzer for FUZZ_SECONDS (600) each; needs clang++
 	FUZZ_SECONDS=$(FUZZ_SECONDS) native/fuzz/run.sh
 
-bench: bench-table bench-stream bench-train bench-logistic bench-start ## the speed table, each subject beside its peers
+bench: bench-table bench-checkpoint bench-stream bench-train bench-logistic bench-start ## the speed table, each subject beside its peers
 bench-table: build
 	$(PY) benchmarks/table.py --build $(BUILD) --peers $(PEERS)
+bench-table-tools: build ## the table commands on 2 M rows, beside cat and Python's protobuf
+	$(PY) benchmarks/table_tools.py
+bench-checkpoint: build
+	$(PY) benchmarks/table_checkpoint.py --build $(BUILD)
 bench-stream: build
 	$(PY) benchmarks/stream.py --peers $(PEERS)
 bench-train: build

@@ -70,6 +70,7 @@ with tf.io.TFRecordWriter("train.tfrecord") as w:
         at += 8 + n
 PYTHON
 monolith-train -q --model movie.py:MovieRanking --model-dir m --batch-size 2 --max-steps 1000 train.pb
+table-dump m | jq -c 'select(.fid % 7 != 0) | .weights[0] *= 1.01' | table-load -q -o yesterday
 cat > chain.textproto <<'TEXT'
 # two channels, and of them what ranks first or was liked
 configs { basic_config { filter_by_value { field_name: "chnid" op: "in" int_operand: [1, 2] } } }

@@ -9,13 +9,20 @@ tf1 = tf.compat.v1
 
 from monolith_cli.model import (  # noqa: E402
     AdagradOptimizer,
+    BatchSoftmaxOptimizer,
+    ConstantsInitializer,
+    CuckooHashTableConfig,
     EstimatorSpec,
+    FeatureSlotConfig,
     FirstN,
+    FixedR8Compressor,
     ModelError,
     MonolithModel,
+    OneBitCompressor,
     PolynomialDecay,
     ReduceMean,
     SgdOptimizer,
+    StochasticRoundingFloat16OptimizerWrapper,
 )
 from monolith_cli.model.feature import switch_slot  # noqa: E402
 from monolith_cli.model.model import ClipType  # noqa: E402
@@ -151,6 +158,47 @@ def test_adjacent_equal_slices_become_one_segment(model):
     assert str(rates[0]) == str(PolynomialDecay(0.0, 10, rates[0].end_learning_rate))
     assert rates[0].end_learning_rate == pytest.approx(0.1)
     assert rates[2] == 0.5
+
+
+def test_slices_of_batch_softmax_stay_apart(model):
+    slot = model.create_embedding_feature_column("a").feature_slot
+    for _ in range(2):
+        slot.add_feature_slice(1, optimizer=BatchSoftmaxOptimizer())
+    assert [s.dim_size for s in plan.merged_segments(slot)[0]] == [1, 1]
+
+
+def test_tables_by_feature_slot_and_slice(model):
+    """A slice says what it is made of; what it leaves out comes from the config of its slot, and that from the library's."""
+    rounded = StochasticRoundingFloat16OptimizerWrapper(SgdOptimizer(0.5))
+    own = FeatureSlotConfig(
+        has_bias=True,
+        default_vec_initializer=ConstantsInitializer(2.0),
+        default_vec_optimizer=rounded,
+        default_vec_compressor=FixedR8Compressor(3.0),
+        hashtable_config=CuckooHashTableConfig(initial_capacity=99, feature_evict_every_n_hours=5),
+        expire_time=7,
+    )
+    a = model.create_embedding_feature_column("a", slot_config=own).feature_slot
+    b = model.create_embedding_feature_column("b", expire_time=3, slot_config=own).feature_slot
+    c = model.create_embedding_feature_column("c").feature_slot
+    a.add_feature_slice(4)
+    a.add_feature_slice(2, optimizer=AdagradOptimizer(), compressor=OneBitCompressor())
+    b.add_feature_slice(4)
+    c.add_feature_slice(4, compressor=OneBitCompressor(7))
+    configs = {name: t.table_config for name, t in plan.table_configs(model._factory).items()}
+    bias, vec, other = configs["a"].entry_config.segments
+    assert (bias.dim_size, bias.opt_config.WhichOneof("type")) == (1, "ftrl")
+    assert (vec.init_config.constants.constant, vec.comp_config.fixed_r8.r) == (2, 3)
+    assert vec.opt_config == rounded.as_proto()
+    assert (other.init_config, other.opt_config.WhichOneof("type")) == (vec.init_config, "adagrad")
+    assert other.comp_config.WhichOneof("type") == "one_bit"
+    assert (configs["a"].initial_capacity, configs["a"].feature_evict_every_n_hours) == (99, 5)
+    assert [slot.config.expire_time for slot in (a, b)] == [7, 3]
+    (plain,) = configs["c"].entry_config.segments
+    assert (plain.init_config.WhichOneof("type"), plain.opt_config.WhichOneof("type")) == ("random_uniform", "adagrad")
+    assert (plain.comp_config.one_bit.step_size, configs["c"].initial_capacity) == (7, 1)
+    with pytest.raises(ModelError, match="column 'slot_7' shares the table of 'a'"):
+        model.create_embedding_feature_column("slot_7", shared_name="a", slot_config=own)
 
 
 def test_a_rate_of_zero_is_a_rate(model):

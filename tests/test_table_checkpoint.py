@@ -87,7 +87,7 @@ def test_tensorflow_and_protobuf_read_plain_files(open_tables, tmp_path):
     keys = np.array([5, -7, 1 << 60], np.int64)
     t.optimize("t", keys, np.ones((3, 4), np.float32), [0.1, 0.1, 0.1], req_time=1234)
     t.save_table("t", str(tmp_path / "t"), 2)
-    files = sorted(tmp_path.iterdir())
+    files = sorted(tmp_path.glob("*-of-*"))
     assert [f.name for f in files] == ["t-00000-of-00002", "t-00001-of-00002"]
     entries = {e.id: e for f in files for e in entries_of(f)}
     assert sorted(entries) == sorted(keys.tolist())
@@ -101,6 +101,26 @@ def test_tensorflow_and_protobuf_read_plain_files(open_tables, tmp_path):
     # Field order and unpacked floats are as protobuf itself writes them.
     records = [r for f in files for r in records_of(f)]
     assert sorted(records) == sorted(e.SerializeToString() for e in entries.values())
+
+
+@pytest.mark.parametrize("noise", [True, False])
+def test_tensorflow_reads_snappy_files(open_tables, tmp_path, noise):
+    """Its reader has room for blocks of 256 KiB, before and after; noise does not shrink."""
+    pytest.importorskip("tensorflow")
+    from tensorflow.python.lib.io import _pywrap_record_io
+
+    from monolith_protos.embedding_hash_table_pb2 import EntryDump
+
+    t = open_tables(t=config((64, SgdOptimizer())))
+    keys = np.arange(9000, dtype=np.int64) * 977
+    values = np.random.default_rng(1).integers(0, 1 << 32, (9000, 64), dtype=np.uint32).view(np.float32) if noise else np.ones((9000, 64), np.float32)
+    t.assign("t", keys, np.nan_to_num(values))
+    t.save(str(tmp_path / "m"), 1)
+    path = tmp_path / "m-00000-of-00001"
+    assert path.stat().st_size > 10 << 18 if noise else path.stat().st_size < 1 << 20
+    entries = [EntryDump.FromString(r) for r in _pywrap_record_io.RecordIterator(str(path), "SNAPPY")]
+    assert sorted(e.id for e in entries) == keys.tolist()
+    assert all(list(e.num) == t.row("t", e.id)[0][:64] for e in entries[::500])
 
 
 def test_other_dims_and_optimizers_are_refused(open_tables, tmp_path):

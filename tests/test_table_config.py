@@ -119,37 +119,69 @@ def test_identity_of_an_instance():
     assert made.learning_rate_tensor is None
 
 
-def open_table(segment, **fields):
+def open_table(segment, entry_type=1, **fields):
     from monolith_cli._native import _core
     from monolith_protos.embedding_hash_table_pb2 import EmbeddingHashTableConfig
 
     table = EmbeddingHashTableConfig(**fields)
     table.entry_config.segments.append(segment)
+    table.entry_config.entry_type = entry_type
     table.cuckoo.SetInParent()
     tables = _core.MultiTable("test_table_config", {"movie": table.SerializeToString()})
     tables.close()
 
 
-@pytest.mark.parametrize(
-    "optimizer, name",
-    [
-        (FTRLWithGroupSparsityOptimizer(), "group_ftrl"),
-        (DynamicWdAdagradOptimizer(), "dynamic_wd_adagrad"),
-        (StochasticRoundingFloat16OptimizerWrapper(SgdOptimizer()), "stochastic_rounding_float16"),
-    ],
-)
-def test_optimizers_that_the_core_has_not_are_refused_by_name(optimizer, name):  # V4.25
-    with pytest.raises(ConfigError, match=rf"table 'movie'.*\b{name}\b"):
-        open_table(CombineAsSegment(2, ZerosInitializer(), optimizer, Fp32Compressor()))
+def segment_proto(dim=2, init=None, opt=None, comp=None):
+    """A segment of which only the given parts are set; `{}` sets a part without a choice."""
+    from monolith_protos.embedding_hash_table_pb2 import EntryConfig
+
+    segment = EntryConfig.Segment(dim_size=dim)
+    for part, field in ((init, segment.init_config), (opt, segment.opt_config), (comp, segment.comp_config)):
+        if part is not None:
+            field.SetInParent()
+            if part:
+                field.CopyFrom(part.as_proto())
+    return segment
 
 
-def test_delay_compensation_is_refused():  # V4.25
+TRAINING, SERVING = 1, 2
+
+
+@pytest.mark.parametrize("entry_type", [TRAINING, SERVING])
+@pytest.mark.parametrize("name", ["group_ftrl", "dynamic_wd_adagrad", "dc"])
+def test_optimizers_that_the_core_has_not_are_refused_by_name(name, entry_type):  # V4.25
     from monolith_protos.embedding_hash_table_pb2 import OptimizerConfig
 
-    proto = OptimizerConfig()
-    proto.dc.lambda_ = 0.1
-    with pytest.raises(ConfigError, match=r"table 'movie'.*\bdc\b"):
-        open_table(CombineAsSegment(2, ZerosInitializer(), proto, Fp32Compressor()))
+    optimizers = {"group_ftrl": FTRLWithGroupSparsityOptimizer(), "dynamic_wd_adagrad": DynamicWdAdagradOptimizer()}
+    proto = optimizers[name].as_proto() if name in optimizers else OptimizerConfig(dc={"lambda_": 0.1})
+    with pytest.raises(ConfigError, match=rf"table 'movie'.*\b{name}\b.*use adagrad"):
+        open_table(CombineAsSegment(2, ZerosInitializer(), proto, Fp32Compressor()), entry_type)
+
+
+PARTS = {"init_config": "init", "opt_config": "opt", "comp_config": "comp"}
+WHOLE = {"init": ZerosInitializer(), "opt": SgdOptimizer(), "comp": Fp32Compressor()}
+
+
+@pytest.mark.parametrize("entry_type", [TRAINING, SERVING])
+@pytest.mark.parametrize("field", PARTS)
+def test_a_part_without_a_choice_is_refused_in_every_table(field, entry_type):
+    with pytest.raises(ConfigError, match=rf"table 'movie': {field}: no .* is chosen"):
+        open_table(segment_proto(**{**WHOLE, PARTS[field]: {}}), entry_type)
+
+
+@pytest.mark.parametrize("entry_type, needed", [(TRAINING, {"init_config", "opt_config"}), (SERVING, {"comp_config"})])
+@pytest.mark.parametrize("field", PARTS)
+def test_parts_a_segment_needs(field, entry_type, needed):
+    segment = segment_proto(**{k: v for k, v in WHOLE.items() if k != PARTS[field]})
+    if field not in needed:
+        return open_table(segment, entry_type)
+    with pytest.raises(ConfigError, match=f"table 'movie': a segment has no {field}"):
+        open_table(segment, entry_type)
+
+
+def test_an_unknown_entry_type():
+    with pytest.raises(ConfigError, match="entry_type 0.*TRAINING or SERVING"):
+        open_table(CombineAsSegment(2, ZerosInitializer(), SgdOptimizer(), Fp32Compressor()), 0)
 
 
 @pytest.mark.parametrize(
@@ -178,15 +210,14 @@ def test_batch_softmax_has_one_weight():
 def test_other_refusals_say_what():
     good = (ZerosInitializer(), SgdOptimizer())
     open_table(CombineAsSegment(2, *good, Fp16Compressor()))
-    for compressor, name in [(FixedR8Compressor(), "fixed_r8"), (OneBitCompressor(), "one_bit")]:
-        with pytest.raises(ConfigError, match=name):
-            open_table(CombineAsSegment(2, *good, compressor))
     with pytest.raises(ConfigError, match="dim_size 0"):
         open_table(CombineAsSegment(0, *good, Fp16Compressor()))
     with pytest.raises(ConfigError, match="minval"):
         open_table(CombineAsSegment(2, RandomUniformInitializer(1, -1), SgdOptimizer(), Fp16Compressor()))
-    with pytest.raises(ConfigError, match="enable_feature_eviction"):
-        open_table(CombineAsSegment(2, *good, Fp16Compressor()), enable_feature_eviction=True)
+    with pytest.raises(ConfigError, match="feature_evict_every_n_hours 0"):
+        open_table(
+            CombineAsSegment(2, *good, Fp16Compressor()), enable_feature_eviction=True, feature_evict_every_n_hours=0
+        )
     with pytest.raises(ConfigError, match="skip_zero_embedding"):
         open_table(CombineAsSegment(2, *good, Fp16Compressor()), skip_zero_embedding=True)
     from monolith_cli._native import _core
@@ -195,6 +226,28 @@ def test_other_refusals_say_what():
         _core.MultiTable("test_table_config", {"movie": b""})
     with pytest.raises(ConfigError, match="EmbeddingHashTableConfig"):
         _core.MultiTable("test_table_config", {"movie": b"\x0a\xff"})
+
+
+@pytest.mark.parametrize("entry_type", [TRAINING, SERVING])
+@pytest.mark.parametrize("optimizer", [SgdOptimizer(), StochasticRoundingFloat16OptimizerWrapper(SgdOptimizer())])
+@pytest.mark.parametrize("compressor", [Fp32Compressor(), Fp16Compressor(), FixedR8Compressor(2.5), OneBitCompressor()])
+def test_compressors_of_the_core_are_taken(compressor, optimizer, entry_type):
+    open_table(CombineAsSegment(3, ZerosInitializer(), optimizer, compressor), entry_type)
+
+
+@pytest.mark.parametrize(
+    "compressor, message",
+    [
+        (FixedR8Compressor(0.0), "fixed_r8: r 0.000000 must be above 0"),
+        (FixedR8Compressor(-1.0), "fixed_r8: r -1.000000 must be above 0"),
+        (FixedR8Compressor(float("nan")), "fixed_r8: r .*nan must be above 0"),
+        (OneBitCompressor(step_size=0), "one_bit: step_size 0 must be at least 1"),
+        (OneBitCompressor(amplitude=float("inf")), "one_bit: .*amplitude must be finite"),
+    ],
+)
+def test_compressors_that_cannot_work(compressor, message):
+    with pytest.raises(ConfigError, match=f"table 'movie': compressor {message}"):
+        open_table(CombineAsSegment(2, ZerosInitializer(), SgdOptimizer(), compressor))
 
 
 def test_nothing_heavy_is_imported():

@@ -213,8 +213,8 @@ def test_stat(model, run):
 
 def test_stat_text(model, run):
     text = run("table-stat", model[1], "--table", "movie").stdout.decode()
-    assert "dim         3 (adagrad 2 + sgd 1)" in text and "slots       2 (2: 20, 5: 1)" in text and "user" not in text
-    assert re.search(r"8 to 16 +8  █{40}\n", text) and re.search(r"1 to 2 +1  █{5}\n", text)
+    assert "dim         3 (adagrad 2 + sgd 1)" in text and re.search(r"slot\n  2 +20 +95.2%  █+\n  5 +1 +4.8%  ███\n", text) and "user" not in text
+    assert re.search(r"8 to 16 +8 +38.1%  █{57}\n", text) and re.search(r"1 to 2 +1 +4.8%  ███████▏\n", text)
 
 
 def test_ages(tmp_path):
@@ -324,12 +324,10 @@ def test_cut_at_every_length(tmp_path):
     files, _ = small(tmp_path)
     for path in files:
         whole = path.read_bytes()
-        single_table = "MonolithHashTable" in path.name
-        ends = {0, 16 + struct.unpack_from("<Q", whole)[0]}  # where one table alone cannot tell that rows are missing
         for n in range(len(whole)):
             path.write_bytes(whole[:n])
             rows, found = outcome(path)
-            assert bool(found) == (not single_table or n not in ends), (path, n, found)
+            assert found, (path, n)
         path.write_bytes(whole)
 
 
@@ -392,7 +390,7 @@ def test_half_written(model, run):
     assert len(done.stderr.splitlines()) == 3
     for name in os.listdir(base.parent):
         path = base.parent / name
-        if "-tmp-" in name:
+        if "-tmp-" in name or name.endswith(".manifest"):
             continue
         path.rename(model_dir / "aside")
         done = run("table-verify", model_dir, check=False)
@@ -422,6 +420,7 @@ def test_extra_rows_and_other_tables_in_a_shard(tmp_path):
     base = str(tmp_path / "x")
     assign(t, "a", {k: [k] for k in range(50)})
     t.save(base, 1)
+    (tmp_path / "x.manifest").unlink()  # which would tell first
     meta = tmp_path / "x.meta-00000-of-00001"
     whole = meta.read_bytes()
     meta.write_bytes(framed(b"\x0a\x01a\x10\x31"))
@@ -430,6 +429,7 @@ def test_extra_rows_and_other_tables_in_a_shard(tmp_path):
     meta.write_bytes(framed(b"\x0a\x01a\x10\x33"))
     assert "ends after 50 of the 51 entries" in tools.verify(base)["findings"][0]
     t.save(base, 2)
+    (tmp_path / "x.manifest").unlink()
     (tmp_path / "x.meta-00001-of-00002").write_bytes(framed(b"\x0a\x01b\x10\x01"))
     assert "the tables are not those of" in tools.verify(base)["findings"][0]
     t.close()

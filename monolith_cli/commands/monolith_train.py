@@ -49,6 +49,11 @@ from monolith_cli.commands.frame import Example, command
 @click.option("--save-every-steps", type=click.IntRange(min=1), help="Steps between checkpoints. [default: at the end alone]")
 @click.option("--save-every-secs", type=click.FloatRange(min=0, min_open=True), help="Seconds between checkpoints. [default: at the end alone]")
 @click.option("--max-to-keep", type=click.IntRange(min=0), default=10, show_default=True, help="Checkpoints that stay; 0 keeps all.")
+@click.option("--incremental-checkpoints", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+              help="Checkpoints after a whole one that hold only the table rows changed since; 0: all are whole.")
+@click.option("--restore-mode", "restore_modes", multiple=True, type=click.Choice(["pad", "truncate", "reset-state", "reset-dense", "drop-tables"]),
+              help="What may differ from the checkpoint: pad, the model's embeddings are wider; truncate, narrower; reset-state, another "
+              "optimizer; reset-dense, other dense variables; drop-tables, fewer tables. May be repeated. [default: nothing]")
 @click.option("--skip-consumed", is_flag=True, help="Pass over the records of standard input that were trained on before.")
 @click.option("--from-start", is_flag=True, help="Read SOURCE from its beginning, whatever the checkpoint says: another pass.")
 @click.option("--drop-remainder", is_flag=True, help="Leave a last batch that is not full for the next run, which begins with its records.")

@@ -8,7 +8,8 @@ from monolith_cli.commands.frame import Example, command
          description=table_options.WHERE + """
 
 Every byte is read: checksums, the structure of each row, rows whose dims or optimizers are not those of their table, values
-that are not finite, keys that come twice (of up to 16,777,216 keys, in 128 MiB). A finding goes to stderr and names file and
+that are not finite, keys that come twice. Memory: 128 MiB at most; keys that do not fit wait in a temporary file in TMPDIR (else
+/tmp), 12 bytes each. A finding goes to stderr and names file and
 byte, in compressed files the byte of the uncompressed stream; the first hundred of each set of files are shown. What an
 interrupted save has left is told too; no reader takes it up, so it is no damage.""",
          examples=[Example("Is the newest checkpoint whole?", "table-verify m"),

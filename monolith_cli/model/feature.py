@@ -24,7 +24,8 @@ DEFAULT_EXPIRE_DAYS = 36500
 class FeatureSlotConfig:
     """Definition of a table; what a slice leaves out falls back to `default_vec_*`.
 
-    expire_time: days without an update after which an id is dropped when a table is restored or evicted.
+    occurrence_threshold: occurrences of an id that are kept out of the table before it gets a row; 0: none.
+    expire_time: days without an update after which an id is dropped when a table is saved or evicted.
     """
 
     name: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -58,6 +59,13 @@ class MonolithModel:
         1; it evens out what the last few batches, each of a few users, did to them. Default None: the variables themselves.
     dense_reduce_mean: dense gradients divided by the batch size. Default False.
     default_occurrence_threshold: of the columns that set none. Default 0.
+    filter_type: what keeps the ids out of tables that have occurred less often than their column's occurrence_threshold:
+        sliding_hash_filter (the default) counts them, probabilistic_filter lets them in by chance and keeps nothing,
+        no_filter switches thresholds off.
+    filter_capacity, filter_split_num: ids that the sliding filter remembers, and in how many splits; each split of a checkpoint
+        is a file of 2.4 * filter_capacity / (filter_split_num - 1) bytes or more. Default 300,000,000 in 7.
+    filter_equal_probability: with probabilistic_filter, c occurrences at once get in as often as c one after the other. Default
+        True.
     _default_dense_optimizer: the optimizer of a model_fn that returns a tuple.
     """
 
@@ -71,6 +79,10 @@ class MonolithModel:
     dense_moving_average: float | None = None
     dense_reduce_mean: bool = False
     default_occurrence_threshold: int = 0
+    filter_type: str = "sliding_hash_filter"
+    filter_capacity: int = 300_000_000
+    filter_split_num: int = 7
+    filter_equal_probability: bool = True
     _default_dense_optimizer: Any = None
 
     def __init__(self):
@@ -121,29 +133,47 @@ class MonolithModel:
         max_seq_length: int = 0,
         shared_name: str | int | None = None,
         combiner: str | Combiner | None = None,
+        slot_config: FeatureSlotConfig | None = None,
     ) -> FeatureColumn:
         """The column of a feature, with a table of its own or, with shared_name, the table of another one.
 
-        feature_name: a name, or the number of a slot. expire_time: days. max_seq_length: > 0 keeps the first ids of a row
-        apart (FirstN) in place of their sum. combiner: reduce_sum, reduce_mean, first_n or an object. A second call with
-        the same name returns the first column.
+        feature_name: a name, or the number of a slot. occurrence_threshold: how many occurrences of an id are kept out of the
+        table before it gets a row, up to 15 (see filter_type); until then it reads zeros. expire_time: days. max_seq_length: > 0
+        keeps the first ids of a row apart (FirstN) in place of their sum. combiner: reduce_sum, reduce_mean, first_n or an object. slot_config: what the
+        slices of its own table fall back to (initializer, optimizer, compressor, learning rate, a bias) and the table's
+        hashtable_config; occurrence_threshold and expire_time count where they are not given here. A second call with the
+        same name returns the first column.
         """
         factory = self._factory
         name, slot_id = factory.resolve_name(feature_name)
         if name in factory.columns:
             return factory.columns[name]
+        if slot_config is not None:
+            if occurrence_threshold is None and slot_config.occurrence_threshold > 0:
+                occurrence_threshold = slot_config.occurrence_threshold
+            if expire_time == DEFAULT_EXPIRE_DAYS:
+                expire_time = slot_config.expire_time
         threshold = self.default_occurrence_threshold if occurrence_threshold is None else occurrence_threshold
-        if threshold > 0:
-            self._note(f"column {name!r}: occurrence_threshold {threshold} has no effect, every id is trained")
+        if not isinstance(threshold, int) or threshold < 0:
+            raise ModelError(f"column {name!r}: occurrence_threshold must be a whole number, 0 or more, not {threshold!r}")
         if shared_name is None:
-            slot = self._create_slot(name, slot_id, threshold, expire_time)
+            slot = self._create_slot(name, slot_id, threshold, expire_time, slot_config)
+        elif slot_config is not None:
+            raise ModelError(f"column {name!r} shares the table of {shared_name!r}: give slot_config to that column")
         else:
             slot = self._shared_slot(shared_name, threshold, expire_time)
+            if occurrence_threshold is not None and threshold != slot.config.occurrence_threshold:
+                self._note(
+                    f"column {name!r}: occurrence_threshold {threshold} has no effect, the table of {slot.name!r} that it shares has "
+                    f"{slot.config.occurrence_threshold}"
+                )
         return factory.create_column(name, slot, combiner, max_seq_length)
 
-    def _create_slot(self, name: str, slot_id: int | None, threshold: int, expire_time: int) -> FeatureSlot:
-        config = FeatureSlotConfig(name=name, slot_id=slot_id, occurrence_threshold=threshold, expire_time=expire_time)
-        return self._factory.create_feature_slot(config)
+    def _create_slot(
+        self, name: str, slot_id: int | None, threshold: int, expire_time: int, defaults: FeatureSlotConfig | None = None
+    ) -> FeatureSlot:
+        own = {"name": name, "slot_id": slot_id, "occurrence_threshold": threshold, "expire_time": expire_time}
+        return self._factory.create_feature_slot(replace(defaults or FeatureSlotConfig(), **own))
 
     def _shared_slot(self, shared_name: str | int, threshold: int, expire_time: int) -> FeatureSlot:
         name, slot_id = self._factory.resolve_name(shared_name)
@@ -269,6 +299,7 @@ class MonolithModel:
         if collected:
             other._factory.adopt(self._factory)
             other._slices = dict(self._slices)
+            other.notes = list(self.notes)
         return other
 
     def _note(self, text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow.python.data.ops import dataset_ops
@@ -83,21 +83,47 @@ class FeaturePlan:
             raise errors.ConfigError(f"feature {self.feature!r}: first_n needs a max_seq_length above 0")
 
 
+class RestoreReport(NamedTuple):
+    """What a restore did, as tensors: rows put into tables, those of them that were of another shape, rows left out because
+    their keys are of another part; names of tables of the checkpoint that are not here, and of tables that it does not have."""
+
+    rows: Any
+    adapted_rows: Any
+    other_parts: Any
+    unknown_tables: Any
+    missing_tables: Any
+
+
 class MultiTable:
     """All tables of a model, in one resource.
 
     Tables live in the process that runs the op, under `shared_name`: every session, and the Python extension through
     `_core`, sees the same ones. `configs` maps the name of a table to its HashTableConfigInstance (or to the serialized
     EmbeddingHashTableConfig); `seed` is that of the random initializers.
+
+    hash_filter: handle of a filter (`tables.filters`) that keeps rare ids out, with its own thresholds, or with those of
+    `thresholds`: name of a table -> serialized SlotOccurrenceThresholdConfig (a table it leaves out lets every id in). touched:
+    a `TouchedKeySet` that is told the ids that change. Default: neither.
     """
 
-    def __init__(self, shared_name: str, configs: Mapping[str, Any], seed: int = 0):
+    def __init__(
+        self,
+        shared_name: str,
+        configs: Mapping[str, Any],
+        seed: int = 0,
+        hash_filter: tf.Tensor | None = None,
+        thresholds: Mapping[str, bytes] | None = None,
+        touched: Any = None,
+    ):
         if not configs:
             raise errors.ConfigError("a model without tables has no MultiTable")
         self.shared_name = shared_name
         self.names = sorted(configs)
         self._configs = configs
         self._seed = seed
+        self._filters = [] if hash_filter is None else [hash_filter]
+        self._thresholds = [] if thresholds is None else [thresholds.get(name, b"") for name in self.names]
+        self._touched = [] if touched is None else [touched.handle]
         self._handles: dict[Any, tf.Tensor] = {}
 
     @property
@@ -107,6 +133,9 @@ class MultiTable:
         if key not in self._handles:
             with tf.control_dependencies(None):
                 self._handles[key] = ops.library().monolith_tables(
+                    filters=self._filters,
+                    touched=self._touched,
+                    thresholds=self._thresholds,
                     names=self.names,
                     configs=[serialized_config(self._configs[name]) for name in self.names],
                     seed=self._seed,
@@ -205,14 +234,37 @@ class MultiTable:
             self._check_table(table)
         return ops.library().monolith_tables_clear(handle=self.handle, tables=list(tables or self.names))
 
-    def save(self, basename: tf.Tensor | str, shards: int = -1) -> tf.Operation:
-        """Writes the checkpoint files `<basename>-…`; `shards` files, or as many as the size asks for. The directory
-        must be there."""
-        return ops.library().monolith_tables_save(handle=self.handle, basename=basename, shards=shards)
+    def save(self, basename: tf.Tensor | str, shards: int = -1, kind: tf.Tensor | str = "whole") -> tf.Operation:
+        """Writes the checkpoint files `<basename>-…`; `shards` files, or as many as the size asks for (1 to 4).
 
-    def restore(self, basename: tf.Tensor | str) -> tf.Operation:
-        """Replaces the content of all tables by that of the checkpoint files `<basename>-…`."""
-        return ops.library().monolith_tables_restore(handle=self.handle, basename=basename)
+        kind: "whole"; "base", the same, which deltas can follow; or "delta", what changed since the last base or delta (a base
+          where there was none, as after a restore). `restore` of a delta reads it together with those before it.
+        """
+        return ops.library().monolith_tables_save(handle=self.handle, basename=basename, kind=kind, shards=shards)
+
+    def restore(
+        self, basenames: tf.Tensor | str | Sequence[str], modes: tf.Tensor | Sequence[str] = (), part: int = 0, parts: int = 1
+    ) -> RestoreReport:
+        """Replaces the content of all tables by that of the checkpoint files `<basename>-…`, of one basename or of several.
+
+        A row must have the dim and the optimizers of its table, else ConfigError names table, key and both shapes. `modes` (a
+        string vector) allows more: "pad" (the table has more weights or segments; they start from the initializer), "truncate"
+        (it has fewer), "reset-state" (another optimizer, whose state starts afresh). "known-tables" makes a table of the
+        checkpoint that is not here an error; it is left out otherwise. A table that is not in the checkpoint under its own name
+        is looked for under the `extra_restore_names` of its config, in order, and else left empty.
+        part, parts: only keys with floormod(key, parts) == part are kept, as when `parts` servers share them.
+        """
+        names = {n: getattr(self._configs[n], "extra_restore_names", None) or [] for n in self.names}
+        counts, unknown, missing = ops.library().monolith_tables_restore(
+            handle=self.handle,
+            basenames=tf.reshape(tf.convert_to_tensor(basenames, tf.string), [-1]),
+            modes=tf.reshape(tf.convert_to_tensor(modes, tf.string), [-1]),
+            renamed=[n for n in self.names for _ in names[n]],
+            old_names=[old for n in self.names for old in names[n]],
+            part=part,
+            parts=parts,
+        )
+        return RestoreReport(counts[0], counts[1], counts[2], unknown, missing)
 
     def _assign(self, table: str, ids, values, req_time, add: bool) -> tf.Operation:
         self._check_table(table)

@@ -32,7 +32,7 @@ def locate(path: str, checkpoint: str | None = None) -> Location:
     `checkpoint` where there is nothing to choose from.
     """
     state = os.path.join(path, "checkpoint")
-    if os.path.isdir(path) and (os.path.exists(state) or not (path.rstrip("/").endswith(".assets") or _sets_in(path))):
+    if os.path.isdir(path) and (os.path.exists(state) or not (path.rstrip("/").endswith(".assets") or sets_in(path))):
         if not os.path.exists(state):
             left = "; ".join(_half_written(path, []))
             raise NoInputError(f"{path}: no checkpoint here{': ' + left if left else ''}")
@@ -46,7 +46,7 @@ def locate(path: str, checkpoint: str | None = None) -> Location:
     if os.path.isdir(path + ".assets"):
         return _in_assets(path, path + ".assets", [])
     folder, name = os.path.split(path)
-    if name in _sets_in(folder or "."):
+    if name in sets_in(folder or "."):
         return Location(path, [path], [n for n in _temporary_in(folder or ".") if os.path.basename(n).startswith(name)])
     raise NoInputError(f"{path}: no model directory, no checkpoint and no base name of table files")
 
@@ -79,15 +79,16 @@ def _choose(model_dir: str, listed: list[str], checkpoint: str | None) -> str:
 def _in_assets(name: str, folder: str, unfinished: list[str]) -> Location:
     if not os.path.isdir(folder):
         raise BadDataError(f"{folder}: at byte 0: the directory of the tables is missing: the checkpoint is not whole")
-    sets = _sets_in(folder)
+    sets = sets_in(folder)
     return Location(name, [os.path.join(folder, s) for s in sets], [*_temporary_in(folder), *unfinished])
 
 
-def _sets_in(folder: str) -> list[str]:
+def sets_in(folder: str) -> list[str]:
     """Base names of the sets of table files in a folder. Filters are none, nor are TensorFlow's variables, which are named
     alike: `<prefix>.data-…` beside `<prefix>.index`."""
     there = set(os.listdir(folder)) if os.path.isdir(folder) else set()
     names = {m[1].removesuffix(".meta") for n in there if (m := _SHARD.fullmatch(n))}
+    names |= {n.removesuffix(".manifest") for n in there if n.endswith(".manifest")}  # of a delta nothing else is named so
     return sorted(n for n in names if not n.startswith("hash_filter_")
                   and not (n.endswith(".data") and n.removesuffix(".data") + ".index" in there))
 
@@ -131,8 +132,7 @@ def verify(path: str, checkpoint: str | None = None) -> dict:
     """Reads every byte of a checkpoint's table files: {checkpoint, damages, findings: [text], unfinished: [text], tables: [...]}.
 
     A finding names file and byte: checksums, structure, shapes that differ, values that are not finite; the first hundred of
-    each set of files. A table has {table, keys, bytes, dim, segments, non_finite, duplicates}; duplicates is None when there
-    are over 16,777,216 keys. unfinished: files that an interrupted save has left, which no reader takes up.
+    each set of files. A table has {table, keys, bytes, dim, segments, non_finite, duplicates}. unfinished: files that an interrupted save has left, which no reader takes up.
     """
     from monolith_cli._native import _core
 
@@ -150,17 +150,15 @@ def verify(path: str, checkpoint: str | None = None) -> dict:
             findings.append(_with_offset(str(e)))
             damages += 1
             continue
-        findings += [_with_offset(_text(f)) for f in scan.findings()]
+        findings += [_with_offset(text_of(f)) for f in scan.findings()]
         damages += scan.damages()
         try:
             summaries = scan.summaries()
         except BadDataError:  # the names of the tables cannot be read, which is a finding already
             continue
         for t in map(_readable, summaries):
-            counted = scan.duplicates_counted()
-            tables.append({k: t[k] for k in ("table", "keys", "bytes", "dim", "segments", "non_finite")}
-                          | {"duplicates": t["duplicates"] if counted else None})
-            if counted and t["duplicates"]:
+            tables.append({k: t[k] for k in ("table", "keys", "bytes", "dim", "segments", "non_finite", "duplicates")})
+            if t["duplicates"]:
                 findings.append(f"{base}: at byte 0: table '{t['table']}' has {t['duplicates']:,} keys that were there before")
                 damages += 1
     return {"checkpoint": place.name, "damages": damages, "findings": findings, "unfinished": place.unfinished, "tables": tables}
@@ -182,7 +180,7 @@ def json_lines(path: str, checkpoint: str | None = None, *, table: str | None = 
 
     place = locate(path, checkpoint)
     sets = [(base, _core.TableLines(base, table or "", None if keys is None else list(keys))) for base in place.basenames]
-    named = [(lines, [_text(n) for n in lines.tables()]) for _, lines in sets]
+    named = [(lines, [text_of(n) for n in lines.tables()]) for _, lines in sets]
     _only(place, [{"table": n} for _, names in named for n in names], table)
     found: set[int] = set()
     for lines, names in named:
@@ -213,8 +211,16 @@ def parse_fid(text: str) -> int:
     return fid - (1 << 64) if fid >= 1 << 63 else fid
 
 
-def _text(name: bytes) -> str:
+def text_of(name: bytes) -> str:
     return name.decode("utf-8", "replace")
+
+
+def check_table(place: Location, table: str, *others: Location) -> None:
+    """Raises UsageError when no set of these checkpoints has a table of that name."""
+    from monolith_cli._native import _core
+
+    there = [text_of(n) for p in (place, *others) for base in p.basenames for n in _core.TableLines(base, "", []).tables()]
+    _only(place, [{"table": n} for n in there], table)
 
 
 def _only(place: Location, tables: list[dict], table: str | None) -> list[dict]:
@@ -229,7 +235,7 @@ def _readable(t: dict) -> dict:
     norms = [{"from": 2.0**i, "to": 2.0 ** (i + 1), "keys": n} for i, n in sorted(t["norms"].items())]
     timed = t["keys"] > t["never_updated"]
     return {
-        "table": _text(t["table"]), "keys": t["keys"], "bytes": t["bytes"], "dim": t["dim"], "segments": t["segments"],
+        "table": text_of(t["table"]), "keys": t["keys"], "bytes": t["bytes"], "dim": t["dim"], "segments": t["segments"],
         "slots": t["slots"], "never_updated": t["never_updated"], "oldest": t["oldest"] if timed else None,
         "newest": t["newest"] if timed else None, "ages": dict(zip(_AGES, t["ages"])), "zero_norms": t["zero_norms"],
         "non_finite": t["non_finite"], "norms": norms,

@@ -6,8 +6,9 @@ then builds the graph that runs.
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,14 @@ from monolith_cli.model.errors import ModelError, user_code
 from monolith_cli.model.feature import source_name
 from monolith_cli.model.model import EVAL, HIDDEN, PREDICT, TRAIN, MonolithModel
 from monolith_cli.model.spec import Head, ModelResult, normalize
-from monolith_cli.tables.graph import MultiTable
+from monolith_cli.tables import filters
+from monolith_cli.tables.graph import MultiTable, RestoreReport
 from monolith_cli.training import gradients, plan
 
 tf1 = tf.compat.v1
 
 TABLES_NAME = "MonolithMultiHashTable_0"
+FILTER_NAME = "hash_filter_0"
 _ASSIGNS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 
 
@@ -81,7 +84,8 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
         model.begin_graph(mode)
         features, hidden, init_iterator = _next_batch(model, mode, wrap_input)
         rows = _batch_rows(features)
-        tables = MultiTable(TABLES_NAME, configs, seed=seed) if configs else None
+        filtering = _Filtering(model, seed) if configs and mode == TRAIN else None
+        tables = MultiTable(TABLES_NAME, configs, seed=seed, **(filtering.arguments if filtering else {})) if configs else None
         lookup = _Lookup(tables, configs, model, features, training=mode == TRAIN)
         bound = model._factory.bind(features, lookup.outputs)
         before = set(graph.get_operations())
@@ -90,14 +94,14 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             _check_heads(result, mode)
             loss = None if mode == PREDICT else _total_loss(result, model, mode)
             train = _train_op(graph, before, model, loss, result, lookup, rows) if mode == TRAIN else None
-        model.notes += [n for n in result.notes if n not in model.notes]
+        model.notes += [n for n in [*result.notes, *plan.expire_notes(model._factory)] if n not in model.notes]
         return BuiltGraph(
             graph=graph,
             model=model,
             iterator_init=init_iterator,
             features=dict(bound),
             heads=result.heads,
-            tables=_TableFiles(tables) if tables else None,
+            tables=_TableFiles(tables, filtering.handle if filtering else None) if tables else None,
             init=tf1.global_variables_initializer(),
             saver=_saver(model, mode),
             global_step=global_step,
@@ -117,20 +121,82 @@ def _saver(model: MonolithModel, mode: str):
     return tf1.train.Saver(variables, max_to_keep=0, write_version=tf1.train.SaverDef.V2)
 
 
+class _Filtering:
+    """The filter that the thresholds of a model's columns ask for. `handle`: None where no column has one."""
+
+    def __init__(self, model: MonolithModel, seed: int):
+        self.handle, self.arguments = None, {}
+        thresholds = plan.occurrence_thresholds(model._factory)
+        self._check(model, thresholds)
+        if not thresholds or model.filter_type == filters.FilterType.NO_FILTER:
+            return
+        numbered = {slot.config.slot_id: slot.config.occurrence_threshold for slot in model._factory.slots.values()}
+        numbered.pop(None, None)
+        (self.handle,) = filters.create_hash_filters(
+            0,
+            True,
+            plan.threshold_config(slots={slot: threshold for slot, threshold in numbered.items() if threshold}),
+            model.filter_capacity,
+            model.filter_split_num,
+            model.filter_equal_probability,
+            model.filter_type,
+            seed,
+        )
+        # A table is a slot here, whatever its ids say of themselves: features that are named have no number.
+        by_table = {name: plan.threshold_config(threshold) for name, threshold in thresholds.items()}
+        self.arguments = {"hash_filter": self.handle, "thresholds": by_table}
+
+    @staticmethod
+    def _check(model: MonolithModel, thresholds: dict[str, int]) -> None:
+        if model.filter_type not in filters.FilterType.ALL:
+            raise ModelError(f"filter_type {model.filter_type!r} is unknown: use {', '.join(filters.FilterType.ALL)}")
+        for name, threshold in thresholds.items():
+            if threshold > filters.MAX_THRESHOLD and model.filter_type == filters.FilterType.SLIDING_HASH_FILTER:
+                raise ModelError(
+                    f"slot {name!r}: occurrence_threshold {threshold} is above {filters.MAX_THRESHOLD}, which is as far as filter_type "
+                    f"{model.filter_type} counts; lower it, or set filter_type to {filters.FilterType.PROBABILISTIC_FILTER}"
+                )
+
+
 class _TableFiles:
-    """Saving, restoring and counting the tables of a graph."""
+    """Saving, restoring and counting the tables of a graph, and the filter in front of them."""
 
-    def __init__(self, tables: MultiTable):
+    def __init__(self, tables: MultiTable, hash_filter: tf.Tensor | None = None):
         self.basename = tf1.placeholder(tf.string, [], "tables_basename")
-        self._save, self._restore = tables.save(self.basename), tables.restore(self.basename)
+        self.kind = tf1.placeholder_with_default("whole", [], "tables_kind")
+        self.modes = tf1.placeholder_with_default(tf.zeros([0], tf.string), [None], "restore_modes")
+        self._save, self._restore = tables.save(self.basename, kind=self.kind), tables.restore(self.basename, self.modes)
         self._names, self._sizes = tables.names, tables.sizes()
+        # A filter without splits has nothing to be saved.
+        self._filters = []
+        if hash_filter is not None and hash_filter.op.type == "MonolithHashFilter":
+            self._filters = [make(hash_filter, self.basename, True).op for make in (filters.save_hash_filter, filters.restore_hash_filter)]
 
-    def save(self, session, folder: str) -> None:
-        """Writes every table into `folder`."""
-        session.run(self._save, {self.basename: os.path.join(folder, TABLES_NAME)})
+    def save(self, session, folder: str, kind: str = "whole") -> None:
+        """Writes every table into `folder`, and the filter; kind of the tables: whole, base or delta."""
+        session.run(self._save, {self.basename: os.path.join(folder, TABLES_NAME), self.kind: kind})
+        if self._filters:
+            session.run(self._filters[0], {self.basename: os.path.join(folder, FILTER_NAME)})
 
-    def restore(self, session, folder: str) -> None:
-        session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME)})
+    def restore(self, session, folder: str, modes: Sequence[str] = ()) -> list[str]:
+        """Replaces all tables, and the filter, by what is in `folder`; modes as in `MultiTable.restore`. Returns what a person
+        should know."""
+        report = RestoreReport(*session.run(self._restore, {self.basename: os.path.join(folder, TABLES_NAME), self.modes: list(modes)}))
+        notes = [f"table {t.decode()!r} of the checkpoint is not in the model and was left out" for t in report.unknown_tables]
+        notes += [f"table {t.decode()!r} is not in the checkpoint and starts empty" for t in report.missing_tables]
+        if report.adapted_rows:
+            notes.append(f"{int(report.adapted_rows):,} rows of tables were of another shape and were adapted")
+        return notes + self._restore_filter(session, folder)
+
+    def _restore_filter(self, session, folder: str) -> list[str]:
+        if not self._filters:
+            return []
+        places = [os.path.join(folder, FILTER_NAME), folder.removesuffix(".assets") + FILTER_NAME]
+        found = [p for p in places if glob.glob(glob.escape(p) + "-*")]
+        session.run(self._filters[1], {self.basename: (found or places)[0]})
+        if found:
+            return []
+        return [f"{places[0]}: no files of an occurrence filter, so that it starts empty: ids are counted from here on"]
 
     def sizes(self, session) -> dict[str, int]:
         """Table name -> ids in it."""

@@ -40,7 +40,8 @@ def merged_segments(slot: FeatureSlot) -> tuple[list, list]:
         segment, rate = segment_of(s)
         dim, segment.dim_size = segment.dim_size, 0
         key = (segment.SerializeToString(deterministic=True), str(rate))
-        if key == last_key:
+        # batch_softmax has one weight in a segment.
+        if key == last_key and segment.opt_config.WhichOneof("type") != "batch_softmax":
             segments[-1].dim_size += dim
             continue
         segment.dim_size = dim
@@ -55,6 +56,7 @@ def table_configs(factory: FeatureFactory) -> dict[str, table_config.HashTableCo
     from monolith_protos import embedding_hash_table_pb2
 
     configs = {}
+    expires = any(slot.config.expire_time != DEFAULT_EXPIRE_DAYS for slot in factory.slots.values())
     for name, slot in sorted(factory.slots.items()):
         if not slot.slices:
             raise ModelError(f"slot {name!r} has no slice: look up one of its features, or drop it")
@@ -62,10 +64,57 @@ def table_configs(factory: FeatureFactory) -> dict[str, table_config.HashTableCo
         segments, rates = merged_segments(slot)
         proto.entry_config.segments.extend(segments)
         slot.config.hashtable_config.mutate_table(proto)
-        if slot.config.expire_time != DEFAULT_EXPIRE_DAYS:
-            proto.slot_expire_time_config.default_expire_time = slot.config.expire_time
+        if expires:
+            proto.slot_expire_time_config.CopyFrom(_expire_config(factory))
         configs[name] = table_config.HashTableConfigInstance(proto, rates)
     return configs
+
+
+def _expire_config(factory: FeatureFactory):
+    """SlotExpireTimeConfig of all tables, the same for each since a save goes by that of the first: the days of every slot that
+    has a number, and for the ids of all others the longest of theirs, so that none is dropped too early."""
+    from monolith_protos.embedding_hash_table_pb2 import SlotExpireTimeConfig
+
+    config = SlotExpireTimeConfig()
+    for slot in sorted(factory.slots.values(), key=lambda s: s.name):
+        if slot.config.slot_id is not None:
+            config.slot_expire_times.add(slot=slot.config.slot_id, expire_time=slot.config.expire_time)
+    config.default_expire_time = _days_of_named(factory)
+    return config
+
+
+def _days_of_named(factory: FeatureFactory) -> int:
+    named = [s.config.expire_time for s in factory.slots.values() if s.config.slot_id is None]
+    return max(named, default=DEFAULT_EXPIRE_DAYS)
+
+
+def expire_notes(factory: FeatureFactory) -> list[str]:
+    """What a person should know of expiry times that do not hold."""
+    days = _days_of_named(factory)
+    short = [s for s in factory.slots.values() if s.config.slot_id is None and s.config.expire_time < days]
+    return [
+        f"column {s.name!r}: its ids expire after {days} days, not {s.config.expire_time}: features that are named have no slot number, "
+        "and the longest of their expiry times holds for all"
+        for s in sorted(short, key=lambda s: s.name)
+    ]
+
+
+def occurrence_thresholds(factory: FeatureFactory) -> dict[str, int]:
+    """Table name -> occurrences that its ids need; tables whose ids need none are left out."""
+    slots = sorted(factory.slots.items())
+    return {name: slot.config.occurrence_threshold for name, slot in slots if slot.config.occurrence_threshold > 0}
+
+
+def threshold_config(default: int = 0, slots: dict[int, int] | None = None) -> bytes:
+    """A serialized SlotOccurrenceThresholdConfig."""
+    from monolith_protos.embedding_hash_table_pb2 import SlotOccurrenceThresholdConfig
+
+    config = SlotOccurrenceThresholdConfig()
+    for slot, threshold in sorted((slots or {}).items()):
+        config.slot_occurrence_thresholds.add(slot=slot, occurrence_threshold=threshold)
+    if default:
+        config.default_occurrence_threshold = default
+    return config.SerializeToString()
 
 
 def feature_plans(factory: FeatureFactory, features) -> list[FeaturePlan]:

@@ -19,8 +19,9 @@ class TrainConfig:
     model: FILE.py:CLASS. sources: paths and patterns, empty for stdin; framing: how they are framed (records.sources).
     max_steps: global step to end at. save_every_steps, save_every_secs: at most one of them; neither saves at the end alone.
     skip_consumed: pass over the records of stdin that the checkpoint has trained on. from_start: read the sources from
-    their beginning whatever the checkpoint says. drop_remainder: train on whole batches alone. use_previous: where the newest checkpoint is damaged, go back to the one
-    before.
+    their beginning whatever the checkpoint says. drop_remainder: train on whole batches alone. use_previous: where the newest
+    checkpoint is damaged, go back to the one before. incremental_checkpoints: how many checkpoints after a whole one hold only
+    the rows that changed. restore_modes: what may differ from the checkpoint (checkpoint.RESTORE_MODES).
     """
 
     model: str
@@ -38,6 +39,8 @@ class TrainConfig:
     from_start: bool = False
     drop_remainder: bool = False
     use_previous: bool = False
+    incremental_checkpoints: int = 0
+    restore_modes: tuple[str, ...] = ()
     log_every_steps: int = 0
     summary_every_steps: int = 100
 
@@ -55,10 +58,12 @@ def train(config: TrainConfig, run) -> dict:
     from monolith_cli.training.session import running
     from monolith_cli.training.summaries import SummaryWriter
 
-    directory = CheckpointDirectory(config.model_dir, config.max_to_keep)
+    directory = CheckpointDirectory(config.model_dir, config.max_to_keep, config.incremental_checkpoints)
     directory.prepare()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_locked(config.model_dir))
+        for prefix in directory.unlisted():
+            run.log.warning(f"{prefix}: not in the list of checkpoints: an interrupted save, or set aside; it is not used")
         ready = _resume(stack, config, directory, run)
         writer = SummaryWriter(config.model_dir, ready.built.graph)
         stack.callback(writer.close)
@@ -134,7 +139,7 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     session = stack.enter_context(make_session(built.graph))
     session.run(built.init)
     if prefix is not None:
-        directory.restore(session, built, prefix)
+        directory.restore(session, built, prefix, run.log.warning, config.restore_modes)
         run.log.info(f"going on from {prefix}, {state.records:,} records trained")
     for hook in built.hooks:
         hook.after_create_session(session, None)

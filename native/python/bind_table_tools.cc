@@ -44,6 +44,7 @@ class Lines {
     for (const std::string& name : stream_.Tables()) names.append(nb::bytes(name.data(), name.size()));
     return names;
   }
+  bool multi() const { return stream_.multi(); }
   std::vector<int64_t> Found() const { return {found_.begin(), found_.end()}; }
 
  private:
@@ -69,9 +70,9 @@ nb::dict AsDict(const TableSummary& t) {
   d["table"] = nb::bytes(t.name.data(), t.name.size());
   d["keys"] = t.keys;
   d["bytes"] = t.bytes;
-  d["dim"] = t.shape.dim;
+  d["dim"] = t.shape.shape().dim;
   nb::list segments;
-  for (const auto& s : t.shape.segments) {
+  for (const auto& s : t.shape.shape().segments) {
     nb::dict segment;
     segment["optimizer"] = s.optimizer;
     segment["dim"] = s.dim < 0 ? nb::none() : nb::cast(s.dim);
@@ -103,6 +104,7 @@ void BindTableTools(nb::module_& m) {
            nb::arg("table"), nb::arg("keys").none(), "table: only this one; empty for all. keys: only these; None for all.")
       .def("next", &Lines::Next, "Some lines as bytes, perhaps none yet; None at the end.")
       .def("tables", &Lines::Tables, "Names of the tables, as bytes.")
+      .def("multi", &Lines::multi, "False: the files are of one table.")
       .def("found", &Lines::Found, "Which of the keys have been found so far.");
   nb::class_<TableScan>(m, "TableScan", "Counts what checkpoint files hold, or looks for damage.")
       .def(nb::init<const std::string&, int64_t, bool>(), nb::arg("basename"), nb::arg("now"), nb::arg("verify"))
@@ -118,8 +120,7 @@ void BindTableTools(nb::module_& m) {
         for (const std::string& f : s.findings()) all.append(nb::bytes(f.data(), f.size()));
         return all;
       }, "What is damaged, the first hundred.")
-      .def("damages", &TableScan::damages, "How much is damaged in all.")
-      .def("duplicates_counted", &TableScan::duplicates_counted, "Whether duplicate keys were looked for.");
+      .def("damages", &TableScan::damages, "How much is damaged in all.");
 }
 
 }  // namespace monolith

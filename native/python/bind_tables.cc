@@ -1,12 +1,16 @@
 // Embedding tables as Python sees them: numpy arrays in and out, the GIL released while the core works.
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/variant.h>
 
 #include <cstring>
 #include <ctime>
 
 #include "core/base/error.h"
 #include "core/tables/checkpoint.h"
+#include "core/tables/filters/occurrence_gate.h"
+#include "core/tables/summary.h"
 #include "core/tables/table.h"
+#include "core/tables/touched_keys.h"
 #include "python/bind.h"
 
 namespace monolith {
@@ -15,6 +19,26 @@ namespace {
 using Keys = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Rates = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+using OldNames = std::map<std::string, std::vector<std::string>>;
+
+RestoreOptions MakeOptions(const std::vector<std::string>& modes, const OldNames& old_names, uint64_t part, uint64_t parts) {
+  RestoreOptions o = RestoreModes(modes);
+  o.old_names = old_names;
+  o.part = part;
+  o.parts = parts;
+  return o;
+}
+
+nb::dict AsDict(const RestoreReport& r) {
+  nb::dict d;
+  d["rows"] = r.rows;
+  d["adapted_rows"] = r.adapted_rows;
+  d["other_parts"] = r.other_parts;
+  d["unknown_tables"] = r.unknown_tables;
+  d["missing_tables"] = r.missing_tables;
+  return d;
+}
 
 // A set of tables of this process; another object of the same name, or an op of the graph, sees the same rows.
 class Tables {
@@ -71,14 +95,40 @@ class Tables {
   }
 
   void Optimize(const std::string& name, const Keys& keys, const Floats& grads, const std::vector<float>& rates, int64_t now,
-                int64_t global_step) {
+                int64_t global_step, bool dedup) {
     EmbeddingTable& t = Checked(name, keys, grads, "gradients");
     const size_t segments = t.config().segments.size();
     if (rates.size() != segments)
       throw Error(ErrorCode::kUsage, "table '" + name + "' has " + std::to_string(segments) + " segments but " +
                                          std::to_string(rates.size()) + " learning rates are given");
     nb::gil_scoped_release release;
-    t.Optimize(keys.data(), keys.shape(0), grads.data(), rates.data(), static_cast<uint32_t>(now), global_step);
+    const auto optimize = dedup ? &EmbeddingTable::OptimizeSummed : &EmbeddingTable::Optimize;
+    (t.*optimize)(keys.data(), keys.shape(0), grads.data(), rates.data(), static_cast<uint32_t>(now), global_step);
+  }
+
+  // As the ops have it: an unknown table gives -1 for each key.
+  std::vector<int32_t> Reinitialize(const std::string& name, const Keys& keys, std::optional<int64_t> now) {
+    std::vector<int32_t> status(keys.shape(0), -1);
+    const int i = tables_->IndexOf(name);
+    if (i < 0) return status;
+    nb::gil_scoped_release release;
+    tables_->table(static_cast<size_t>(i))
+        .Reinitialize(keys.data(), status.size(), static_cast<uint32_t>(now.value_or(std::time(nullptr))), status.data());
+    return status;
+  }
+
+  void SetGate(std::shared_ptr<OccurrenceGate> gate, const std::optional<std::string>& name) {
+    if (name) return At(*name).SetGate(std::move(gate));
+    for (size_t i = 0; i < tables_->num_tables(); ++i) tables_->table(i).SetGate(gate);
+  }
+
+  // Table name -> its keys in the set, which is empty afterwards.
+  std::map<std::string, std::vector<int64_t>> StealTouched(TouchedKeySet& touched) const {
+    std::map<std::string, std::vector<int64_t>> keys;
+    for (const TouchedKeySet::Entry& e : touched.Steal())
+      for (size_t i = 0; i < tables_->num_tables(); ++i)
+        if (e.table == &tables_->table(i)) keys[tables_->table(i).config().name].push_back(e.key);
+    return keys;
   }
 
   // (weights and optimizer state as the row has them, timestamp), or None.
@@ -93,19 +143,41 @@ class Tables {
     nb::gil_scoped_release release;
     tables_->Save(basename, shards);
   }
-  void Restore(const std::string& basename) {
+  void SaveBase(const std::string& basename, int shards) {
     nb::gil_scoped_release release;
-    tables_->Restore(basename);
+    tables_->SaveBase(basename, shards);
+  }
+  bool SaveDelta(const std::string& basename, int shards) {
+    nb::gil_scoped_release release;
+    return tables_->SaveDelta(basename, shards);
+  }
+  nb::dict Restore(const std::variant<std::string, std::vector<std::string>>& basenames, const std::vector<std::string>& modes,
+                   const OldNames& old_names, uint64_t part, uint64_t parts) {
+    const auto* one = std::get_if<std::string>(&basenames);
+    const std::vector<std::string> all = one ? std::vector<std::string>{*one} : std::get<1>(basenames);
+    const RestoreOptions options = MakeOptions(modes, old_names, part, parts);
+    RestoreReport report;
+    {
+      nb::gil_scoped_release release;
+      report = RestoreTables(tables_.get(), all, options);
+    }
+    return AsDict(report);
   }
   void SaveTable(const std::string& name, const std::string& basename, int shards) const {
     const EmbeddingTable& t = At(name);
     nb::gil_scoped_release release;
     monolith::SaveTable(t, basename, shards);
   }
-  void RestoreTable(const std::string& name, const std::string& basename) {
+  nb::dict RestoreTable(const std::string& name, const std::string& basename, const std::vector<std::string>& modes,
+                        const OldNames& old_names, uint64_t part, uint64_t parts) {
     EmbeddingTable& t = At(name);
-    nb::gil_scoped_release release;
-    monolith::RestoreTable(&t, basename);
+    const RestoreOptions options = MakeOptions(modes, old_names, part, parts);
+    RestoreReport report;
+    {
+      nb::gil_scoped_release release;
+      report = monolith::RestoreTable(&t, basename, options);
+    }
+    return AsDict(report);
   }
   void Clear(const std::string& name) {
     EmbeddingTable& t = At(name);
@@ -123,6 +195,7 @@ class Tables {
     for (size_t i = 0; i < tables_->num_tables(); ++i) n += tables_->table(i).memory_bytes();
     return n;
   }
+  void SetTouched(std::shared_ptr<TouchedKeySet> touched) { tables_->SetTouched(touched); }
   void Close() { CloseTables(name_); }
 
  private:
@@ -157,24 +230,54 @@ void BindTables(nb::module_& m) {
       .def("assign_add", &Tables::AssignAdd, nb::arg("table"), nb::arg("keys"), nb::arg("values"), nb::arg("req_time") = 0,
            "Adds values [n, dim]; an absent key starts from its initial weights. req_time: unix seconds.")
       .def("optimize", &Tables::Optimize, nb::arg("table"), nb::arg("keys"), nb::arg("grads"), nb::arg("learning_rates"),
-           nb::arg("req_time") = 0, nb::arg("global_step") = 0,
+           nb::arg("req_time") = 0, nb::arg("global_step") = 0, nb::arg("dedup") = false,
            "One optimizer step per key with grads [n, dim] and one learning rate per segment; absent keys are inserted first, "
-           "duplicates are applied one after the other. req_time: unix seconds.")
+           "duplicates are applied one after the other, or with `dedup` their gradients are summed first. req_time: unix seconds.")
+      .def("reinitialize", &Tables::Reinitialize, nb::arg("table"), nb::arg("keys"), nb::arg("now") = nb::none(),
+           "Weights and state as for new keys. Returns for each 0 (inserted) or 1 (it was there), or -1 when there is no such table. "
+           "now: unix seconds, by default those of the clock.")
+      .def("set_gate", &Tables::SetGate, nb::arg("gate").none(), nb::arg("table") = nb::none(),
+           "Puts an OccurrenceGate in front of one table, or of all; None takes it away.")
+      .def("set_touched", [](Tables& t, std::shared_ptr<TouchedKeySet> touched) { t.SetTouched(std::move(touched)); },
+           nb::arg("touched").none(), "A TouchedKeySet that is told the keys that optimize() and reinitialize() change; None: no more.")
+      .def("steal_touched", &Tables::StealTouched, nb::arg("touched"),
+           "Empties a TouchedKeySet; returns table name -> its keys in it.")
       .def("row", &Tables::Row, nb::arg("table"), nb::arg("key"),
            "(weights followed by optimizer state, unix seconds of the last update), or None for an absent key.")
       .def("save", &Tables::Save, nb::arg("basename"), nb::arg("shards") = -1,
            "Writes <basename>-ddddd-of-ddddd and <basename>.meta-ddddd-of-ddddd, whole or not at all; -1 shards: by size (1 to 4). "
-           "Rows that have expired are left out. Updates wait meanwhile, lookups go on.")
-      .def("restore", &Tables::Restore, nb::arg("basename"),
-           "Replaces the content of all tables by what save() wrote. After an error the tables are empty.")
+           "Rows that have expired are left out.")
+      .def("save_base", &Tables::SaveBase, nb::arg("basename"), nb::arg("shards") = -1,
+           "As save(); from then on changes are remembered, so that save_delta() can follow.")
+      .def("save_delta", &Tables::SaveDelta, nb::arg("basename"), nb::arg("shards") = -1,
+           "Writes what changed since the last save_base() or save_delta() to <basename>.delta.…; restore(basename) reads it together "
+           "with those before it. Where there is none to continue, as after a restore, it is a save_base(). True: a delta was written.")
+      .def("restore", &Tables::Restore, nb::arg("basenames"), nb::arg("modes") = std::vector<std::string>(),
+           nb::arg("old_names") = OldNames(), nb::arg("part") = 0, nb::arg("parts") = 1,
+           "Replaces the content of all tables by what a save wrote, of one basename or of several (those of all servers). After an "
+           "error in the rows the tables are empty; what is found before that leaves them as they were.\n\nmodes: what may differ from the checkpoint: 'pad' (the table has more weights or segments: "
+           "they start from the initializer), 'truncate' (it has fewer), 'reset-state' (another optimizer: its state starts afresh), "
+           "'known-tables' (a table of the checkpoint that is not here becomes an error). old_names: table -> names it may have in the "
+           "checkpoint. part, parts: keep the keys with floormod(key, parts) == part alone.\n\nReturns {rows, adapted_rows, "
+           "other_parts, unknown_tables, missing_tables}.")
       .def("save_table", &Tables::SaveTable, nb::arg("table"), nb::arg("basename"), nb::arg("shards") = -1,
            "Writes one table as plain TFRecords of EntryDump.")
       .def("restore_table", &Tables::RestoreTable, nb::arg("table"), nb::arg("basename"),
-           "Replaces the content of one table by what save_table() wrote.")
+           nb::arg("modes") = std::vector<std::string>(), nb::arg("old_names") = OldNames(), nb::arg("part") = 0, nb::arg("parts") = 1,
+           "Replaces the content of one table by what save_table() wrote; the arguments of restore(). old_names are file names.")
+      .def("summary", [](const Tables& t, const std::string& name) { return Summary(t.At(name)); }, nb::arg("table"),
+           "What the table is made of, its rows and the bytes of rows and keys, as a JSON object.")
       .def("clear", &Tables::Clear, nb::arg("table"), "Removes all rows.")
       .def("sizes", &Tables::Sizes, "Table name -> number of rows.")
       .def("memory", &Tables::Memory, "Bytes of memory that rows and indexes take.")
       .def("close", &Tables::Close, "Forgets the name; the tables go when the last object that uses them does.");
+  m.def("checkpoint_chain", &CheckpointChain, nb::arg("basename"), nb::call_guard<nb::gil_scoped_release>(),
+        "The basenames of the checkpoints that `basename` needs, the base first and itself last.");
+  m.def("feature_counts", &FeatureCounts, nb::arg("basename"), nb::call_guard<nb::gil_scoped_release>(),
+        "Table name -> number of rows, as the metadata of a whole checkpoint of several tables has it.");
+  m.def("compact_checkpoint", &CompactChain, nb::arg("source"), nb::arg("target"), nb::arg("shards") = -1,
+        nb::call_guard<nb::gil_scoped_release>(),
+        "Writes a base and its deltas as one whole checkpoint `target` (which may be `source`), row by row; returns the number of rows.");
 }
 
 }  // namespace monolith

@@ -20,6 +20,9 @@ NB_MODULE(_core, m) {
   monolith::BindIo(m);
   monolith::BindOperators(m);
   monolith::BindRecords(m);
+  monolith::BindFilters(m);
   monolith::BindTables(m);
   monolith::BindTableTools(m);
+  monolith::BindTableEdit(m);
+  monolith::BindTableColumns(m);
 }

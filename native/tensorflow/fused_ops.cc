@@ -262,9 +262,9 @@ class ApplyGradientsOp : public TablesKernel {
       const Unit& u = scratch->units[i];
       EmbeddingTable& table = tables->table(u.table);
       GradientSums& sums = scratch->sums[i];
-      sums.Sum(scratch->by_table[u.table], table.dim(), u.part, u.parts);
-      table.Optimize(sums.keys(), sums.size(), sums.sums(), rates->flat<float>().data() + rate_of[u.table], now,
-                     global_step);
+      sums.Sum(scratch->by_table[u.table], table.dim(), u.part, u.parts, table.gate() != nullptr);
+      table.OptimizeDistinct(sums.keys(), sums.counts(), sums.size(), sums.sums(), rates->flat<float>().data() + rate_of[u.table], now,
+                             global_step);
     }));
     scratch_.Return(std::move(scratch));
     return absl::OkStatus();

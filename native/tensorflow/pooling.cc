@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/tables/filters/occurrence_gate.h"
 
 namespace monolith {
 namespace {
@@ -194,6 +195,10 @@ void PoolRows(EmbeddingTable* table, const FeaturePlan& plan, const FeatureIds& 
   }
   std::vector<int64_t> missing;
   if (Pool(*table, plan, ids, begin, end, outputs, &missing) == 0) return;
+  if (const OccurrenceGate* gate = table->gate()) {
+    missing.erase(std::remove_if(missing.begin(), missing.end(), [&](int64_t id) { return gate->Guards(id); }), missing.end());
+    if (missing.empty()) return;
+  }
   // A row is born by adding nothing to it. It has no time of its own until its first gradient.
   const std::vector<float> zeros(missing.size() * table->dim());
   table->AssignAdd(missing.data(), missing.size(), zeros.data(), 0);
@@ -203,6 +208,7 @@ void PoolRows(EmbeddingTable* table, const FeaturePlan& plan, const FeatureIds& 
 void GradientSums::Start(size_t max_keys, int dim) {
   dim_ = dim;
   keys_.clear();
+  counts_.clear();
   uint64_t capacity = 64;
   while (capacity < 2 * max_keys) capacity *= 2;
   if (capacity > cells_.size()) {
@@ -227,9 +233,11 @@ inline float* GradientSums::Find(int64_t key, uint64_t hash, bool* fresh) {
     if (*fresh) {
       cell = {key, static_cast<uint32_t>(keys_.size()), epoch_};
       keys_.push_back(key);
+      if (count_) counts_.push_back(0);
     } else if (cell.key != key) {
       continue;
     }
+    if (count_) ++counts_[cell.index];
     return sums_.get() + size_t{cell.index} * dim_;
   }
 }
@@ -264,7 +272,8 @@ void GradientSums::Add(const FeatureGrads& feature, uint64_t part, uint64_t part
   }
 }
 
-void GradientSums::Sum(const std::vector<FeatureGrads>& features, int dim, uint64_t part, uint64_t parts) {
+void GradientSums::Sum(const std::vector<FeatureGrads>& features, int dim, uint64_t part, uint64_t parts, bool count) {
+  count_ = count;
   size_t most = 0;
   for (const FeatureGrads& f : features) {
     if (parts == 1) {

@@ -53,7 +53,7 @@ class FeatureIds {
 };
 
 // Writes rows [begin, end) of the outputs of one feature; outputs[slice] is [rows, slice_width]. An absent fid counts
-// as zeros, or with `insert_missing` is inserted with its initial values first.
+// as zeros, or with `insert_missing` is inserted with its initial values first, unless the table's gate has it occur more than once.
 void PoolRows(EmbeddingTable* table, const FeaturePlan& plan, const FeatureIds& ids, int64_t begin, int64_t end,
               float* const* outputs, bool insert_missing);
 
@@ -67,12 +67,14 @@ struct FeatureGrads {
 // Sums of gradients by fid, in the order the fids come first. Memory is kept from one use to the next.
 class GradientSums {
  public:
-  // Sums the gradients of the fids that fall into partition `part` of `parts`, of all features of one table.
-  void Sum(const std::vector<FeatureGrads>& features, int dim, uint64_t part, uint64_t parts);
+  // Sums the gradients of the fids that fall into partition `part` of `parts`, of all features of one table; with `count` also
+  // how often each fid occurs.
+  void Sum(const std::vector<FeatureGrads>& features, int dim, uint64_t part, uint64_t parts, bool count = false);
 
   size_t size() const { return keys_.size(); }
   const int64_t* keys() const { return keys_.data(); }
   const float* sums() const { return sums_.get(); }  // [size, dim]
+  const uint32_t* counts() const { return count_ ? counts_.data() : nullptr; }
 
  private:
   struct Cell {
@@ -88,7 +90,9 @@ class GradientSums {
   uint64_t mask_ = 0;
   uint32_t epoch_ = 0;
   int dim_ = 0;
+  bool count_ = false;
   std::vector<int64_t> keys_;
+  std::vector<uint32_t> counts_;
   std::unique_ptr<float[]> sums_;
   size_t sums_capacity_ = 0;
 };

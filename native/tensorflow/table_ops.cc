@@ -1,11 +1,16 @@
 // The resource of all tables of a model, and what is done to one table or to all at once outside a training step.
+#include <map>
+#include <mutex>
 #include <string>
 #include <vector>
+
+#include "core/tables/checkpoint.h"
 
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/resource_op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/filter_resource.h"
 #include "tensorflow/tables_resource.h"
 
 namespace monolith {
@@ -15,7 +20,12 @@ namespace tf = tensorflow;
 using tf::shape_inference::InferenceContext;
 
 REGISTER_OP("MonolithTables")
+    .Input("filters: num_filters * resource")
+    .Input("touched: num_touched * resource")
     .Output("handle: resource")
+    .Attr("num_filters: int >= 0")
+    .Attr("num_touched: int >= 0")
+    .Attr("thresholds: list(string)")
     .Attr("names: list(string) >= 1")
     .Attr("configs: list(string) >= 1")
     .Attr("seed: int = 0")
@@ -23,7 +33,9 @@ REGISTER_OP("MonolithTables")
     .Attr("shared_name: string")
     .SetIsStateful()
     .SetShapeFn(tf::shape_inference::ScalarShape)
-    .Doc("The tables of this process under `shared_name`, made at first from serialized EmbeddingHashTableConfigs.");
+    .Doc("The tables of this process under `shared_name`, made at first from serialized EmbeddingHashTableConfigs. One filter at most "
+         "stands in front of all, with its own thresholds or with a SlotOccurrenceThresholdConfig for each table; one set at most is "
+         "told the keys that change.");
 
 REGISTER_OP("MonolithTablesLookupIds")
     .Input("handle: resource")
@@ -72,15 +84,33 @@ REGISTER_OP("MonolithTablesClear")
 REGISTER_OP("MonolithTablesSave")
     .Input("handle: resource")
     .Input("basename: string")
+    .Input("kind: string")
     .Attr("shards: int = -1")
     .SetIsStateful()
-    .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); });
+    .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); })
+    .Doc("Writes the checkpoint files of all tables. kind: 'whole'; 'base', which deltas can follow; or 'delta', what changed since.");
 
 REGISTER_OP("MonolithTablesRestore")
     .Input("handle: resource")
-    .Input("basename: string")
+    .Input("basenames: string")
+    .Input("modes: string")
+    .Output("counts: int64")
+    .Output("unknown_tables: string")
+    .Output("missing_tables: string")
+    .Attr("renamed: list(string) = []")
+    .Attr("old_names: list(string) = []")
+    .Attr("part: int = 0")
+    .Attr("parts: int = 1")
     .SetIsStateful()
-    .SetShapeFn([](InferenceContext*) { return absl::OkStatus(); });
+    .SetShapeFn([](InferenceContext* c) {
+      c->set_output(0, c->Vector(3));
+      c->set_output(1, c->Vector(c->UnknownDim()));
+      c->set_output(2, c->Vector(c->UnknownDim()));
+      return absl::OkStatus();
+    })
+    .Doc("Replaces the content of all tables by that of checkpoint files. modes: what may differ (see RestoreModes in the core). "
+         "renamed[i] may be called old_names[i] in the files. Only keys with floormod(key, parts) == part are kept. counts: of rows, of "
+         "those that were of another shape, and of keys of other parts.");
 
 class TablesOp : public tf::ResourceOpKernel<TablesResource> {
  public:
@@ -91,8 +121,16 @@ class TablesOp : public tf::ResourceOpKernel<TablesResource> {
     OP_REQUIRES_OK(ctx, ctx->GetAttr("configs", &configs));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("seed", &seed));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("shared_name", &shared_name_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("num_filters", &num_filters_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("num_touched", &num_touched_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("thresholds", &thresholds_));
     OP_REQUIRES(ctx, names.size() == configs.size(),
                 absl::InvalidArgumentError("names and configs have different lengths"));
+    OP_REQUIRES(ctx, num_filters_ <= 1 && num_touched_ <= 1,
+                absl::InvalidArgumentError("tables have one filter and one set of touched keys at most"));
+    OP_REQUIRES(ctx, thresholds_.empty() || thresholds_.size() == names.size(),
+                absl::InvalidArgumentError("names and thresholds have different lengths"));
+    names_ = names;
     OP_REQUIRES_OK(ctx, Guard([&] {
                      for (size_t i = 0; i < names.size(); ++i) {
                        configs_.push_back(DecodeTableConfig(names[i], configs[i]));
@@ -101,7 +139,39 @@ class TablesOp : public tf::ResourceOpKernel<TablesResource> {
                    }));
   }
 
+  void Compute(tf::OpKernelContext* ctx) override {
+    ResourceOpKernel::Compute(ctx);
+    if (!ctx->status().ok()) return;
+    const auto resource = get_resource();
+    if (num_filters_) OP_REQUIRES_OK(ctx, AttachFilter(ctx, resource->tables()));
+    if (num_touched_) OP_REQUIRES_OK(ctx, AttachTouched(ctx, resource->tables()));
+  }
+
  private:
+  // Done again only when another filter stands behind the handle than before.
+  absl::Status AttachFilter(tf::OpKernelContext* ctx, MultiTable* tables) {
+    tf::core::RefCountPtr<FilterResource> filter;
+    TF_RETURN_IF_ERROR(tf::LookupResource(ctx, tf::HandleFromInput(ctx, 0), &filter));
+    std::lock_guard<std::mutex> lock(attach_mutex_);
+    if (attached_ == filter->gate()) return absl::OkStatus();
+    TF_RETURN_IF_ERROR(Guard([&] {
+      for (size_t i = 0; i < names_.size(); ++i) {
+        auto gate = filter->gate();
+        if (!thresholds_.empty())
+          gate = std::make_shared<OccurrenceGate>(gate->shared_filter(), SlotThresholds::Decode(thresholds_[i]));
+        tables->table(TableIndex(*tables, names_[i])).SetGate(gate);
+      }
+    }));
+    attached_ = filter->gate();
+    return absl::OkStatus();
+  }
+  absl::Status AttachTouched(tf::OpKernelContext* ctx, MultiTable* tables) {
+    tf::core::RefCountPtr<TouchedResource> touched;
+    TF_RETURN_IF_ERROR(tf::LookupResource(ctx, tf::HandleFromInput(ctx, num_filters_), &touched));
+    tables->SetTouched(touched->keys());
+    return absl::OkStatus();
+  }
+
   absl::Status CreateResource(TablesResource** resource) override {
     return Guard([&] { *resource = new TablesResource(OpenTables(shared_name_, configs_)); });
   }
@@ -112,6 +182,10 @@ class TablesOp : public tf::ResourceOpKernel<TablesResource> {
 
   std::string shared_name_;
   std::vector<TableConfig> configs_;
+  std::vector<std::string> names_, thresholds_;
+  int num_filters_ = 0, num_touched_ = 0;
+  std::mutex attach_mutex_;
+  std::shared_ptr<const OccurrenceGate> attached_;
 };
 
 class LookupIdsOp : public TablesKernel {
@@ -194,9 +268,9 @@ class ClearOp : public TablesKernel {
   std::vector<std::string> names_;
 };
 
-absl::Status Basename(tf::OpKernelContext* ctx, std::string* basename) {
-  if (ctx->input(1).NumElements() != 1) return absl::InvalidArgumentError("basename must be a scalar");
-  *basename = ctx->input(1).flat<tf::tstring>()(0);
+absl::Status Scalar(tf::OpKernelContext* ctx, int input, const char* name, std::string* value) {
+  if (ctx->input(input).NumElements() != 1) return absl::InvalidArgumentError(std::string(name) + " must be a scalar");
+  *value = ctx->input(input).flat<tf::tstring>()(0);
   return absl::OkStatus();
 }
 
@@ -208,9 +282,13 @@ class SaveOp : public TablesKernel {
 
  protected:
   absl::Status Run(tf::OpKernelContext* ctx, MultiTable* tables) override {
-    std::string basename;
-    TF_RETURN_IF_ERROR(Basename(ctx, &basename));
-    tables->Save(basename, shards_);
+    std::string basename, kind;
+    TF_RETURN_IF_ERROR(Scalar(ctx, 1, "basename", &basename));
+    TF_RETURN_IF_ERROR(Scalar(ctx, 2, "kind", &kind));
+    if (kind == "whole") tables->Save(basename, shards_);
+    else if (kind == "base") tables->SaveBase(basename, shards_);
+    else if (kind == "delta") tables->SaveDelta(basename, shards_);
+    else return ToStatus(ErrorCode::kUsage, "tables are saved whole, base or delta, not '" + kind + "'");
     return absl::OkStatus();
   }
 
@@ -220,15 +298,52 @@ class SaveOp : public TablesKernel {
 
 class RestoreOp : public TablesKernel {
  public:
-  using TablesKernel::TablesKernel;
+  explicit RestoreOp(tf::OpKernelConstruction* ctx) : TablesKernel(ctx) {
+    std::vector<std::string> renamed, old;
+    int64_t part = 0, parts = 1;
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("renamed", &renamed));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("old_names", &old));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("part", &part));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("parts", &parts));
+    OP_REQUIRES(ctx, renamed.size() == old.size(), absl::InvalidArgumentError("renamed and old_names have different lengths"));
+    OP_REQUIRES(ctx, part >= 0 && part < parts, absl::InvalidArgumentError("part must be in [0, parts)"));
+    for (size_t i = 0; i < renamed.size(); ++i) names_[renamed[i]].push_back(old[i]);
+    part_ = static_cast<uint64_t>(part);
+    parts_ = static_cast<uint64_t>(parts);
+  }
 
  protected:
   absl::Status Run(tf::OpKernelContext* ctx, MultiTable* tables) override {
-    std::string basename;
-    TF_RETURN_IF_ERROR(Basename(ctx, &basename));
-    tables->Restore(basename);
+    RestoreOptions options = RestoreModes(Strings(ctx->input(2)));
+    options.old_names = names_;
+    options.part = part_;
+    options.parts = parts_;
+    const RestoreReport report = RestoreTables(tables, Strings(ctx->input(1)), options);
+    tf::Tensor* counts = nullptr;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(0, {3}, &counts));
+    counts->flat<int64_t>()(0) = static_cast<int64_t>(report.rows);
+    counts->flat<int64_t>()(1) = static_cast<int64_t>(report.adapted_rows);
+    counts->flat<int64_t>()(2) = static_cast<int64_t>(report.other_parts);
+    TF_RETURN_IF_ERROR(Output(ctx, 1, report.unknown_tables));
+    return Output(ctx, 2, report.missing_tables);
+  }
+
+ private:
+  static std::vector<std::string> Strings(const tf::Tensor& t) {
+    std::vector<std::string> all;
+    const auto flat = t.flat<tf::tstring>();
+    for (int64_t i = 0; i < flat.size(); ++i) all.emplace_back(flat(i));
+    return all;
+  }
+  static absl::Status Output(tf::OpKernelContext* ctx, int output, const std::vector<std::string>& strings) {
+    tf::Tensor* out = nullptr;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(output, {static_cast<int64_t>(strings.size())}, &out));
+    for (size_t i = 0; i < strings.size(); ++i) out->flat<tf::tstring>()(static_cast<int64_t>(i)) = strings[i];
     return absl::OkStatus();
   }
+
+  std::map<std::string, std::vector<std::string>> names_;
+  uint64_t part_ = 0, parts_ = 1;
 };
 
 REGISTER_KERNEL_BUILDER(Name("MonolithTables").Device(tf::DEVICE_CPU), TablesOp);

@@ -292,7 +292,7 @@ TEST(V12_6_SingleTable) {
   CHECK(Get(t, -1) == std::vector<float>({1}) && Get(t, 1) == std::vector<float>({2}));
   CHECK_THROWS(RestoreTable(&t, dir.path + "/none"), ErrorCode::kNoInput);
   SaveTable(t, base, 0);  // another number of shards takes the place of the older set
-  CHECK(dir.Names() == std::vector<std::string>({"t-00000-of-00001"}));
+  CHECK(dir.Names() == std::vector<std::string>({"t-00000-of-00001", "t.manifest"}));
   RestoreTable(&t, base);
   CHECK_EQ(t.size(), 2u);
   CHECK_THROWS(SaveTable(t, "/proc/none/t", 1), ErrorCode::kCannotCreate);
@@ -372,7 +372,7 @@ TEST(AnyDamageIsReported) {
   }
   m.Save(base, 1);
   std::mt19937 rng(5);
-  for (const std::string& name : {base + "-00000-of-00001", base + ".meta-00000-of-00001"}) {
+  for (const std::string& name : {base + "-00000-of-00001", base + ".meta-00000-of-00001", base + ".manifest"}) {
     const std::string good = Slurp(name);
     const auto fails = [&](const std::string& bytes) {
       Spill(name, bytes);
@@ -397,7 +397,9 @@ TEST(AnyDamageIsReported) {
   m.Restore(base);
   CHECK_EQ(m.table(0).size(), 12u);
   unlink((base + ".meta-00000-of-00001").c_str());
-  CHECK_THROWS(m.Restore(base), ErrorCode::kNoInput);
+  CHECK_THROWS(m.Restore(base), ErrorCode::kBadData);
+  unlink((base + ".manifest").c_str());  // the original system writes none
+  CHECK_THROWS(m.Restore(base), ErrorCode::kBadData);
 }
 
 TEST(InterruptedPublishIsFinished) {
@@ -413,13 +415,14 @@ TEST(InterruptedPublishIsFinished) {
   // As a crash right after the first rename leaves things.
   std::rename((dir.path + "/f-00000-of-00001").c_str(), (base + "-00000-of-00001").c_str());
   std::rename((dir.path + "/f.meta-00000-of-00001").c_str(), (base + ".meta-00000-of-00001-tmp-7").c_str());
+  unlink((dir.path + "/f.manifest").c_str());
   {
     RecordFileWriter w(base + ".publish", Container::kPlain);
     w.Write("rm-00000-of-00001-tmp-7");
     w.Write("m-00000-of-00001");
     w.Write("rm.meta-00000-of-00001-tmp-7");
     w.Write("m.meta-00000-of-00001");
-    for (const char* n : {"m-00000-of-00002", "m-00001-of-00002", "m.meta-00000-of-00002", "m.meta-00001-of-00002"}) w.Write(std::string("d") + n);
+    for (const char* n : {"m-00000-of-00002", "m-00001-of-00002", "m.meta-00000-of-00002", "m.meta-00001-of-00002", "m.manifest"}) w.Write(std::string("d") + n);
     w.Finish();
   }
   old.Restore(base);

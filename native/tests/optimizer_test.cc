@@ -27,7 +27,7 @@ class Row {
     plan_.InitState(row_.data());
   }
   void Step(std::vector<float> grad, std::vector<float> rates, int64_t global_step = 0) {
-    plan_.Step(row_.data(), grad.data(), rates.data(), global_step);
+    plan_.Step(0, row_.data(), grad.data(), plan_.StartSteps(rates.data(), 0, global_step, nullptr));
   }
   // Compares floats from `first` on.
   void Expect(size_t first, std::vector<double> want, int line) const {

@@ -115,13 +115,26 @@ void CopyBack(char* to, size_t offset, size_t n) {
 
 }  // namespace
 
-void SnappyCompress(std::string_view in, std::string* out) {
+namespace {
+
+void BeginBlock(std::string_view in, std::string* out) {
   if (in.size() > UINT32_MAX) throw Error(ErrorCode::kUsage, "snappy blocks hold less than 4 GiB");
   out->clear();
   out->reserve(32 + in.size() + in.size() / 6);
   uint64_t n = in.size();
   for (; n >= 0x80; n >>= 7) out->push_back(static_cast<char>(n | 0x80));
   out->push_back(static_cast<char>(n));
+}
+
+}  // namespace
+
+void SnappyStore(std::string_view in, std::string* out) {
+  BeginBlock(in, out);
+  EmitLiteral(in.data(), in.size(), out);
+}
+
+void SnappyCompress(std::string_view in, std::string* out) {
+  BeginBlock(in, out);
   std::vector<uint16_t> table(1 << kHashBits);
   for (size_t at = 0; at < in.size(); at += kBlock) {
     const char* begin = in.data() + at;
@@ -135,12 +148,16 @@ uint64_t SnappyUncompressedLength(std::string_view in) {
 }
 
 void SnappyDecompress(std::string_view in, std::string* out, size_t max) {
+  const uint64_t length = SnappyUncompressedLength(in);
+  if (length > max) Fail("the block is longer than allowed");
+  out->resize(length);
+  SnappyDecompressTo(in, out->data());
+}
+
+void SnappyDecompressTo(std::string_view in, char* to) {
   const char* p = in.data();
   const char* const end = p + in.size();
   const uint64_t length = ReadLength(&p, end);
-  if (length > max) Fail("the block is longer than allowed");
-  out->resize(length);
-  char* to = out->data();
   char* const begin = to;
   char* const to_end = to + length;
   while (p < end) {

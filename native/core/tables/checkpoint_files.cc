@@ -13,6 +13,7 @@
 
 #include "core/base/error.h"
 #include "core/base/random.h"
+#include "core/tables/checkpoint_manifest.h"
 #include "core/tables/record_file.h"
 
 namespace monolith {
@@ -37,6 +38,18 @@ std::optional<ShardNumber> ParseShard(const std::string& basename, const std::st
   return ShardNumber{std::stoul(std::string(rest + 1, 5)), std::stoul(std::string(rest + 10, 5))};
 }
 
+// "<basename>.delta.ddddd-of-ddddd"
+bool IsDelta(const std::string& basename, const std::string& name) {
+  const std::string prefix = basename + ".delta.";
+  return name.size() > prefix.size() && name.compare(0, prefix.size(), prefix) == 0 &&
+         ParseShard(basename, basename + "-" + name.substr(prefix.size())).has_value();
+}
+
+// Whether a file is part of the checkpoint `basename`, of whichever form.
+bool Belongs(const std::string& basename, const std::string& name) {
+  return ParseShard(basename, name) || ParseShard(basename + ".meta", name) || IsDelta(basename, name) || name == ManifestName(basename);
+}
+
 std::vector<std::string> NamesBeside(const std::string& basename) {
   const std::string dir = DirectoryOf(basename);
   const std::string prefix = basename.find('/') == std::string::npos ? "" : dir == "/" ? "/" : dir + "/";
@@ -48,15 +61,6 @@ std::vector<std::string> NamesBeside(const std::string& basename) {
   return names;
 }
 
-void MakeDirectories(const std::string& dir) {
-  if (dir.empty() || dir == "." || dir == "/") return;
-  struct stat st;
-  if (stat(dir.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return;
-  MakeDirectories(DirectoryOf(dir));
-  if (mkdir(dir.c_str(), 0777) != 0 && errno != EEXIST)
-    throw Error(ErrorCode::kCannotCreate, dir + ": cannot create the directory: " + std::strerror(errno));
-}
-
 void SyncDirectory(const std::string& dir) {
   const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) throw Error(ErrorCode::kIo, dir + ": cannot open to sync: " + std::strerror(errno));
@@ -65,6 +69,16 @@ void SyncDirectory(const std::string& dir) {
   close(fd);
   if (result != 0 && error != EINVAL && error != ENOTSUP)
     throw Error(ErrorCode::kIo, dir + ": cannot sync: " + std::strerror(error));
+}
+
+void MakeDirectories(const std::string& dir) {
+  if (dir.empty() || dir == "." || dir == "/") return;
+  struct stat st;
+  if (stat(dir.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return;
+  MakeDirectories(DirectoryOf(dir));
+  if (mkdir(dir.c_str(), 0777) != 0 && errno != EEXIST)
+    throw Error(ErrorCode::kCannotCreate, dir + ": cannot create the directory: " + std::strerror(errno));
+  SyncDirectory(DirectoryOf(dir));
 }
 
 void Rename(const std::string& from, const std::string& to, bool may_be_done) {
@@ -119,8 +133,7 @@ FileSet::FileSet(std::string basename) : basename_(std::move(basename)), random_
     const size_t tmp = name.rfind("-tmp-");
     if (tmp == std::string::npos) continue;
     const std::string final = name.substr(0, tmp);
-    if (ParseShard(basename_, final) || ParseShard(basename_ + ".meta", final) || final == JournalName(basename_))
-      unlink(name.c_str());
+    if (Belongs(basename_, final) || final == JournalName(basename_)) unlink(name.c_str());
   }
 }
 
@@ -133,11 +146,11 @@ std::string FileSet::Temporary(const std::string& final) {
   return files_.back().first;
 }
 
-void FileSet::Publish(const std::vector<std::string>& sets) {
+void FileSet::Publish() {
   std::vector<std::string> stale;
   bool replaces = false;
   for (const std::string& name : NamesBeside(basename_)) {
-    if (std::none_of(sets.begin(), sets.end(), [&](const std::string& s) { return ParseShard(s, name).has_value(); })) continue;
+    if (!Belongs(basename_, name)) continue;
     replaces = true;
     if (std::none_of(files_.begin(), files_.end(), [&](const auto& f) { return f.second == name; })) stale.push_back(name);
   }

@@ -32,9 +32,10 @@ class FileSet {
   // The name to write `final` under: "<final>-tmp-<random>". The files must be synced before Publish.
   std::string Temporary(const std::string& final);
 
-  // Renames all files, in the order they were named, and removes older files of the same sets that are not among them. When
-  // there are older ones, a journal is written first, so that an interruption is finished by the next reader or writer.
-  void Publish(const std::vector<std::string>& sets);
+  // Renames all files, in the order they were named, and removes older files of the basename that are not among them: shards,
+  // metadata, deltas, the manifest. When there are older ones, a journal is written first, so that an interruption is finished
+  // by the next reader or writer.
+  void Publish();
 
  private:
   std::string basename_;

@@ -14,7 +14,7 @@ using wire::Field;
 using wire::Reader;
 using wire::Type;
 
-constexpr char kIdTag = 0x09, kNumTag = 0x15, kTimestampTag = 0x20;
+constexpr char kIdTag = 0x09, kNumTag = 0x15, kOptTag = 0x1a, kTimestampTag = 0x20;
 
 std::string Describe(int dim, const std::string& optimizers) { return "dim " + std::to_string(dim) + ", " + optimizers; }
 
@@ -35,6 +35,7 @@ std::string DescribeState(std::string_view opt) {
 }
 
 std::string DescribePlan(const RowPlan& plan) {
+  if (plan.serving()) return "made for serving";
   std::string s;
   for (const SegmentPlan& p : plan.segments()) {
     int n = 0;
@@ -43,6 +44,14 @@ std::string DescribePlan(const RowPlan& plan) {
     s += (s.empty() ? "" : " + ") + std::string(p.type->name) + " state of " + std::to_string(n) + " numbers";
   }
   return s;
+}
+
+// Passes over the `opt` message at p up to the timestamp; nullptr when something else stands there.
+const char* SkipState(const char* p, const char* end, const char* begin) {
+  if (*p++ != kOptTag) return nullptr;
+  const uint64_t size = wire::ReadVarint(p, end, begin);
+  if (size >= static_cast<uint64_t>(end - p) || p[size] != kTimestampTag) return nullptr;
+  return p + size + 1;
 }
 
 size_t VarintSize(uint64_t v) {
@@ -54,6 +63,13 @@ size_t VarintSize(uint64_t v) {
 }  // namespace
 
 EntryCodec::EntryCodec(std::string table_name, const RowPlan& plan) : table_name_(std::move(table_name)), plan_(plan) {
+  // Every number is four bytes at most but for those of 64 bits; with its tags, and the lengths around a segment.
+  max_size_ = 32 + size_t(plan.row_floats()) * 7 + plan.segments().size() * 16;
+  if (plan.serving()) {  // reads weights alone, and writes none
+    pieces_.push_back({"", kNumTag, 0, plan.dim()});
+    fixed_size_ = 9 + size_t(plan.dim()) * 5;
+    return;
+  }
   for (const SegmentPlan& p : plan.segments())
     for (const StateField& f : p.type->state)
       if (f.number && f.shape == StateField::kInt64) return;
@@ -120,17 +136,22 @@ void EntryCodec::AppendState(const float* floats, std::string* out) const {
   wire::Writer(out).Bytes(3, opt);
 }
 
-void EntryCodec::Append(const EmbeddingTable::Row& row, std::string* out) const {
+void EntryCodec::AppendVarying(const EmbeddingTable::Row& row, std::string* out) const {
+  wire::Writer w(out);
+  w.Fixed64(1, static_cast<uint64_t>(row.key));
+  for (int i = 0; i < plan_.dim(); ++i) w.Float(2, row.floats[i]);
+  AppendState(row.floats, out);
+  w.Varint(4, row.timestamp);
+}
+
+size_t EntryCodec::Encode(const EmbeddingTable::Row& row, char* out) const {
   if (pieces_.empty()) {
-    wire::Writer w(out);
-    w.Fixed64(1, static_cast<uint64_t>(row.key));
-    for (int i = 0; i < plan_.dim(); ++i) w.Float(2, row.floats[i]);
-    AppendState(row.floats, out);
-    return w.Varint(4, row.timestamp);
+    std::string message;
+    AppendVarying(row, &message);
+    std::memcpy(out, message.data(), message.size());
+    return message.size();
   }
-  const size_t before = out->size();
-  out->resize(before + fixed_size_);
-  char* p = out->data() + before;
+  char* p = out;
   *p = kIdTag;
   StoreLe(p + 1, row.key);
   p += 9;
@@ -138,12 +159,20 @@ void EntryCodec::Append(const EmbeddingTable::Row& row, std::string* out) const 
     std::memcpy(p, piece.constant.data(), piece.constant.size());
     p += piece.constant.size();
     const float* v = row.floats + piece.first;
-    for (int i = 0; i < piece.count; ++i, p += 5) {
-      *p = piece.tag;
-      StoreLe(p + 1, v[i]);
-    }
+    const uint64_t tag = static_cast<uint8_t>(piece.tag);
+    // Eight bytes a store; the next one, or what follows the last, overwrites the three too many.
+    for (int i = 0; i < piece.count; ++i, p += 5) StoreLe<uint64_t>(p, tag | uint64_t{LoadLe<uint32_t>(v + i)} << 8);
   }
-  wire::Writer(out).RawVarint(row.timestamp);
+  uint32_t ts = row.timestamp;
+  for (; ts >= 0x80; ts >>= 7) *p++ = static_cast<char>(ts | 0x80);
+  *p++ = static_cast<char>(ts);
+  return static_cast<size_t>(p - out);
+}
+
+void EntryCodec::Append(const EmbeddingTable::Row& row, std::string* out) const {
+  const size_t before = out->size();
+  out->resize(before + max_size_);
+  out->resize(before + Encode(row, out->data() + before));
 }
 
 // The usual case: the message stands as Append writes it.
@@ -163,6 +192,8 @@ bool EntryCodec::DecodeAlike(std::string_view message, float* floats, Entry* ent
     }
     if (wrong) return false;
   }
+  if (plan_.serving()) p = SkipState(p, end, message.data());
+  if (!p) return false;
   entry->timestamp = static_cast<int64_t>(wire::ReadVarint(p, end, message.data()));
   return p == end;
 }
@@ -187,7 +218,7 @@ EntryCodec::Entry EntryCodec::Decode(std::string_view message, float* floats) co
   }
   if (!has_id) throw BadRecord("the entry has no id");
   if (dim != plan_.dim()) Mismatch(entry.key, Describe(dim, DescribeState(opt)));
-  DecodeState(opt, entry.key, floats);
+  if (!plan_.serving()) DecodeState(opt, entry.key, floats);
   return entry;
 }
 

@@ -17,7 +17,10 @@ class EntryCodec {
  public:
   EntryCodec(std::string table_name, const RowPlan& plan);
 
-  // Appends the message of one row.
+  // The most bytes that a message takes.
+  size_t max_size() const { return max_size_; }
+  // Writes the message of one row, at most max_size() bytes, and returns its length.
+  size_t Encode(const EmbeddingTable::Row& row, char* out) const;
   void Append(const EmbeddingTable::Row& row, std::string* out) const;
 
   struct Entry {
@@ -37,6 +40,7 @@ class EntryCodec {
   };
 
   void LayOut();
+  void AppendVarying(const EmbeddingTable::Row& row, std::string* out) const;
   void AppendState(const float* floats, std::string* out) const;
   bool DecodeAlike(std::string_view message, float* floats, Entry* entry) const;
   void DecodeState(std::string_view opt, int64_t key, float* floats) const;
@@ -46,6 +50,7 @@ class EntryCodec {
   const RowPlan& plan_;
   std::vector<Piece> pieces_;  // none when sizes differ
   size_t fixed_size_ = 0;  // bytes in front of the timestamp
+  size_t max_size_ = 0;
 };
 
 }  // namespace monolith

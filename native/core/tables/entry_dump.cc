@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "core/base/error.h"
 #include "core/wire/wire.h"
@@ -13,7 +14,7 @@ using wire::Field;
 using wire::Reader;
 using wire::Type;
 
-const OptimizerKind* FindKind(uint32_t number) {
+const std::vector<OptimizerKind>& Kinds() {
   static const std::vector<OptimizerKind>* const kKinds = new std::vector<OptimizerKind>{
       {1, "adagrad", {{1, "norm", true, false}}},
       {2, "sgd", {}},
@@ -35,7 +36,11 @@ const OptimizerKind* FindKind(uint32_t number) {
       {14, "batch_softmax", {{1, "global_step", false, true}}},
       {15, "group_adagrad", {{1, "grad_square_sum", false, false}}},
   };
-  for (const OptimizerKind& k : *kKinds)
+  return *kKinds;
+}
+
+const OptimizerKind* FindKind(uint32_t number) {
+  for (const OptimizerKind& k : Kinds())
     if (k.number == number) return &k;
   return nullptr;
 }
@@ -58,11 +63,31 @@ struct Merged {
   }
 };
 
+// How many floats with `tag` in front, one after the other, begin at p.
+size_t FloatRun(const char* p, const char* end, char tag) {
+  const char* const begin = p;
+  while (end - p >= 5 && *p == tag) p += 5;
+  return static_cast<size_t>(p - begin) / 5;
+}
+
+const char* TakeFloats(const char* p, size_t n, std::vector<float>* out) {
+  const size_t at = out->size();
+  out->resize(at + n);
+  for (size_t i = 0; i < n; ++i) std::memcpy(out->data() + at + i, p + 5 * i + 1, 4);
+  return p + 5 * n;
+}
+
 bool AllFinite(const std::vector<float>& floats) {
   return std::all_of(floats.begin(), floats.end(), [](float v) { return std::isfinite(v); });
 }
 
 }  // namespace
+
+const OptimizerKind* FindOptimizerKind(std::string_view name) {
+  for (const OptimizerKind& k : Kinds())
+    if (name == k.name) return &k;
+  return nullptr;
+}
 
 void DumpedEntry::Parse(std::string_view message) {
   key = timestamp = 0;
@@ -70,6 +95,9 @@ void DumpedEntry::Parse(std::string_view message) {
   state.clear();
   segments.clear();
   values.clear();
+  std::string_view usual;
+  if (ParseUsual(message, &usual)) return ParseState(usual);
+  weights.clear();
   bool has_id = false;
   Merged opt;
   Field f;
@@ -81,6 +109,24 @@ void DumpedEntry::Parse(std::string_view message) {
   }
   if (!has_id) throw BadRecord("the entry has no id");
   ParseState(opt.bytes);
+}
+
+// A message as tables write it: each field once, in order, floats not packed.
+bool DumpedEntry::ParseUsual(std::string_view message, std::string_view* opt) {
+  const char* p = message.data();
+  const char* const end = p + message.size();
+  if (message.size() < 9 || *p != 0x09) return false;
+  key = LoadLe<int64_t>(p + 1);
+  p += 9;
+  p = TakeFloats(p, FloatRun(p, end, 0x15), &weights);
+  if (p == end || *p++ != 0x1A) return false;
+  const uint64_t size = wire::ReadVarint(p, end, message.data());
+  if (size >= static_cast<uint64_t>(end - p)) return false;
+  *opt = {p, size};
+  p += size;
+  if (*p++ != 0x20) return false;
+  timestamp = static_cast<int64_t>(wire::ReadVarint(p, end, message.data()));
+  return p == end;
 }
 
 void DumpedEntry::ParseState(std::string_view opt) {
@@ -101,7 +147,8 @@ void DumpedEntry::ParseSegment(std::string_view dump) {
     body.Add(f.bytes);
   }
   Segment segment{kind, values.size(), 0};
-  if (kind) {
+  if (kind && !ParseUsualFields(*kind, body.bytes)) {
+    values.resize(segment.first);
     for (const OptimizerField& field : kind->fields) {
       Value value{&field, state.size(), 0, 0};
       for (Reader r(body.bytes); r.Next(&f);) {
@@ -123,6 +170,29 @@ void DumpedEntry::ParseSegment(std::string_view dump) {
   segments.push_back(segment);
 }
 
+// The fields of a kind, each once and in order.
+bool DumpedEntry::ParseUsualFields(const OptimizerKind& kind, std::string_view body) {
+  const size_t state_size = state.size();
+  const char* p = body.data();
+  const char* const end = p + body.size();
+  for (const OptimizerField& field : kind.fields) {
+    Value value{&field, state.size(), 1, 0};
+    if (field.integer) {
+      if (p == end || *p != static_cast<char>(field.number << 3)) break;
+      value.integer = static_cast<int64_t>(wire::ReadVarint(++p, end, body.data()));
+    } else {
+      value.count = FloatRun(p, end, static_cast<char>(field.number << 3 | 5));
+      if (!field.repeated && value.count != 1) break;
+      p = TakeFloats(p, value.count, &state);
+    }
+    values.push_back(value);
+    if (&field == &kind.fields.back() && p == end) return true;
+  }
+  if (kind.fields.empty()) return true;
+  state.resize(state_size);
+  return false;
+}
+
 bool DumpedEntry::Finite() const { return AllFinite(weights) && AllFinite(state); }
 
 std::string EntryShape::Describe() const {
@@ -130,6 +200,20 @@ std::string EntryShape::Describe() const {
   for (size_t i = 0; i < segments.size(); ++i)
     s += (i ? " + " : " ") + segments[i].optimizer + (segments[i].dim >= 0 ? " " + std::to_string(segments[i].dim) : "");
   return s;
+}
+
+void ShapeCheck::Check(const DumpedEntry& entry) {
+  found_.clear();
+  found_.push_back(entry.weights.size());
+  for (const auto& segment : entry.segments) {
+    found_.push_back(segment.kind ? segment.kind->number : 0);
+    for (size_t i = segment.first; i < segment.first + segment.count; ++i) found_.push_back(entry.values[i].count);
+  }
+  if (found_ == layout_) return;
+  EntryShape shape = ShapeOf(entry);
+  if (!layout_.empty() && !(shape == shape_)) throw BadRecord(shape.Describe() + " where the rows before have " + shape_.Describe());
+  shape_ = std::move(shape);
+  layout_ = found_;
 }
 
 EntryShape ShapeOf(const DumpedEntry& entry) {

@@ -21,6 +21,9 @@ struct OptimizerKind {
   std::vector<OptimizerField> fields;
 };
 
+// The kind of optimizer whose state a checkpoint names so; null when there is none.
+const OptimizerKind* FindOptimizerKind(std::string_view name);
+
 // A row of a checkpoint. To be used again for the next one: nothing is allocated then.
 struct DumpedEntry {
   struct Value {
@@ -44,8 +47,10 @@ struct DumpedEntry {
   bool Finite() const;
 
  private:
+  bool ParseUsual(std::string_view message, std::string_view* opt);
   void ParseState(std::string_view opt);
   void ParseSegment(std::string_view dump);
+  bool ParseUsualFields(const OptimizerKind& kind, std::string_view body);
 };
 
 // What all rows of one table have in common.
@@ -65,6 +70,18 @@ struct EntryShape {
 
 // Throws BadRecord when the state cannot belong to the weights.
 EntryShape ShapeOf(const DumpedEntry& entry);
+
+// Whether rows are alike, one after the other: rows of a table nearly always are, and then nothing is allocated.
+class ShapeCheck {
+ public:
+  // Throws BadRecord when the entry's shape is not that of the first one, or cannot be.
+  void Check(const DumpedEntry& entry);
+  const EntryShape& shape() const { return shape_; }
+
+ private:
+  std::vector<size_t> layout_, found_;  // counts and kinds, one after the other
+  EntryShape shape_;
+};
 
 // Appends the row as a JSON object and a newline.
 void AppendJsonLine(const std::string& table, const DumpedEntry& entry, std::string* out);

@@ -1,6 +1,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "core/base/bytes.h"
 #include "core/tables/entry_dump.h"
 
 namespace monolith {
@@ -12,9 +13,23 @@ void Number(T v, std::string* out) {
   out->append(digits, std::to_chars(digits, digits + sizeof digits, v).ptr);
 }
 
+// The bits of a NaN that is not the usual one are kept: a row goes there and back unchanged.
+void Nan(float v, std::string* out) {
+  constexpr uint32_t kUsual = 0x7FC00000;
+  const uint32_t bits = LoadLe<uint32_t>(&v);
+  out->append("\"NaN");
+  if (bits != kUsual) {
+    char digits[16];
+    out->append("(0x");
+    out->append(digits, std::to_chars(digits, digits + sizeof digits, bits, 16).ptr);
+    out->push_back(')');
+  }
+  out->push_back('"');
+}
+
 // As protobuf's JSON has it: numbers that JSON does not know are text.
 void Float(float v, std::string* out) {
-  if (std::isnan(v)) out->append("\"NaN\"");
+  if (std::isnan(v)) Nan(v, out);
   else if (std::isinf(v)) out->append(v > 0 ? "\"Infinity\"" : "\"-Infinity\"");
   else Number(v, out);
 }

@@ -1,18 +1,21 @@
-// The rows of one set of checkpoint files, one after the other: no table is built, so it may be larger than memory.
+// The rows of one checkpoint of tables, one after the other: no table is built, so it may be larger than memory.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "core/tables/checkpoint_set.h"
 #include "core/tables/entry_dump.h"
-#include "core/tables/record_file.h"
+#include "core/tables/key_set.h"
 
 namespace monolith {
 
 class EntryStream {
  public:
-  // `basename` of a single table or, when there are `.meta` files, of several. Throws Error when the set is not whole.
+  // `basename` of a single table, of several when there are `.meta` files, or of a delta: that and the checkpoints it
+  // continues are read as the one state they are, the newest first; the keys of deltas are kept in memory. Throws Error when
+  // the set is not whole.
   explicit EntryStream(std::string basename);
 
   // Tables of the set in its order; of a single table its file name. Throws Error(kBadData).
@@ -24,31 +27,38 @@ class EntryStream {
 
   // Of the last row: which of Tables(), how long its message is, and where: "<path>: at byte N".
   size_t table() const { return table_; }
-  size_t message_bytes() const { return message_bytes_; }
-  std::string Where() const;
+  size_t message_bytes() const { return message_.size(); }
+  // Its message as it stands in the file, until the next call, and in which of shards() that is.
+  std::string_view message() const { return message_; }
+  size_t shard() const { return shard_ - 1; }
+  std::string Where() const { return where_.empty() ? reader_->Where() : where_; }
+
+  // False: the checkpoint is one table.
+  bool multi() const { return links_.back().form() != CheckpointSet::Form::kSingle; }
+  // Files of the checkpoint, of a chain those of its base.
+  size_t shards() const { return links_.back().shards(); }
+  // Whether it is a delta, so that rows of one shard do not come table by table.
+  bool chained() const { return links_.size() > 1; }
 
  private:
-  struct TableEntries {
-    std::string name;
-    uint64_t entries = 0;
-  };
-
-  void CheckPublished() const;
   bool OpenShard();
-  std::vector<TableEntries> ReadMeta(const std::string& path) const;
+  bool NextSection();
   bool NextRecord(std::string_view* message);
-  void EndShard();
+  void ReadErased();
+  void EndLink();
 
   std::string basename_;
-  std::vector<std::string> data_, meta_;
-  size_t shard_ = 0;  // the next to open
-  std::unique_ptr<RecordFileReader> reader_;
-  std::vector<TableEntries> entries_;  // of the open shard
-  bool known_ = false;
+  std::vector<CheckpointSet> links_;  // the newest first
+  size_t link_ = 0, shard_ = 0;       // the next to open
+  std::unique_ptr<ShardReader> reader_;
+  size_t sections_read_ = 0;
+  bool in_section_ = false;
   std::vector<std::string> tables_;
   size_t table_ = 0;
-  uint64_t read_ = 0;  // rows of `table_` in this shard
-  size_t message_bytes_ = 0;
+  std::string_view message_;
+  std::string where_;
+  std::vector<KeySet> newer_;                // by table
+  std::vector<std::vector<int64_t>> keys_;  // of the open link, by table
 };
 
 }  // namespace monolith

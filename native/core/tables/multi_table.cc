@@ -3,6 +3,8 @@
 #include <mutex>
 
 #include "core/base/error.h"
+#include "core/tables/save_chain.h"
+#include "core/tables/background_eviction.h"
 #include "core/tables/table.h"
 
 namespace monolith {
@@ -37,12 +39,21 @@ void CheckSame(const std::string& shared_name, const MultiTable& there, const st
 
 }  // namespace
 
-MultiTable::MultiTable(std::vector<TableConfig> configs) {
+MultiTable::~MultiTable() = default;
+
+MultiTable::MultiTable(std::vector<TableConfig> configs) : chain_(std::make_unique<SaveChain>()) {
   for (const TableConfig& c : Sorted(std::move(configs))) {
     if (!tables_.empty() && tables_.back()->config().name == c.name)
       throw Error(ErrorCode::kConfig, "two tables are named '" + c.name + "'");
     tables_.push_back(std::make_unique<EmbeddingTable>(c));
   }
+  std::vector<BackgroundEviction::Job> jobs;
+  for (const auto& t : tables_) {
+    const TableConfig& c = t->config();
+    if (c.enable_feature_eviction && c.feature_evict_every_n_hours > 0)
+      jobs.push_back({int64_t{c.feature_evict_every_n_hours} * 3600, [table = t.get()] { table->Evict(table->max_update_ts()); }});
+  }
+  if (!jobs.empty()) eviction_ = std::make_unique<BackgroundEviction>(std::move(jobs));
 }
 
 int MultiTable::IndexOf(const std::string& name) const {

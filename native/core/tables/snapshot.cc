@@ -1,10 +1,11 @@
 #include "core/tables/snapshot.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "core/base/error.h"
-#include "core/tables/pipeline.h"
+#include "core/tables/encoded_rows.h"
 #include "core/tables/segment_capture.h"
 #include "core/tables/table_impl.h"
 
@@ -147,6 +148,7 @@ std::vector<std::unique_ptr<TableSnapshot>> TableSnapshot::Take(const std::vecto
   std::vector<std::pair<Impl*, Live*>> order;
   std::vector<std::unique_ptr<TableSnapshot>> all;
   for (const EmbeddingTable* t : tables) {
+    if (t->plan().serving()) throw ServingNotSaved(t->config().name);
     if (changed_only && !t->impl_->tracks_changes)
       throw Error(ErrorCode::kUsage, "table '" + t->config().name + "' does not track what changes: an incremental snapshot needs that");
     all.push_back(std::make_unique<Live>(t->impl_.get(), changed_only));

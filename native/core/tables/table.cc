@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/base/error.h"
+#include "core/tables/encoded_rows.h"
+#include "core/tables/filters/occurrence_gate.h"
 #include "core/tables/pipeline.h"
 #include "core/tables/table_impl.h"
 
@@ -26,12 +29,31 @@ void ReadSome(const Impl& impl, const Directory& d, const int64_t* keys, size_t 
   });
 }
 
+// The same for rows that are not the floats a lookup gives: a copy of the row, then what stands for it.
+template <class Done>
+void ReadEncoded(const Impl& impl, const Directory& d, const int64_t* keys, size_t begin, size_t n, float* out, Done on_done) {
+  const size_t dim = static_cast<size_t>(impl.plan.dim()), bytes = impl.plan.lookup_bytes();
+  RowBuffer copy(bytes);
+  Pipeline(d, impl.layout, bytes).Run<false>(keys, begin, n, [&](size_t i, const Pending& p) {
+    if (p.row) {
+      CopyWhole<0>(impl.locks, p.row, copy.data(), bytes);
+      impl.plan.Fill(copy.data(), out + i * dim);
+    }
+    on_done(i, p.row != nullptr);
+    return true;
+  });
+}
+
 template <class Done>
 void ReadAll(Impl& impl, const int64_t* keys, size_t n, float* out, Done on_done) {
   for (size_t begin = 0; begin < n; begin += kSectionKeys) {
     const size_t end = std::min(n, begin + kSectionKeys);
     Impl::ReadSection section(impl);
     const Directory& d = section.directory();
+    if (!impl.plan.raw()) {
+      ReadEncoded(impl, d, keys, begin, end, out, on_done);
+      continue;
+    }
     switch (impl.plan.dim()) {
       case 8: ReadSome<8>(impl, d, keys, begin, end, out, on_done); break;
       case 16: ReadSome<16>(impl, d, keys, begin, end, out, on_done); break;
@@ -110,7 +132,9 @@ void EmbeddingTable::Contains(const int64_t* keys, size_t n, uint8_t* found) con
 }
 
 bool EmbeddingTable::GetRow(int64_t key, std::vector<float>* floats, uint32_t* timestamp) const {
-  floats->resize(static_cast<size_t>(impl_->plan.row_floats()));
+  const RowPlan& plan = impl_->plan;
+  floats->resize(static_cast<size_t>(plan.row_floats()));
+  RowBuffer copy(plan.row_bytes());
   Impl::ReadSection section(*impl_);
   const uint64_t hash = HashKey(key);
   const Segment& segment = *section.directory().Of(hash);
@@ -120,17 +144,19 @@ bool EmbeddingTable::GetRow(int64_t key, std::vector<float>* floats, uint32_t* t
   const RowLock& lock = impl_->locks.Of(row);
   for (;;) {
     const uint64_t before = lock.word.load(std::memory_order_acquire);
-    CopyBytes(timestamp, reinterpret_cast<const char*>(segment.Timestamp(place.id)), sizeof *timestamp);
-    CopyBytes(floats->data(), row, floats->size() * sizeof(float));
+    CopyBytes(timestamp, segment.Timestamp(place.id), sizeof *timestamp);
+    CopyBytes(copy.data(), row, plan.row_bytes());
     LoadBarrier();
-    if (RowLock::Unchanged(before, lock.word.load(std::memory_order_acquire), RowLock::Name(row))) return true;
+    if (RowLock::Unchanged(before, lock.word.load(std::memory_order_acquire), RowLock::Name(row))) break;
     Pause();
   }
+  plan.Get(copy.data(), floats->data());
+  return true;
 }
 
-void EmbeddingTable::Clear() {
+void EmbeddingTable::Clear(size_t expected_rows) {
   Impl::Frozen frozen(impl_.get());
-  Directory* empty = NewDirectory(impl_->layout, impl_->config.initial_capacity);
+  Directory* empty = NewDirectory(impl_->layout, std::max<uint64_t>(impl_->config.initial_capacity, expected_rows));
   for (const auto& s : impl_->directory.load()->segments()) impl_->CaptureAll(*s);
   if (impl_->tracks_changes) {
     impl_->changes_lost = true;
@@ -150,6 +176,7 @@ std::pair<size_t, size_t> ShardRange(size_t total, size_t shard, size_t shards) 
 
 bool EmbeddingTable::Freeze::Walk(size_t shard, size_t shards, size_t* offset, size_t limit,
                                   const std::function<bool(const Row&)>& visit) const {
+  if (table_.plan().serving()) throw ServingNotSaved(table_.config().name);
   const auto& segments = table_.impl_->directory.load()->segments();
   size_t total = 0;
   for (const auto& s : segments) total += s->groups();

@@ -14,10 +14,13 @@
 #include <vector>
 
 #include "core/tables/table_config.h"
+#include "core/tables/table_hooks.h"
 
 namespace monolith {
 
+class BackgroundEviction;
 class RowPlan;
+struct SaveChain;
 
 class EmbeddingTable {
  public:
@@ -69,7 +72,23 @@ class EmbeddingTable {
   // refuses a negative one (Error(kUsage), nothing changed).
   void Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
                 int64_t global_step);
-  void Clear();
+  // The same for distinct keys of which keys[i] stands for counts[i] occurrences: what the gate counts.
+  void OptimizeDistinct(const int64_t* keys, const uint32_t* counts, size_t n, const float* grads, const float* learning_rates,
+                        uint32_t now, int64_t global_step);
+  // The same with the gradients of equal keys summed first, in order of appearance, so that each key gets one step.
+  void OptimizeSummed(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
+                      int64_t global_step);
+  // Weights and state as for a new key. status[i]: 0 when the key was inserted, 1 when it was there. `now` becomes the time of the
+  // rows and does not raise max_update_ts(); no gate is asked.
+  void Reinitialize(const int64_t* keys, size_t n, uint32_t now, int32_t* status);
+  // Removes all rows. `expected_rows`: how many will be put in next, so that there is room for them.
+  void Clear(size_t expected_rows = 0);
+
+  // Asked by Assign, AssignAdd and Optimize for each key they would insert; what it drops is left out. nullptr: none.
+  void SetGate(std::shared_ptr<const OccurrenceGate> gate);
+  const OccurrenceGate* gate() const { return hooks_.gate(); }
+  // Told the keys that Optimize and Reinitialize have changed, with this table's address. nullptr: none.
+  void SetTouched(std::shared_ptr<TouchedKeySet> touched) { hooks_.SetTouched(std::move(touched)); }
 
   // Takes keys away; returns how many were there. Their memory serves keys to come.
   size_t Erase(const int64_t* keys, size_t n);
@@ -116,6 +135,7 @@ class EmbeddingTable {
   void CopyRows(const int64_t* keys, size_t n, float* out, uint8_t* found) const;
 
   int dim_;
+  TableHooks hooks_;
   std::unique_ptr<Impl> impl_;
 };
 
@@ -126,20 +146,32 @@ std::pair<size_t, size_t> ShardRange(size_t total, size_t shard, size_t shards);
 class MultiTable {
  public:
   explicit MultiTable(std::vector<TableConfig> configs);
+  ~MultiTable();
   size_t num_tables() const { return tables_.size(); }
   EmbeddingTable& table(size_t i) { return *tables_[i]; }
   const EmbeddingTable& table(size_t i) const { return *tables_[i]; }
   int IndexOf(const std::string& name) const;  // -1 when there is none
+  void SetTouched(const std::shared_ptr<TouchedKeySet>& touched) {
+    for (auto& t : tables_) t->SetTouched(touched);
+  }
 
-  // Checkpoint files of the spec (30, sections 13 and 14): <basename>-%05d-of-%05d and <basename>.meta-…. Save holds
-  // writers out until it is done. Files appear by rename when all are written and synced, over an older set all or none.
+  // Checkpoint files of the spec (30, sections 13 and 14): <basename>-%05d-of-%05d and <basename>.meta-…, as of one instant.
+  // Files appear by rename when all are written and synced, over an older set all or none.
   void Save(const std::string& basename, int shards /* -1: by size */) const;
+  // The same, and from then on changes are remembered, so that deltas can follow.
+  void SaveBase(const std::string& basename, int shards);
+  // What changed since the last SaveBase or SaveDelta, as <basename>.delta.…; restored together with those before it. Where there
+  // is none to continue it is a SaveBase; true when it was a delta. A restore ends the chain.
+  bool SaveDelta(const std::string& basename, int shards);
+  void EndChain();
   // Replaces the content of all tables; a table the files do not have is left empty, one that is not here is passed over.
-  // After an error all tables are empty.
+  // After an error in the rows all tables are empty. More in checkpoint.h.
   void Restore(const std::string& basename);
 
  private:
   std::vector<std::unique_ptr<EmbeddingTable>> tables_;
+  std::unique_ptr<SaveChain> chain_;
+  std::unique_ptr<BackgroundEviction> eviction_;  // last: it uses the tables
 };
 
 // The table set of this process under `shared_name`, made from `configs` on first use: the Python extension and the

@@ -23,6 +23,7 @@ struct OptimizerConfig {
   float momentum = 0.9f;                   // momentum, moving_average, rmsprop, rmspropv2
   float averaging_ratio = 0.9f;            // adadelta
   bool use_nesterov = false;               // adam, amsgrad, momentum
+  bool stochastic_rounding_float16 = false;  // each step leaves weights that float16 can hold (any optimizer)
 };
 
 struct InitializerConfig {
@@ -32,20 +33,35 @@ struct InitializerConfig {
   float minval = -0.05f, maxval = 0.05f;
 };
 
-// A contiguous part of an embedding with its own initializer, optimizer and learning rate.
+// How a serving table stores weights, and what a training table gives for them (compressors/).
+struct CompressorConfig {
+  enum class Kind { kFp32, kFp16, kFixedR8, kOneBit };
+  Kind kind = Kind::kFp32;
+  float r = 1;                // fixed_r8: weights lie in [-r, r)
+  int64_t step_size = 200;    // one_bit: the scale grows every so many steps
+  float init_scale = 1, max_scale = 10000, amplitude = 0.1f;  // one_bit
+};
+
+// A contiguous part of an embedding with its own initializer, optimizer, compressor and learning rate.
 struct SegmentConfig {
   int dim = 0;
   InitializerConfig initializer;
   OptimizerConfig optimizer;
+  CompressorConfig compressor;
 };
 
 struct TableConfig {
   std::string name;
   std::vector<SegmentConfig> segments;
+  // Rows as serving reads them: compressed, without optimizer state; they are assigned or restored, never trained.
+  bool serving = false;
+  bool skip_zero_embedding = false;  // serving: a key whose weights are all but 0 is not kept
   uint64_t initial_capacity = 1;
   uint32_t default_expire_days = 36500;
   std::vector<std::pair<uint32_t, uint32_t>> slot_expire_days;  // slot (v2) -> days
   bool has_expire_config = false;  // a config stood there, be it equal to the defaults
+  bool enable_feature_eviction = false;  // in the background, every so many hours
+  int32_t feature_evict_every_n_hours = 240;
   uint64_t seed = 0;  // of the random initializer; the same key gets the same start whatever the order or the threads
 
   int dim() const;

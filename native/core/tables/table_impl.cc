@@ -5,7 +5,7 @@ namespace monolith {
 EmbeddingTable::Impl::Impl(const TableConfig& c)
     : config(c),
       plan(c),
-      layout(static_cast<size_t>(plan.row_floats()) * sizeof(float)),
+      layout(plan.row_bytes()),
       directory(NewDirectory(layout, c.initial_capacity)) {}
 
 EmbeddingTable::Impl::~Impl() {

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/bytes.h"
 #include "core/base/error.h"
+#include "core/tables/key_hash.h"
 
 namespace monolith {
 
@@ -55,10 +57,7 @@ bool TableScan::Row() {
 
 void TableScan::CheckShape(TableSummary* table) const {
   try {
-    EntryShape shape = ShapeOf(entry_);
-    if (table->keys == 0) table->shape = std::move(shape);
-    else if (!(shape == table->shape))
-      throw BadRecord(shape.Describe() + " where the rows before have " + table->shape.Describe());
+    table->shape.Check(entry_);
   } catch (const BadRecord& e) {
     throw Error(ErrorCode::kBadData,
                 stream_.Where() + ": table '" + table->name + "', key " + std::to_string(entry_.key) + ": " + e.what());
@@ -94,24 +93,20 @@ void TableScan::Count(TableSummary* t) {
 }
 
 void TableScan::Remember(size_t table) {
-  if (too_many_keys_) return;
-  if (num_keys_ == kMaxKeys) {
-    too_many_keys_ = true;
-    std::vector<std::vector<int64_t>>().swap(keys_);
-    return;
-  }
-  if (keys_.size() <= table) keys_.resize(table + 1);
-  keys_[table].push_back(entry_.key);
-  ++num_keys_;
+  const std::string_view key(reinterpret_cast<const char*>(&entry_.key), sizeof entry_.key);
+  keys_.Append(table * kKeyLanes + HashKey(entry_.key) % kKeyLanes, key);
 }
 
 void TableScan::CountDuplicates() {
-  for (size_t i = 0; i < keys_.size(); ++i) {
-    std::vector<int64_t>& keys = keys_[i];
+  std::vector<int64_t> keys;
+  for (size_t lane = 0; lane < keys_.lanes(); ++lane) {
+    keys.clear();
+    RowSpool::Reader reader(keys_, lane);
+    for (std::string_view key; reader.Next(&key);) keys.push_back(LoadLe<int64_t>(key.data()));
     std::sort(keys.begin(), keys.end());
-    for (size_t k = 1; k < keys.size(); ++k) tables_[i].duplicates += keys[k] == keys[k - 1];
+    const auto distinct = std::unique(keys.begin(), keys.end()) - keys.begin();
+    At(lane / kKeyLanes).duplicates += keys.size() - static_cast<size_t>(distinct);
   }
-  std::vector<std::vector<int64_t>>().swap(keys_);
 }
 
 }  // namespace monolith

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/tables/entry_stream.h"
+#include "core/tables/row_spool.h"
 
 namespace monolith {
 
@@ -17,7 +18,7 @@ struct TableSummary {
 
   std::string name;
   uint64_t keys = 0, bytes = 0;
-  EntryShape shape;
+  ShapeCheck shape;
   std::map<uint32_t, uint64_t> slots;  // slot -> keys
   uint64_t never_updated = 0;          // no time is kept of them
   int64_t oldest = 0, newest = 0;      // of those with a time
@@ -42,12 +43,10 @@ class TableScan {
   std::vector<TableSummary>& Summaries();
   const std::vector<std::string>& findings() const { return findings_; }
   uint64_t damages() const { return damages_; }
-  // False when there were too many keys to look for duplicates in bounded memory.
-  bool duplicates_counted() const { return verify_ && !too_many_keys_; }
 
  private:
   static constexpr size_t kMaxFindings = 100;
-  static constexpr size_t kMaxKeys = size_t{1} << 24;
+  static constexpr size_t kKeyLanes = 256, kKeyMemory = size_t{64} << 20;
 
   bool Row();
   void Count(TableSummary* table);
@@ -62,9 +61,7 @@ class TableScan {
   bool verify_;
   DumpedEntry entry_;
   std::vector<TableSummary> tables_;
-  std::vector<std::vector<int64_t>> keys_;
-  size_t num_keys_ = 0;
-  bool too_many_keys_ = false;
+  RowSpool keys_{"", kKeyMemory};  // of each table, by their hash
   std::vector<std::string> findings_;
   uint64_t damages_ = 0;
 };

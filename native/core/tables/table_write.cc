@@ -1,11 +1,18 @@
 // What changes rows that are there, and what inserts new ones.
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "core/base/error.h"
+#include "core/tables/admission.h"
+#include "core/tables/encoded_rows.h"
+#include "core/tables/filters/occurrence_gate.h"
 #include "core/tables/pipeline.h"
+#include "core/tables/reinitialize_op.h"
 #include "core/tables/row_ops.h"
 #include "core/tables/table_impl.h"
+#include "core/tables/touched_keys.h"
+#include "core/tables/zero_rows.h"
 
 namespace monolith {
 namespace {
@@ -21,7 +28,7 @@ inline void WriteExisting(Impl& impl, const Segment& segment, RowId id, char* ro
   uint32_t* ts = segment.Timestamp(id);
   const uint64_t held = lock.Lock(RowLock::Name(row));
   if (__builtin_expect(impl.watched, 0)) impl.BeforeWrite(segment.rows(), id, key, row, *ts);
-  op.Existing(i, reinterpret_cast<float*>(row));
+  op.Existing(i, row);
   *ts = op.Timestamp(i);
   lock.Unlock(held);
 }
@@ -47,7 +54,8 @@ bool WriteAbsent(Impl& impl, Segment* segment, uint64_t hash, size_t i, int64_t 
       RowId id;
       if (segment->crowded() || !rows.Allocate(&id)) return false;
       char* row = segment->Row(id);
-      op.Fresh(i, key, reinterpret_cast<float*>(row));
+      std::memset(row, 0, impl.layout.stride);
+      op.Fresh(i, key, row);
       *segment->Timestamp(id) = op.Timestamp(i);
       if (__builtin_expect(impl.watched, 0)) impl.BeforeInsert(rows, id);
       if (!segment->Insert(hash, id)) {
@@ -89,24 +97,44 @@ void WriteAll(Impl& impl, const int64_t* keys, size_t n, Op op) {
 
 void EmbeddingTable::Assign(const int64_t* keys, size_t n, const float* values, uint32_t now) {
   RaiseMaxUpdateTs(now);
-  WriteAll(*impl_, keys, n, AssignOp{impl_->plan, values, now});
+  const AdmittedBatch batch(*this, gate(), keys, nullptr, n, values, 0);
+  if (impl_->config.skip_zero_embedding) {
+    const NonZeroRows rows = WithoutZeros(batch.keys(), batch.size(), batch.rows(), static_cast<size_t>(dim_), nullptr);
+    WriteAll(*impl_, rows.keys.data(), rows.keys.size(), AssignOp{impl_->plan, rows.values.data(), now});
+    Erase(rows.dropped.data(), rows.dropped.size());
+    return;
+  }
+  WriteAll(*impl_, batch.keys(), batch.size(), AssignOp{impl_->plan, batch.rows(), now});
 }
 
 void EmbeddingTable::AssignAdd(const int64_t* keys, size_t n, const float* values, uint32_t now) {
   RaiseMaxUpdateTs(now);
-  WriteAll(*impl_, keys, n, AssignAddOp{impl_->plan, values, now});
+  const AdmittedBatch batch(*this, gate(), keys, nullptr, n, values, 0);
+  WriteAll(*impl_, batch.keys(), batch.size(), AssignAddOp{impl_->plan, batch.rows(), now});
 }
 
-void EmbeddingTable::Optimize(const int64_t* keys, size_t n, const float* grads, const float* learning_rates, uint32_t now,
-                              int64_t global_step) {
-  if (global_step < 0 && impl_->plan.reads_global_step())
-    throw Error(ErrorCode::kUsage, "table '" + impl_->config.name + "': optimizer batch_softmax counts steps, global_step " +
-                                       std::to_string(global_step) + " must not be negative");
+void EmbeddingTable::OptimizeDistinct(const int64_t* keys, const uint32_t* counts, size_t n, const float* grads,
+                                      const float* learning_rates, uint32_t now, int64_t global_step) {
+  CheckSteps(impl_->config.name, impl_->plan, global_step);
   RaiseMaxUpdateTs(now);
-  WriteAll(*impl_, keys, n, OptimizeOp{impl_->plan, grads, learning_rates, now, global_step});
+  const AdmittedBatch batch(*this, gate(), keys, counts, n, grads, global_step);
+  WriteAll(*impl_, batch.keys(), batch.size(),
+           OptimizeOp(impl_->plan, batch.keys(), batch.rows(), learning_rates, now, global_step));
+  if (TouchedKeySet* touched = hooks_.touched()) touched->Insert(batch.keys(), batch.size(), this);
+}
+
+void EmbeddingTable::Reinitialize(const int64_t* keys, size_t n, uint32_t now, int32_t* status) {
+  WriteAll(*impl_, keys, n, ReinitializeOp{impl_->plan, keys, now, status});
+  if (TouchedKeySet* touched = hooks_.touched()) touched->Insert(keys, n, this);
 }
 
 void EmbeddingTable::PutRows(const int64_t* keys, size_t n, const float* rows, const uint32_t* timestamps) {
+  if (impl_->config.skip_zero_embedding) {
+    const NonZeroRows kept = WithoutZeros(keys, n, rows, static_cast<size_t>(dim_), timestamps);
+    WriteAll(*impl_, kept.keys.data(), kept.keys.size(), PutOp{impl_->plan, kept.values.data(), kept.timestamps.data()});
+    Erase(kept.dropped.data(), kept.dropped.size());
+    return;
+  }
   WriteAll(*impl_, keys, n, PutOp{impl_->plan, rows, timestamps});
 }
 
