@@ -5,8 +5,21 @@ from __future__ import annotations
 import functools
 import pathlib
 from types import ModuleType
+from typing import Any
 
 from monolith_cli.errors import ConfigError
+
+_NOT_DIFFERENTIABLE = (
+    "MonolithTablesLookup",
+    "MonolithTablesLookupRagged",
+    "MonolithTablesFusedLookup",
+    "MonolithTablesLookupEntry",
+    "MonolithTablesSaveAsTensor",
+    "MonolithTablesLookupGradient",
+    "MonolithExtractSlotFromEntry",
+    "MonolithParseRecords",
+    "MonolithRecordBatchInfo",
+)
 
 
 @functools.cache
@@ -21,6 +34,16 @@ def library() -> ModuleType:
         ops = tf.load_op_library(str(path))
     except tf.errors.OpError as e:
         raise ConfigError(f"{path} cannot be loaded by TensorFlow {tf.__version__}: {e.message}") from None
-    for op in ("MonolithTablesLookup", "MonolithTablesLookupIds", "MonolithParseRecords", "MonolithRecordBatchInfo"):
+    for op in _NOT_DIFFERENTIABLE:
         tf.no_gradient(op)
+    tf.RegisterGradient("MonolithTablesLookupIds")(_lookup_ids_gradient)
     return ops
+
+
+def _lookup_ids_gradient(op: Any, grad: Any) -> list:
+    """For the table: which ids get which gradients. Ids have none."""
+    import tensorflow as tf
+
+    ids = op.inputs[1]
+    shape = tf.stack([tf.size(ids, out_type=tf.int64), tf.constant(op.get_attr("dim"), tf.int64)])
+    return [tf.IndexedSlices(grad, ids, shape), None]

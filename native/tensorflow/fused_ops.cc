@@ -7,20 +7,16 @@
 
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/util/work_sharder.h"
 #include "tensorflow/pooling.h"
 #include "tensorflow/scratch_pool.h"
 #include "tensorflow/tables_resource.h"
+#include "tensorflow/work_units.h"
 
 namespace monolith {
 namespace {
 
 namespace tf = tensorflow;
 using tf::shape_inference::InferenceContext;
-
-// Below this many fids in a batch one thread is faster than waking others.
-constexpr int64_t kFidsWorthThreads = 20000;
-constexpr int64_t kFidsPerUnit = 4096;
 
 // Attributes come from an op that is being built (shapes) or from a kernel: both have GetAttr.
 template <class Context>
@@ -139,23 +135,6 @@ void CheckDim(const FeaturePlan& plan, const EmbeddingTable& table) {
     throw Error(ErrorCode::kConfig, "feature '" + plan.feature + "': its slices are " + std::to_string(plan.dim()) +
                                         " wide together, but table '" + plan.table + "' has rows of " +
                                         std::to_string(table.dim()));
-}
-
-// Runs work(0) … work(n-1), which may throw, on the thread pool of the device when that is worth it.
-template <class Work>
-absl::Status ForEachUnit(tf::OpKernelContext* ctx, size_t n, bool threads, Work work) {
-  if (!threads || n < 2) {
-    for (size_t i = 0; i < n; ++i) work(i);
-    return absl::OkStatus();
-  }
-  std::vector<absl::Status> failed(n);
-  const auto& pool = *ctx->device()->tensorflow_cpu_worker_threads();
-  constexpr int64_t kCostOfUnit = 1000000;  // cycles; far above the cost of handing a unit over
-  tf::Shard(pool.num_threads, pool.workers, n, kCostOfUnit, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) failed[i] = Guard([&] { work(i); });
-  });
-  for (const absl::Status& s : failed) TF_RETURN_IF_ERROR(s);
-  return absl::OkStatus();
 }
 
 class LookupOp : public TablesKernel {

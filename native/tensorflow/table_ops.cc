@@ -12,6 +12,7 @@
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/filter_resource.h"
 #include "tensorflow/tables_resource.h"
+#include "tensorflow/work_units.h"
 
 namespace monolith {
 namespace {
@@ -202,8 +203,12 @@ class LookupIdsOp : public TablesKernel {
     const auto ids = ctx->input(1).flat<int64_t>();
     tf::Tensor* out = nullptr;
     TF_RETURN_IF_ERROR(ctx->allocate_output(0, {static_cast<int64_t>(ids.size()), dim_}, &out));
-    table.Lookup(ids.data(), ids.size(), out->flat<float>().data());
-    return absl::OkStatus();
+    float* rows = out->flat<float>().data();
+    const int64_t n = ids.size(), units = n > kFidsWorthThreads ? 1 + n / kFidsPerUnit : 1;
+    return ForEachUnit(ctx, static_cast<size_t>(units), units > 1, [&](size_t u) {
+      const int64_t begin = n * static_cast<int64_t>(u) / units, end = n * static_cast<int64_t>(u + 1) / units;
+      table.Lookup(ids.data() + begin, static_cast<size_t>(end - begin), rows + begin * dim_);
+    });
   }
 
  private:
