@@ -353,6 +353,17 @@ def extract_slot_from_entry(entry: tf.Tensor, fid_v2: bool = True) -> tf.Tensor:
     return ops.library().monolith_extract_slot_from_entry(entry=entry, fid_v2=fid_v2)
 
 
+def append_entries(path: tf.Tensor | str, item_id: tf.Tensor, bias: tf.Tensor, embedding: tf.Tensor) -> tf.Operation | None:
+    """Appends TFRecords of EntryDump{id, num = [bias, embedding…]} to a file, one for each of item_id [n]; bias [n] or [n, b], embedding
+    [n, dim]. No items are an error."""
+    return ops.library().monolith_entry_file_append(
+        path=path,
+        item_id=tf.cast(item_id, tf.int64),
+        bias=tf.cast(bias, tf.float32),
+        embedding=tf.cast(embedding, tf.float32),
+    )
+
+
 def iterate_table_and_apply(
     table: HashTable, fn: Callable[[tf.Tensor], Any], limit: int = 1000, nshards: int = 4
 ) -> tf.Operation | None:

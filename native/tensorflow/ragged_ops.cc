@@ -93,7 +93,8 @@ class RaggedKernel : public TablesKernel {
     const int64_t k = static_cast<int64_t>(tables->num_tables());
     if (many_requests ? split.size() <= k || (split.size() - 1) % k != 0 : split.size() != k + 1)
       throw Error(ErrorCode::kUsage, "id_split has " + std::to_string(split.size()) + " entries, but " + std::to_string(k) +
-                                         " tables need " + std::to_string(k + 1) + (many_requests ? ", and as many more as tables for each further request" : ""));
+                                         " tables need " + std::to_string(k + 1) +
+                                         (many_requests ? ", and as many more as tables for each further request" : ""));
     if (split(0) != 0) throw Error(ErrorCode::kUsage, "id_split begins at " + std::to_string(split(0)) + ", not at 0");
     if (split(split.size() - 1) != ids.size())
       throw Error(ErrorCode::kUsage, "id_split ends at " + std::to_string(split(split.size() - 1)) + ", but id has " +
