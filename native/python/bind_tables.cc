@@ -117,6 +117,17 @@ class Tables {
     return status;
   }
 
+  size_t Erase(const std::string& name, const Keys& keys) {
+    EmbeddingTable& t = At(name);
+    nb::gil_scoped_release release;
+    return t.Erase(keys.data(), keys.shape(0));
+  }
+  size_t Evict(const std::string& name, std::optional<int64_t> now) {
+    EmbeddingTable& t = At(name);
+    nb::gil_scoped_release release;
+    return t.Evict(now.value_or(t.max_update_ts()));
+  }
+
   void SetGate(std::shared_ptr<OccurrenceGate> gate, const std::optional<std::string>& name) {
     if (name) return At(*name).SetGate(std::move(gate));
     for (size_t i = 0; i < tables_->num_tables(); ++i) tables_->table(i).SetGate(gate);
@@ -233,6 +244,9 @@ void BindTables(nb::module_& m) {
            nb::arg("req_time") = 0, nb::arg("global_step") = 0, nb::arg("dedup") = false,
            "One optimizer step per key with grads [n, dim] and one learning rate per segment; absent keys are inserted first, "
            "duplicates are applied one after the other, or with `dedup` their gradients are summed first. req_time: unix seconds.")
+      .def("erase", &Tables::Erase, nb::arg("table"), nb::arg("keys"), "Takes keys away; how many were there.")
+      .def("evict", &Tables::Evict, nb::arg("table"), nb::arg("now") = nb::none(),
+           "Takes away what has expired at `now` (seconds; None: the newest time the table has seen); how many rows that were.")
       .def("reinitialize", &Tables::Reinitialize, nb::arg("table"), nb::arg("keys"), nb::arg("now") = nb::none(),
            "Weights and state as for new keys. Returns for each 0 (inserted) or 1 (it was there), or -1 when there is no such table. "
            "now: unix seconds, by default those of the clock.")
