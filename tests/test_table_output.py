@@ -3,11 +3,11 @@
 import json
 import os
 import resource
-from random import Random
 import signal
 import subprocess
 import sys
 import time
+from random import Random
 
 import numpy as np
 import pytest
