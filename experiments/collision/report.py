@@ -79,7 +79,7 @@ def plot(table: list[dict], path: Path) -> None:
     from matplotlib import pyplot
 
     names = list(dict.fromkeys(row["data"] for row in table))
-    figure, axes = pyplot.subplots(1, len(names), figsize=(6.5 * len(names), 4.5), squeeze=False, layout="constrained")
+    figure, axes = pyplot.subplots(1, len(names), figsize=(6.5 * len(names), 5), squeeze=False, layout="constrained")
     for axis, name in zip(axes[0], names):
         for row in (r for r in table if r["data"] == name):
             progress = [100 * step / row["steps"][-1] for step in row["steps"]]
@@ -91,6 +91,6 @@ def plot(table: list[dict], path: Path) -> None:
         axis.set_xlabel("training progress, %")
         axis.set_ylabel("AUC on the test part")
         axis.grid(alpha=0.3)
-        axis.legend()
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

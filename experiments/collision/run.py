@@ -2,7 +2,7 @@
 
 Every variant is trained by monolith-train on the same records in the same order; a pb-run chain in front of it maps the ids (MD5
 modulo the rows) or leaves them. Writes collision.csv, collision.jsonl and collision.png to --output, and prints a table.
---tune judges other settings of the model on the validation part instead, every variant alike.
+collision.jsonl grows as trials end. --tune judges other settings of the model on the validation part instead, every variant alike.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trial import HERE, ROOT, Trial, perform, shell
 
 NO_INPUT, UNAVAILABLE, CANNOT_CREATE, INTERRUPTED, TERMINATED = 66, 69, 73, 130, 143
 NAMES = ("learning_rate", "accumulator")  # of the embeddings; the gradient of a batch is a mean, so accumulators matter at 1e-6
-TUNED = ((0.1, 0.1), (1.0, 0.1), (0.1, 1e-4), (0.02, 1e-6), (0.05, 1e-6), (0.1, 1e-6))
+TUNED = ((0.05, 0.1), (0.1, 0.1), (0.3, 0.1), (1.0, 0.1), (0.1, 1e-4), (0.05, 1e-6))
 
 
 def prepare(name: str, source: ratings.Source, rows: list, folder: Path) -> Path:
@@ -56,20 +56,33 @@ def trials(args, name: str, rows: list, folder: Path) -> list[Trial]:
     ]  # fmt: skip
 
 
-def perform_all(work: list[Trial], jobs: int) -> list[dict]:
-    """The results in the order of `work`, whichever ends first."""
+def perform_all(work: list[Trial], jobs: int, finished) -> list[dict]:
+    """The results in the order of `work`, whichever ends first; `finished(result)` is called as each ends."""
     results: dict[int, dict] = {}
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    # A process each: TensorFlow keeps threads and memory of every graph it has run.
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         futures = {pool.submit(perform, trial): i for i, trial in enumerate(work)}
         try:
             for future in as_completed(futures):
                 result = results[futures[future]] = future.result()
                 print(f"[{len(results)}/{len(work)}] {result['data']}, {result['variant']}, seed {result['seed']}: "
                       f"AUC {result['points'][-1]['auc']:.4f}", file=sys.stderr, flush=True)
+                finished(result)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [results[i] for i in sorted(results)]
+
+
+def kept_in(path: Path):
+    """Writes each result to `path` as it comes, so that a run that is cut off leaves what it has."""
+    path.write_text("")
+
+    def keep(result: dict) -> None:
+        with open(path, "a", encoding="ascii") as f:
+            f.write(json.dumps(result) + "\n")
+
+    return keep
 
 
 def tuned(results: list[dict]) -> str:
@@ -108,7 +121,7 @@ def main() -> None:
             rows = ratings.read(ratings.SOURCES[name], args.shared, args.limit)
             work += trials(args, name, rows, prepare(name, ratings.SOURCES[name], rows, Path(folder)))
         try:
-            results = perform_all(work, args.jobs)
+            results = perform_all(work, args.jobs, (lambda result: None) if args.tune else kept_in(args.output / "collision.jsonl"))
         except RuntimeError as e:
             sys.exit(f"run.py: {e}")
         except KeyboardInterrupt:
@@ -144,7 +157,7 @@ def arguments():
     parser.add_argument("--share", action="append", type=rows_over_ids, help="rows over distinct ids of a variant, as 1/5; may be repeated [1/2, 1/5, 1/20]")
     parser.add_argument("--seeds", type=whole, default=3, help="trials of each variant [3]")
     parser.add_argument("--passes", type=whole, default=4, help="passes over the training part [4]")
-    parser.add_argument("--points", type=whole, default=10, help="points of the training at which a model is judged [10]")
+    parser.add_argument("--points", type=whole, default=5, help="points of the training at which a model is judged [5]")
     parser.add_argument("--batch-size", type=whole, default=512, help="records in a batch [512]")
     parser.add_argument("--limit", type=whole, help="use the first ratings alone [all]")
     parser.add_argument("--jobs", type=whole, default=2, help="trials at a time [2]")
