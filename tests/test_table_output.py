@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from random import Random
 
 import numpy as np
 import pytest
@@ -46,7 +47,8 @@ def test_nothing_is_overwritten_unasked(name, model, run, tmp_path):  # noqa: F8
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk(name, model, run, tmp_path):  # noqa: F811
     t, model_dir, base = model
-    assign(t, "void", {k: [1, k, k, 1] for k in range(3000)})
+    random = Random(1)  # numbers that no format makes small
+    assign(t, "void", {k: [random.random() for _ in range(4)] for k in range(3000)})
     save(t, model_dir)
     args = writer(name, model_dir, tmp_path, run)
     before = set(os.listdir(tmp_path))

@@ -8,6 +8,7 @@ import click
 
 from monolith_cli.commands import options
 from monolith_cli.commands.frame import Example, command
+from monolith_cli.commands.table_options import Size
 
 
 @command(
@@ -54,6 +55,8 @@ from monolith_cli.commands.frame import Example, command
 @click.option("--restore-mode", "restore_modes", multiple=True, type=click.Choice(["pad", "truncate", "reset-state", "reset-dense", "drop-tables"]),
               help="What may differ from the checkpoint: pad, the model's embeddings are wider; truncate, narrower; reset-state, another "
               "optimizer; reset-dense, other dense variables; drop-tables, fewer tables. May be repeated. [default: nothing]")
+@click.option("--table-memory", type=Size(), metavar="SIZE",
+              help="Most memory for embedding tables, as 8G: a run that needs more ends with 69 and leaves the last checkpoint. [default: no limit]")
 @click.option("--skip-consumed", is_flag=True, help="Pass over the records of standard input that were trained on before.")
 @click.option("--from-start", is_flag=True, help="Read SOURCE from its beginning, whatever the checkpoint says: another pass.")
 @click.option("--drop-remainder", is_flag=True, help="Leave a last batch that is not full for the next run, which begins with its records.")

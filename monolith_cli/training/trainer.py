@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from monolith_cli._native import _core
 from monolith_cli.errors import BadDataError, CannotCreateError, TryAgainError, UsageError
 from monolith_cli.training import runtime
 
@@ -21,7 +22,7 @@ class TrainConfig:
     skip_consumed: pass over the records of stdin that the checkpoint has trained on. from_start: read the sources from
     their beginning whatever the checkpoint says. drop_remainder: train on whole batches alone. use_previous: where the newest
     checkpoint is damaged, go back to the one before. incremental_checkpoints: how many checkpoints after a whole one hold only
-    the rows that changed. restore_modes: what may differ from the checkpoint (checkpoint.RESTORE_MODES).
+    the rows that changed. table_memory: bytes that all tables may take. restore_modes: what may differ from the checkpoint (checkpoint.RESTORE_MODES).
     """
 
     model: str
@@ -40,6 +41,7 @@ class TrainConfig:
     drop_remainder: bool = False
     use_previous: bool = False
     incremental_checkpoints: int = 0
+    table_memory: int | None = None
     restore_modes: tuple[str, ...] = ()
     log_every_steps: int = 0
     summary_every_steps: int = 100
@@ -52,6 +54,7 @@ def train(config: TrainConfig, run) -> dict:
     """
     if config.save_every_steps and config.save_every_secs:
         raise UsageError("--save-every-steps and --save-every-secs exclude each other")
+    _core.set_table_memory(config.table_memory or 0)
     runtime.import_tensorflow(run.log.verbosity > 1)
     from monolith_cli.training.checkpoint import CheckpointDirectory
     from monolith_cli.training.loop import Cadence, TrainLoop

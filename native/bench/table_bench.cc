@@ -1,10 +1,19 @@
-// The embedding table on the workload of the table peers: insert KEYS distinct fids, then look up and update (Adagrad)
-// batches of 65,536 keys drawn uniformly, each thread on batches of its own.
-// Run: table_bench KEYS DIM THREADS   -> one JSON line with the peers' keys, subject "monolith_core"
+// The embedding table on the workload of the table peers: insert KEYS distinct fids, then look up and update (Adagrad) batches of
+// 65,536 keys, each thread on batches of its own. Beside it, in turn, in the same process, the limit of the memory: the same on rows
+// whose numbers are known, on huge pages, without a table.
+// Run: table_bench KEYS DIM THREADS [uniform|zipf]   -> one JSON line with the peers' keys and the limit's rates; *_of_limit: the median of
+// the rounds' ratios
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <functional>
 #include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -13,7 +22,7 @@
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr int kBatch = 65536, kBatches = 32, kProbes = 32;
+constexpr int kBatch = 65536, kProbes = 32, kRounds = 9, kRoundBatches = 8;
 
 double Seconds(Clock::time_point a, Clock::time_point b) { return std::chrono::duration<double>(b - a).count(); }
 
@@ -25,16 +34,9 @@ size_t ResidentBytes() {
   return size_t(resident) * 4096;
 }
 
-template <class Body>
-double Run(int threads, int batches, Body body) {
-  const auto begin = Clock::now();
-  std::vector<std::thread> workers;
-  for (int t = 0; t < threads; ++t)
-    workers.emplace_back([=] {
-      for (int b = 0; b < batches; ++b) body(t, b);
-    });
-  for (auto& w : workers) w.join();
-  return Seconds(begin, Clock::now());
+double Median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v[v.size() / 2];
 }
 
 monolith::TableConfig Config(int dim) {
@@ -49,19 +51,80 @@ monolith::TableConfig Config(int dim) {
   return config;
 }
 
+// Which of n keys come: with zipf, key i about 1 / (i + 1) as often as the first.
+std::vector<uint32_t> Draw(size_t n, bool zipf, std::mt19937_64* rng) {
+  std::vector<uint32_t> numbers(size_t(kBatch) * kProbes);
+  std::uniform_real_distribution<double> uniform(0, 1);
+  for (auto& i : numbers)
+    i = static_cast<uint32_t>(zipf ? std::min<double>(double(n) - 1, std::pow(double(n), uniform(*rng)) - 1) : double((*rng)() % n));
+  return numbers;
+}
+
+// Rows one behind the other, found by number.
+class KnownRows {
+ public:
+  KnownRows(size_t n, int dim) : dim_(size_t(dim)), bytes_(n * 2 * dim_ * sizeof(float)) {
+    rows_ = static_cast<float*>(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    madvise(rows_, bytes_, MADV_HUGEPAGE);
+    std::fill_n(rows_, n * 2 * dim_, 0.1f);
+  }
+  ~KnownRows() { munmap(rows_, bytes_); }
+
+  void Lookup(const uint32_t* numbers, float* out) const {
+    for (int i = 0; i < kBatch; ++i) {
+      if (i + 16 < kBatch) __builtin_prefetch(Row(numbers[i + 16]));
+      std::memcpy(out + size_t(i) * dim_, Row(numbers[i]), dim_ * sizeof(float));
+    }
+  }
+  void Update(const uint32_t* numbers, const float* grads) {
+    for (int i = 0; i < kBatch; ++i) {
+      if (i + 16 < kBatch) {
+        __builtin_prefetch(Row(numbers[i + 16]), 1);
+        __builtin_prefetch(Row(numbers[i + 16]) + dim_, 1);
+      }
+      float *w = Row(numbers[i]), *a = w + dim_;
+      const float* g = grads + size_t(i) * dim_;
+      for (size_t d = 0; d < dim_; ++d) {
+        a[d] += g[d] * g[d];
+        w[d] -= 0.01f * g[d] / std::sqrt(a[d]);
+      }
+    }
+  }
+
+ private:
+  float* Row(uint32_t number) const { return rows_ + size_t(number) * 2 * dim_; }
+  size_t dim_, bytes_;
+  float* rows_;
+};
+
+// Seconds that `threads` threads take for their batches.
+double Run(int threads, int round, const std::function<void(int, size_t)>& body) {
+  const auto begin = Clock::now();
+  std::vector<std::thread> workers;
+  for (int t = 0; t < threads; ++t)
+    workers.emplace_back([=] {
+      for (int b = 0; b < kRoundBatches; ++b) body(t, size_t(((round * kRoundBatches + b) * 5 + t * 11) % kProbes) * kBatch);
+    });
+  for (auto& w : workers) w.join();
+  return Seconds(begin, Clock::now());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const size_t n = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1000000;
   const int dim = argc > 2 ? std::atoi(argv[2]) : 16;
   const int threads = argc > 3 ? std::atoi(argv[3]) : 1;
+  const bool zipf = argc > 4 && std::string(argv[4]) == "zipf";
   std::mt19937_64 rng(7);
-  std::vector<int64_t> keys(n), probe(size_t(kBatch) * kProbes);
+  std::vector<int64_t> keys(n);
   for (size_t i = 0; i < n; ++i) keys[i] = int64_t(((i % 26 + 1) << 48) | (rng() & ((uint64_t{1} << 48) - 1)));
-  for (auto& p : probe) p = keys[rng() % n];
+  const std::vector<uint32_t> numbers = Draw(n, zipf, &rng);
+  std::vector<int64_t> probe(numbers.size());
+  for (size_t i = 0; i < probe.size(); ++i) probe[i] = keys[numbers[i]];
   std::vector<float> grad(size_t(kBatch) * dim);
   for (auto& g : grad) g = float(rng() % 1000) / 1e5f;
-  std::vector<float> zeros(size_t(kBatch) * dim, 0.f);
+  const std::vector<float> zeros(size_t(kBatch) * dim, 0.f);
   std::vector<std::vector<float>> out(threads, std::vector<float>(size_t(kBatch) * dim));
 
   monolith::EmbeddingTable table(Config(dim));
@@ -69,21 +132,30 @@ int main(int argc, char** argv) {
   const auto t0 = Clock::now();
   for (size_t i = 0; i < n; i += kBatch) table.AssignAdd(&keys[i], std::min<size_t>(kBatch, n - i), zeros.data(), 1);
   const double insert = Seconds(t0, Clock::now());
-  const size_t after = ResidentBytes();
+  const size_t bytes = ResidentBytes() - before;
 
-  const auto batch = [&](int t, int b) { return &probe[size_t((b * 5 + t * 11) % kProbes) * kBatch]; };
-  const auto lookup = [&](int t, int b) { table.Lookup(batch(t, b), kBatch, out[t].data()); };
-  const auto update = [&](int t, int b) {
-    const float rate = 0.01f;
-    table.Optimize(batch(t, b), kBatch, grad.data(), &rate, 1, 0);
-  };
-  Run(threads, 4, lookup);
-  const double l = Run(threads, kBatches, lookup), u = Run(threads, kBatches, update);
-  const double ops = double(kBatch) * kBatches * threads;
+  KnownRows known(n, dim);
+  const float rate = 0.01f;
+  const std::function<void(int, size_t)> bodies[] = {
+      [&](int t, size_t at) { known.Lookup(&numbers[at], out[t].data()); },
+      [&](int t, size_t at) { table.Lookup(&probe[at], kBatch, out[t].data()); },
+      [&](int, size_t at) { known.Update(&numbers[at], grad.data()); },
+      [&](int, size_t at) { table.Optimize(&probe[at], kBatch, grad.data(), &rate, 1, 0); }};
+  std::vector<double> seconds[4];
+  for (int round = 0; round < kRounds; ++round)
+    for (int b = 0; b < 4; ++b) seconds[b].push_back(Run(threads, round, bodies[b]));
+  const double keys_a_round = double(kBatch) * kRoundBatches * threads / 1e6;
+  std::vector<double> lookup_ratio, update_ratio;
+  for (int r = 0; r < kRounds; ++r) {
+    lookup_ratio.push_back(seconds[0][r] / seconds[1][r]);
+    update_ratio.push_back(seconds[2][r] / seconds[3][r]);
+  }
   std::printf(
-      "{\"subject\": \"monolith_core\", \"keys\": %zu, \"dim\": %d, \"threads\": %d, \"insert_mkeys_s\": %.2f, "
-      "\"lookup_mkeys_s\": %.2f, \"update_mkeys_s\": %.2f, \"bytes_per_key\": %.1f}\n",
-      n, dim, threads, double(n) / insert / 1e6, ops / l / 1e6, ops / u / 1e6, double(after - before) / double(n));
-  std::fprintf(stderr, "accounted %.1f bytes per key\n", double(table.memory_bytes()) / double(n));
+      "{\"subject\": \"monolith_core\", \"keys\": %zu, \"dim\": %d, \"threads\": %d, \"draw\": \"%s\", \"insert_mkeys_s\": %.2f, "
+      "\"lookup_mkeys_s\": %.2f, \"update_mkeys_s\": %.2f, \"bytes_per_key\": %.1f, \"accounted_bytes_per_key\": %.1f, "
+      "\"limit_lookup_mkeys_s\": %.2f, \"limit_update_mkeys_s\": %.2f, \"lookup_of_limit\": %.3f, \"update_of_limit\": %.3f}\n",
+      n, dim, threads, zipf ? "zipf" : "uniform", double(n) / insert / 1e6, keys_a_round / Median(seconds[1]),
+      keys_a_round / Median(seconds[3]), double(bytes) / double(n), double(table.memory_bytes()) / double(n),
+      keys_a_round / Median(seconds[0]), keys_a_round / Median(seconds[2]), Median(lookup_ratio), Median(update_ratio));
   return table.size() == n ? 0 : 1;
 }

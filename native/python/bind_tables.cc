@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/tables/checkpoint.h"
+#include "core/tables/chunk_arena.h"
 #include "core/tables/filters/occurrence_gate.h"
 #include "core/tables/summary.h"
 #include "core/tables/table.h"
@@ -115,6 +116,17 @@ class Tables {
     tables_->table(static_cast<size_t>(i))
         .Reinitialize(keys.data(), status.size(), static_cast<uint32_t>(now.value_or(std::time(nullptr))), status.data());
     return status;
+  }
+
+  size_t Erase(const std::string& name, const Keys& keys) {
+    EmbeddingTable& t = At(name);
+    nb::gil_scoped_release release;
+    return t.Erase(keys.data(), keys.shape(0));
+  }
+  size_t Evict(const std::string& name, std::optional<int64_t> now) {
+    EmbeddingTable& t = At(name);
+    nb::gil_scoped_release release;
+    return t.Evict(now.value_or(t.max_update_ts()));
   }
 
   void SetGate(std::shared_ptr<OccurrenceGate> gate, const std::optional<std::string>& name) {
@@ -233,6 +245,9 @@ void BindTables(nb::module_& m) {
            nb::arg("req_time") = 0, nb::arg("global_step") = 0, nb::arg("dedup") = false,
            "One optimizer step per key with grads [n, dim] and one learning rate per segment; absent keys are inserted first, "
            "duplicates are applied one after the other, or with `dedup` their gradients are summed first. req_time: unix seconds.")
+      .def("erase", &Tables::Erase, nb::arg("table"), nb::arg("keys"), "Takes keys away; how many were there.")
+      .def("evict", &Tables::Evict, nb::arg("table"), nb::arg("now") = nb::none(),
+           "Takes away what has expired at `now` (seconds; None: the newest time the table has seen); how many rows that were.")
       .def("reinitialize", &Tables::Reinitialize, nb::arg("table"), nb::arg("keys"), nb::arg("now") = nb::none(),
            "Weights and state as for new keys. Returns for each 0 (inserted) or 1 (it was there), or -1 when there is no such table. "
            "now: unix seconds, by default those of the clock.")
@@ -271,6 +286,9 @@ void BindTables(nb::module_& m) {
       .def("sizes", &Tables::Sizes, "Table name -> number of rows.")
       .def("memory", &Tables::Memory, "Bytes of memory that rows and indexes take.")
       .def("close", &Tables::Close, "Forgets the name; the tables go when the last object that uses them does.");
+  m.def("set_table_memory", &ChunkArena::SetBudget, nb::arg("bytes"),
+        "The most that all tables of the process may take, 0 for no limit: what goes beyond raises UnavailableError and changes nothing.");
+  m.def("table_memory", &ChunkArena::memory_bytes, "Bytes that the tables of the process have taken.");
   m.def("checkpoint_chain", &CheckpointChain, nb::arg("basename"), nb::call_guard<nb::gil_scoped_release>(),
         "The basenames of the checkpoints that `basename` needs, the base first and itself last.");
   m.def("feature_counts", &FeatureCounts, nb::arg("basename"), nb::call_guard<nb::gil_scoped_release>(),

@@ -31,6 +31,9 @@ struct Arena {
   std::mutex mutex;
   char* base = nullptr;
   Part parts[2];
+  size_t budget = 0;  // chunks; 0: none
+
+  size_t in_use() const { return parts[0].in_use + parts[1].in_use; }
 };
 
 Arena& TheArena() {
@@ -72,6 +75,9 @@ uint32_t ChunkArena::Take(Region region, uint32_t run, bool* zeros) {
     Reserve(&arena);
     base_ = arena.base;
   }
+  if (arena.budget && arena.in_use() + run > arena.budget)
+    throw Error(ErrorCode::kUnavailable, "embedding tables need more than the " + std::to_string(arena.budget * kChunkBytes >> 20) +
+                                             " MiB of memory they may take: raise the limit, let ids expire, or keep rare ones out");
   Part& a = arena.parts[region];
   uint32_t chunk;
   *zeros = true;
@@ -92,6 +98,18 @@ uint32_t ChunkArena::Take(Region region, uint32_t run, bool* zeros) {
   }
   a.in_use += run;
   return chunk;
+}
+
+void ChunkArena::SetBudget(size_t bytes) {
+  Arena& arena = TheArena();
+  std::lock_guard<std::mutex> lock(arena.mutex);
+  arena.budget = (bytes + kChunkBytes - 1) / kChunkBytes;
+}
+
+size_t ChunkArena::memory_bytes() {
+  Arena& arena = TheArena();
+  std::lock_guard<std::mutex> lock(arena.mutex);
+  return arena.in_use() * kChunkBytes;
 }
 
 uint32_t ChunkArena::Allocate(Region region, uint32_t run) {

@@ -27,6 +27,12 @@ class ChunkArena {
   static void* AllocatePiece(size_t bytes);
   static void FreePiece(void* piece, size_t bytes);
 
+  // The most that all tables of the process may take, 0 for no limit: what goes beyond throws Error(kUnavailable) where it would be
+  // taken, and nothing is changed.
+  static void SetBudget(size_t bytes);
+  // What tables have taken.
+  static size_t memory_bytes();
+
   static char* At(uint32_t chunk) { return base_ + size_t{chunk} * kChunkBytes; }
 
  private:

@@ -60,14 +60,16 @@ bool SegmentRows::Allocate(RowId* id) {
     SetNextRow();
     return true;
   }
-  const uint32_t run = next_ >> layout_.shift;
+  const RowId next = end_id();
+  const uint32_t run = next >> layout_.shift;
   if (run == layout_.max_runs) return false;
   if (run == num_runs_) {
     runs_[run].store(ChunkArena::Allocate(ChunkArena::kRows, layout_.run), std::memory_order_release);
     num_runs_.store(run + 1, std::memory_order_release);
   }
-  *id = next_++;
-  if ((next_ & layout_.mask) == layout_.rows_per_run) next_ = (run + 1) << layout_.shift;
+  *id = next;
+  const bool last = ((next + 1) & layout_.mask) == layout_.rows_per_run;
+  next_.store(last ? (run + 1) << layout_.shift : next + 1, std::memory_order_relaxed);
   SetNextRow();
   return true;
 }
@@ -77,7 +79,7 @@ void SegmentRows::TrackChanges() { changed = std::make_unique<IdSet>(size_t{layo
 void SegmentRows::SetNextRow() {
   char* row = nullptr;
   if (!free_.empty()) row = Row(free_.back());
-  else if (next_ >> layout_.shift < num_runs_) row = Row(next_);
+  else if (end_id() >> layout_.shift < num_runs_) row = Row(end_id());
   next_row_.store(row, std::memory_order_relaxed);
 }
 

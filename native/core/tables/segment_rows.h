@@ -77,8 +77,8 @@ class SegmentRows {
   bool Allocate(RowId* id);
   // The row may be given to another key: no thread looks at it any more.
   void Release(RowId id) { free_.push_back(static_cast<uint16_t>(id)); }
-  bool full() const { return free_.empty() && next_ >> layout_.shift == layout_.max_runs; }
-  RowId end_id() const { return next_; }  // ids from here on were never given out
+  bool full() const { return free_.empty() && end_id() >> layout_.shift == layout_.max_runs; }
+  RowId end_id() const { return next_.load(std::memory_order_relaxed); }  // ids from here on were never given out
 
   std::atomic<uint32_t> count{0};  // keys
   // Rows that were written since the last snapshot, where a table keeps track of it.
@@ -99,7 +99,7 @@ class SegmentRows {
   const RowLayout& layout_;
   std::atomic<uint32_t>* runs_;  // for all ids there may be
   std::atomic<uint32_t> num_runs_{0};
-  RowId next_ = 0;
+  std::atomic<RowId> next_{0};
   std::atomic<char*> next_row_{nullptr};
   std::vector<uint16_t> free_;
   std::atomic<bool> insert_lock_{false};

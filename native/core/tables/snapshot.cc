@@ -32,8 +32,10 @@ class TableSnapshot::Live : public TableSnapshot {
   struct Part {
     std::shared_ptr<Segment> segment;
     std::shared_ptr<SegmentCapture> capture;
+    size_t first;  // number of its first id, counted over all parts
+    RowId ids;
   };
-  void WalkPart(const Part& part, const std::function<void(const EmbeddingTable::Row&)>& visit);
+  void WalkPart(const Part& part, RowId begin, RowId end, const std::function<void(const EmbeddingTable::Row&)>& visit);
   void Release();
 
   Impl& impl_;
@@ -42,7 +44,7 @@ class TableSnapshot::Live : public TableSnapshot {
   std::shared_ptr<SnapshotLog> log_;
   std::vector<std::unique_ptr<IdSet>> spare_;  // made before writers are held out
   std::vector<Part> parts_;
-  size_t size_ = 0;
+  size_t size_ = 0, ids_ = 0;
   std::vector<int64_t> erased_;
   std::atomic<size_t> walked_{0};
 };
@@ -74,7 +76,8 @@ void TableSnapshot::Live::Take() {
       else rows.changed = std::move(spare_.back()), spare_.pop_back();
     }
     rows.capture = std::make_shared<SegmentCapture>(log_, ids, std::move(wanted));
-    parts_.push_back({s, rows.capture});
+    parts_.push_back({s, rows.capture, ids_, rows.end_id()});
+    ids_ += rows.end_id();
     size_ += rows.count.load(std::memory_order_relaxed);
   }
   {
@@ -87,9 +90,11 @@ void TableSnapshot::Live::Take() {
 }
 
 void TableSnapshot::Live::Walk(size_t shard, size_t shards, const std::function<void(const EmbeddingTable::Row&)>& visit) {
-  const auto [begin, end] = ShardRange(parts_.size(), shard, shards);
-  for (size_t i = begin; i < end; ++i) {
-    WalkPart(parts_[i], visit);
+  const auto [begin, end] = ShardRange(ids_, shard, shards);
+  for (const Part& part : parts_) {
+    const size_t from = std::max(begin, part.first), to = std::min(end, part.first + part.ids);
+    if (from >= to) continue;
+    WalkPart(part, static_cast<RowId>(from - part.first), static_cast<RowId>(to - part.first), visit);
     log_->Drain(visit);
   }
   // When all parts have been walked nobody adds to the log any more.
@@ -97,7 +102,8 @@ void TableSnapshot::Live::Walk(size_t shard, size_t shards, const std::function<
 }
 
 // In the order of ids, which is that of the memory.
-void TableSnapshot::Live::WalkPart(const Part& part, const std::function<void(const EmbeddingTable::Row&)>& visit) {
+void TableSnapshot::Live::WalkPart(const Part& part, RowId begin, RowId end,
+                                   const std::function<void(const EmbeddingTable::Row&)>& visit) {
   const Segment& segment = *part.segment;
   std::vector<int64_t> keys(size_t{impl_.layout.max_runs} << impl_.layout.shift);
   IdSet there(keys.size());
@@ -106,7 +112,7 @@ void TableSnapshot::Live::WalkPart(const Part& part, const std::function<void(co
     there.Insert(id);
   });
   std::vector<float> copy((impl_.layout.stride + sizeof(float) - 1) / sizeof(float));
-  for (RowId id = 0; id < keys.size(); ++id) {
+  for (RowId id = begin; id < end; ++id) {
     if (!there.Has(id)) continue;
     char* row = segment.Row(id);
     RowLock& lock = impl_.locks.Of(row);

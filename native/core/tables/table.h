@@ -1,8 +1,8 @@
 // Collisionless embedding table: one row per 64-bit key, weights and optimizer state inline.
 //
 // Thread-safety: every method may be called from any thread at any time. A row is read and written whole. Lookups wait
-// for nothing but a write of the very same row; writers wait for each other where rows share a lock word or new keys a group,
-// and for a few milliseconds while a part of the index grows.
+// for nothing but a write of the very same row; writers wait for each other where rows share a lock word or new keys a segment,
+// and for a few milliseconds while a segment grows or a snapshot begins.
 #pragma once
 
 #include <algorithm>

@@ -29,7 +29,7 @@ inline void WriteExisting(Impl& impl, const Segment& segment, RowId id, char* ro
   const uint64_t held = lock.Lock(RowLock::Name(row));
   if (__builtin_expect(impl.watched, 0)) impl.BeforeWrite(segment.rows(), id, key, row, *ts);
   op.Existing(i, row);
-  *ts = op.Timestamp(i);
+  __atomic_store_n(ts, op.Timestamp(i), __ATOMIC_RELAXED);  // eviction looks at it without the lock
   lock.Unlock(held);
 }
 
@@ -56,7 +56,7 @@ bool WriteAbsent(Impl& impl, Segment* segment, uint64_t hash, size_t i, int64_t 
       char* row = segment->Row(id);
       std::memset(row, 0, impl.layout.stride);
       op.Fresh(i, key, row);
-      *segment->Timestamp(id) = op.Timestamp(i);
+      __atomic_store_n(segment->Timestamp(id), op.Timestamp(i), __ATOMIC_RELAXED);
       if (__builtin_expect(impl.watched, 0)) impl.BeforeInsert(rows, id);
       if (!segment->Insert(hash, id)) {
         rows.Release(id);
