@@ -10,10 +10,10 @@ NINJA = $(VENV)/bin/ninja
 export PATH := $(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka
+.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka experiment-collision
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup: $(VENV)/.ready ## the Python environment with everything the build and the tests need
 
@@ -47,6 +47,9 @@ sanitize: setup ## the native tests under address, undefined-behaviour and threa
 FUZZ_SECONDS ?= 600
 fuzz: setup ## every fuzzer for FUZZ_SECONDS (600) each; needs clang++
 	FUZZ_SECONDS=$(FUZZ_SECONDS) native/fuzz/run.sh
+
+experiment-collision: build ## AUC by training progress, ids apart against ids hashed into fewer rows
+	$(PY) experiments/collision/run.py
 
 bench: bench-table bench-checkpoint bench-stream bench-train bench-logistic bench-start ## the speed table, each subject beside its peers
 bench-table: build
