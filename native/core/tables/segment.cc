@@ -160,7 +160,7 @@ std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& from, int parts
 std::vector<std::shared_ptr<Segment>> GrowSegment(const Segment& segment, bool track_changes) {
   const SegmentRows& rows = segment.rows();
   const uint32_t keys = rows.count.load(std::memory_order_relaxed);
-  uint32_t chunks = Segment::ChunksFor(keys + keys * 7 / 10, segment.depth());
+  uint32_t chunks = Segment::ChunksFor(keys + keys * 2 / 5, segment.depth());
   // What erased keys left behind goes away by itself; otherwise the new index must be larger, whatever the reason for growing.
   if (keys > segment.used() / 8 * 7) chunks = std::max(chunks, segment.chunks() + ChunkStep(segment.depth()));
   chunks = rows.full() ? Segment::kMaxChunks + 1 : std::min(chunks, std::max(Segment::kMaxChunks, segment.chunks() + 1));
