@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "core/tables/key_group.h"
+#include "core/tables/key_hash.h"
 #include "core/tables/snapshot.h"
 #include "core/tables/table.h"
 
@@ -180,6 +181,37 @@ TEST(ChangesAloneSinceTheLastThatWasCommitted) {
   CHECK_EQ(take(true, true, &erased).size(), size_t{0});
   CHECK(erased.empty());
   CHECK_EQ(torn, 0);
+}
+
+TEST(WhatAClearTakesAwayIsInTheNextChanges) {
+  EmbeddingTable t(Table());
+  Put(&t, 0, 1000, 1);
+  t.TrackChanges(true);
+  std::move(TableSnapshot::Take({&t}, false)[0])->Commit();
+  t.Clear();
+  Put(&t, 5, 1, 2);
+  auto s = std::move(TableSnapshot::Take({&t}, true)[0]);
+  int torn = 0;
+  CHECK_EQ(Read(s.get(), 1, &torn).size(), size_t{1});
+  CHECK_EQ(s->erased().size(), size_t{1000});
+}
+
+// Keys in the order of their hashes crowd at one end of a segment: it is split as often as it takes.
+TEST(KeysInTheOrderOfTheirHashes) {
+  for (const int shift : {44, 30}) {
+    EmbeddingTable t(Table());
+    const int64_t n = kKeys;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t key = KeyOfHash(static_cast<uint64_t>(i) << shift);
+      t.Assign(&key, 1, std::vector<float>(kDim, static_cast<float>(i)).data(), 1);
+    }
+    CHECK_EQ(t.size(), size_t(n));
+    int wrong = 0;
+    std::vector<float> row;
+    uint32_t ts;
+    for (int64_t i = 0; i < n; i += 7) wrong += !t.GetRow(KeyOfHash(static_cast<uint64_t>(i) << shift), &row, &ts) || row[0] != static_cast<float>(i);
+    CHECK_EQ(wrong, 0);
+  }
 }
 
 // Everything at once; the sums at the end tell whether an update was lost.

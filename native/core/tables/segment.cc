@@ -52,13 +52,17 @@ Segment::Segment(uint64_t prefix, int depth, uint32_t chunks, std::shared_ptr<Se
       limit_(Limit(chunks)),
       cell_inverse_((uint64_t{1} << 32) / std::max<uint32_t>(1, groups_ >> std::max(0, KeyGroup::kImpliedBits - depth)) + 1),
       rows_(std::move(rows)) {
-  for (uint32_t i = 0; i < chunks; ++i) {
-    chunks_[i] = ChunkArena::AllocateZeroed(ChunkArena::kIndex);
-    num_chunks_ = static_cast<uint8_t>(i + 1);
+  try {
+    for (; num_chunks_ < chunks; ++num_chunks_) chunks_[num_chunks_] = ChunkArena::AllocateZeroed(ChunkArena::kIndex);
+  } catch (...) {
+    FreeChunks();
+    throw;
   }
 }
 
-Segment::~Segment() {
+Segment::~Segment() { FreeChunks(); }
+
+void Segment::FreeChunks() {
   for (uint32_t i = 0; i < num_chunks_; ++i) ChunkArena::Free(chunks_[i]);
 }
 
@@ -122,38 +126,63 @@ Directory* NewDirectory(const RowLayout& layout, uint64_t keys) {
   return new Directory(std::move(segments));
 }
 
-std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& from, int parts, bool track_changes) {
-  const SegmentRows& old = from.rows();
-  IdSet there(old.end_id() + 1);
-  const std::vector<uint64_t> hashes = HashesById(from, &there);
-  const int depth = from.depth() + (parts == 2 ? 1 : 0);
-  size_t sizes[2] = {0, 0};
-  const auto part_of = [&](uint64_t hash) { return parts == 2 ? hash << from.depth() >> 63 : 0; };
-  for (RowId id = 0; id < hashes.size(); ++id)
-    if (there.Has(id)) ++sizes[part_of(hashes[id])];
+namespace {
 
-  std::vector<std::shared_ptr<Segment>> to(static_cast<size_t>(parts));
-  for (int p = 0; p < parts; ++p) {
-    const uint64_t prefix = p ? from.prefix() | uint64_t{1} << (64 - depth) : from.prefix();
-    to[p] = NewSegment(prefix, depth, Segment::ChunksFor(sizes[p] + sizes[p] / 32, depth),
-                                      NewRows(old.layout(), track_changes));
+struct HashedRow {
+  uint64_t hash;
+  RowId id;
+};
+
+// An index over `rows`, whose ids are those of `keys`; nullptr when so many keys crowd in one place that none is large enough.
+std::shared_ptr<Segment> Indexed(const std::vector<HashedRow>& keys, uint64_t prefix, int depth, const std::shared_ptr<SegmentRows>& rows) {
+  for (uint32_t chunks = Segment::ChunksFor(keys.size() + keys.size() / 32, depth); chunks <= Segment::kMaxChunks; chunks += ChunkStep(depth)) {
+    auto segment = NewSegment(prefix, depth, chunks, rows);
+    if (std::all_of(keys.begin(), keys.end(), [&](const HashedRow& k) { return segment->Insert(k.hash, k.id); })) return segment;
   }
-  for (RowId id = 0; id < hashes.size(); ++id) {
-    if (!there.Has(id)) continue;
-    Segment& s = *to[part_of(hashes[id])];
-    RowId new_id = 0;
-    s.rows().Allocate(&new_id);
-    CopyRow(old, id, &s.rows(), new_id);
-    if (!s.Insert(hashes[id], new_id)) {  // keys crowd in one place: more room
-      s.rows().Release(new_id);
-      to[part_of(hashes[id])] = NewSegment(s.prefix(), depth, s.chunks() + ChunkStep(depth), s.shared_rows());
-      Segment& larger = *to[part_of(hashes[id])];
-      s.ForEach([&](uint32_t group, int slot, RowId row) { larger.Insert(s.HashAt(group, slot), row); });
-      --id;
-      continue;
-    }
-    s.rows().count.store(s.rows().count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return nullptr;
+}
+
+void CopyKeys(const SegmentRows& from, const std::vector<HashedRow>& keys, uint64_t prefix, int depth, bool track_changes,
+              std::vector<std::shared_ptr<Segment>>* to);
+
+// The two halves of a segment's part of the hashes, each by itself.
+void SplitKeys(const SegmentRows& from, const std::vector<HashedRow>& keys, uint64_t prefix, int depth, bool track_changes,
+               std::vector<std::shared_ptr<Segment>>* to) {
+  for (uint64_t half : {0, 1}) {
+    std::vector<HashedRow> part;
+    for (const HashedRow& k : keys)
+      if (k.hash << depth >> 63 == half) part.push_back(k);
+    CopyKeys(from, part, prefix | half << (63 - depth), depth + 1, track_changes, to);
   }
+}
+
+// Appends the segments that hold copies of `keys`: one, or as many as it takes.
+void CopyKeys(const SegmentRows& from, const std::vector<HashedRow>& keys, uint64_t prefix, int depth, bool track_changes,
+              std::vector<std::shared_ptr<Segment>>* to) {
+  auto rows = NewRows(from.layout(), track_changes);
+  std::vector<HashedRow> copied = keys;
+  for (HashedRow& k : copied) {
+    const RowId old = k.id;
+    rows->Allocate(&k.id);
+    CopyRow(from, old, rows.get(), k.id);
+  }
+  rows->count.store(static_cast<uint32_t>(keys.size()), std::memory_order_relaxed);
+  if (auto segment = Indexed(copied, prefix, depth, rows)) return to->push_back(std::move(segment));
+  rows.reset();
+  SplitKeys(from, keys, prefix, depth, track_changes, to);
+}
+
+}  // namespace
+
+std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& from, int parts, bool track_changes) {
+  IdSet there(from.rows().end_id() + 1);
+  const std::vector<uint64_t> hashes = HashesById(from, &there);
+  std::vector<HashedRow> keys;
+  for (RowId id = 0; id < hashes.size(); ++id)
+    if (there.Has(id)) keys.push_back({hashes[id], id});
+  std::vector<std::shared_ptr<Segment>> to;
+  if (parts == 2) SplitKeys(from.rows(), keys, from.prefix(), from.depth(), track_changes, &to);
+  else CopyKeys(from.rows(), keys, from.prefix(), from.depth(), track_changes, &to);
   return to;
 }
 

@@ -83,6 +83,8 @@ class alignas(64) Segment {
   size_t memory_bytes() const { return num_chunks_ * kChunkBytes + sizeof *this; }
 
  private:
+  void FreeChunks();
+
   static constexpr double kMaxLoad = 0.84;
 
   // One line of what every operation reads.
@@ -119,7 +121,7 @@ Directory* NewDirectory(const RowLayout& layout, uint64_t keys);
 // What stands in for `segment` when it can take no more: one with a larger index over the same rows, or two halves with copies of the
 // rows. Writers must be held out.
 std::vector<std::shared_ptr<Segment>> GrowSegment(const Segment& segment, bool track_changes);
-// `parts` segments (1 or 2) with copies of the rows of this one, without gaps.
+// `parts` segments (1 or 2), or more where keys crowd in one place, with copies of the rows of this one, without gaps.
 std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& segment, int parts, bool track_changes);
 
 }  // namespace monolith

@@ -159,7 +159,9 @@ void EmbeddingTable::Clear(size_t expected_rows) {
   Directory* empty = NewDirectory(impl_->layout, std::max<uint64_t>(impl_->config.initial_capacity, expected_rows));
   for (const auto& s : impl_->directory.load()->segments()) impl_->CaptureAll(*s);
   if (impl_->tracks_changes) {
-    impl_->changes_lost = true;
+    std::lock_guard<std::mutex> guard(impl_->erased_mutex);
+    for (const auto& s : impl_->directory.load()->segments())
+      s->ForEach([&](uint32_t group, int slot, RowId) { impl_->erased.push_back(KeyOfHash(s->HashAt(group, slot))); });
     for (const auto& s : empty->segments()) s->rows().TrackChanges();
   }
   impl_->Publish(empty);
