@@ -1,0 +1,1 @@
+"""Serving and operations: model server, agent, ZooKeeper layouts, TensorFlow Serving client and monitor."""
