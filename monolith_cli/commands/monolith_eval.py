@@ -6,7 +6,7 @@ import json
 
 import click
 
-from monolith_cli.commands import options
+from monolith_cli.commands import head_lines, options
 from monolith_cli.commands.frame import Example, command
 
 
@@ -15,7 +15,8 @@ from monolith_cli.commands.frame import Example, command
     "Judge a trained model on records.",
     description=(
         "Runs the model at a checkpoint on SOURCE, or standard input, and prints what its heads are judged by: AUC and log loss for a "
-        "classification, RMSE and MAE for a regression.\n\n"
+        "classification, RMSE and MAE for a regression, accuracy for classes; copc, labels over predictions, is 1 where a head is "
+        "calibrated. Rows without a valid label for a head do not count for it.\n\n"
         "The AUC is taken from 2^20 buckets of equal width, so that memory does not grow with the input; auc_error is the most that "
         "this can be off."
     ),
@@ -41,6 +42,7 @@ def main(as_json, run, **settings):
 
     result = evaluate(ReadConfig(**settings), run)
     run.metrics.update({k: v for k, v in result.items() if isinstance(v, (int, float))})
+    head_lines.to_metrics(run, result["heads"])
     if as_json:
         click.echo(json.dumps(result))
         return

@@ -48,7 +48,8 @@ class TrainConfig:
 
 
 def train(config: TrainConfig, run) -> dict:
-    """Trains and returns the summary: examples, steps, seconds, examples_per_second, loss, global_step, tables.
+    """Trains and returns the summary: examples, steps, seconds, examples_per_second, loss, global_step, records_trained, heads (name
+    -> metrics of this run, each batch judged before it was trained on), tables.
 
     Raises ModelError, BadDataError, NoInputError, IoError, TryAgainError (the directory is in use).
     """
@@ -84,7 +85,7 @@ def train(config: TrainConfig, run) -> dict:
             run.log.warning(
                 "nothing to train: " + ("every record of the input was trained on" if ready.prefix else "the input is empty")
             )
-        return _summary(ready, loop.progress)
+        return _summary(ready, loop)
 
 
 @dataclass
@@ -149,7 +150,8 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     return _Ready(prefix, state, source, built, session)
 
 
-def _summary(ready: _Ready, progress) -> dict:
+def _summary(ready: _Ready, loop) -> dict:
+    progress = loop.progress
     return {
         "examples": progress.examples,
         "steps": progress.steps,
@@ -158,6 +160,7 @@ def _summary(ready: _Ready, progress) -> dict:
         "loss": progress.loss,
         "global_step": ready.state.global_step,
         "records_trained": ready.state.records,
+        "heads": loop.heads(),
         "tables": ready.built.tables.sizes(ready.session) if ready.built.tables else {},
     }
 
