@@ -6,7 +6,7 @@ import json
 
 import click
 
-from monolith_cli.commands import head_lines, options
+from monolith_cli.commands import head_lines, insight_options, options
 from monolith_cli.commands.frame import Example, command
 
 
@@ -33,6 +33,7 @@ from monolith_cli.commands.frame import Example, command
 @options.record_type
 @click.option("--checkpoint", "step", type=click.IntRange(min=0), metavar="STEP", help="Global step of the checkpoint. [default: the newest]")
 @click.option("--batch-size", type=click.IntRange(min=1), default=1024, show_default=True, help="Records in a batch.")
+@insight_options.insight
 @options.json_output
 @options.framing
 @options.sources

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from monolith_cli.commands import head_lines, options
+from monolith_cli.commands import head_lines, insight_options, options
 from monolith_cli.commands.frame import Example, command
 from monolith_cli.commands.table_options import Size
 
@@ -66,6 +66,7 @@ from monolith_cli.commands.table_options import Size
 @click.option("--log-every-steps", type=click.IntRange(min=0), default=0, show_default=True, help="Steps between lines on stderr; 0: a line every 10 seconds.")
 @click.option("--summary-every-steps", type=click.IntRange(min=0), default=100, show_default=True, help="Steps between TensorBoard summaries; 0: none.")
 @options.seed
+@insight_options.insight
 @options.json_output
 @options.framing
 @options.sources
