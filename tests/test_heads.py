@@ -148,7 +148,7 @@ def test_metrics_add_up_over_batches_and_stretches():
         yy, pp, ww, mm = y[part], p[part], w[part], m[part]
         c = got["c"]
         assert c["rows"] == mm.sum() and got["r"]["rows"] == len(yy)
-        assert c["auc"] == pytest.approx(pairwise_auc(yy[mm], pp[mm], ww[mm]), abs=c["auc_error"] + 1e-6) and c["auc_error"] < 1e-3
+        assert c["auc"] == pytest.approx(pairwise_auc(yy[mm], pp[mm], ww[mm]), abs=c["auc_error"] + 1e-6) and c["auc_error"] < 2e-3
         assert c["log_loss"] == pytest.approx(-(ww * np.where(yy > 0.5, np.log(pp), np.log1p(-pp)))[mm].sum() / ww[mm].sum(), rel=1e-4)
         assert c["copc"] == pytest.approx((ww * yy)[mm].sum() / (ww * pp)[mm].sum(), rel=1e-4)
         assert got["r"]["rmse"] == pytest.approx(np.sqrt(((yy - pp) ** 2).mean()), rel=1e-4)

@@ -37,9 +37,8 @@ class GraphMetrics:
 
     def explain(self, error: tf.errors.OpError) -> None:
         """Raises ModelError that names the head where `error` came of its metrics: of a batch with unlike rows of label and pred."""
-        name = getattr(error.op, "name", "") or ""
         for head, scope in zip(self._heads, self._scopes):
-            if name.startswith(scope):
+            if f"{{{{node {scope}" in error.message:
                 raise ModelError(f"head {head.name!r}: its pred, label, mask and weights differ in rows: {short_message(error)}") from error
 
     def misjudged(self, now: list[np.ndarray]) -> list[str]:

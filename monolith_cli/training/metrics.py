@@ -156,7 +156,7 @@ def metrics_of(head) -> HeadMetrics:
     return {BINARY: ClassificationMetrics, REGRESSION: RegressionMetrics, CLASSES: ClassesMetrics}[head.kind](head.name)
 
 
-def text_of(heads: dict[str, Metrics], names=("auc", "log_loss", "copc", "rmse", "mae", "accuracy")) -> str:
+def text_of(heads: dict[str, Metrics], names=("auc", "rmse", "accuracy", "log_loss", "copc")) -> str:
     """`click auc 0.71, copc 1.02; stars rmse 0.93`: what a log line says of the heads; "" where there is nothing yet."""
     parts = []
     for head, metrics in heads.items():
