@@ -53,15 +53,16 @@ class Trained:
         graph.TABLES_NAME = f"tables_{next(SERIAL)}"
         built = graph.build(model, graph.TRAIN, seed)
         self.model = built.model
+        configs = plan.table_configs(built.model._factory)
         with built.graph.as_default():
-            tables = MultiTable(graph.TABLES_NAME, plan.table_configs(built.model._factory), seed=seed)
-            queries = {n: tables.lookup_ids(n, tf.range(0, 12, dtype=tf.int64)) for n in tables.names}
+            tables = MultiTable(graph.TABLES_NAME, configs, seed=seed) if configs else None
+            queries = {n: tables.lookup_ids(n, tf.range(0, 12, dtype=tf.int64)) for n in configs}
         with make_session(built.graph) as session:
             session.run(built.init)
             session.run(built.iterator_init)
             self.fetched = [session.run([built.train_op, *(built.graph.get_tensor_by_name(n + ":0") for n in fetch)])[1:] for _ in range(steps)]
             self.tables = session.run(queries)
-            self.sizes = built.tables.sizes(session)
+            self.sizes = built.tables.sizes(session) if configs else {}
             with built.graph.as_default():
                 self.variables = {v.op.name: session.run(v) for v in tf.compat.v1.global_variables()}
 
@@ -245,3 +246,43 @@ def test_another_width_in_another_mode_is_told(tmp_path):
     )
     with pytest.raises(Error, match="slot 'f': slice 0 is 2 floats wide here, but model_fn makes it 3 wide in mode 'train'"):
         Trained(tmp_path, text, True, 1)
+
+
+USERS = """
+    class Model(MonolithModel):
+        ue_gradient_check, ue_fc_names, ue_euclidean_norm_threshold = True, ["user_vec"], 2.0
+        grads_and_vars_summary = True
+
+        def input_fn(self, mode):
+            return tf.data.Dataset.from_tensor_slices({"user_vec": [[[1.0, 1.0]], [[3.0, 4.0]]], "label": [[[0.0]]] * 2})
+
+        def model_fn(self, features, mode):
+            known, uue, other = (tf.compat.v1.get_variable(n, initializer=0.0) for n in ("user_vec_w", "some_uue", "other"))
+            pred = features["label"] + known + uue + other
+            optimizer = tf.compat.v1.train.GradientDescentOptimizer(1.0)
+            return EstimatorSpec(features["label"], pred, "h", -tf.reduce_sum(known + uue + other), optimizer, False)
+"""
+
+
+def test_variables_of_users_stand_still_where_the_user_is_unknown(tmp_path):
+    """The first batch has an embedding of norm √2, the second one of 5; the threshold is 2."""
+    first = Trained(tmp_path, USERS, False, 1).variables
+    assert (first["user_vec_w"], first["some_uue"], first["other"]) == (0, 0, 1)
+    done = Trained(tmp_path, USERS, False, 2, ["global_gradient_norm"])
+    assert (done.variables["user_vec_w"], done.variables["some_uue"], done.variables["other"]) == (1, 1, 2)
+    tags = [tf.compat.v1.Summary.FromString(step[0]).value[0] for step in done.fetched]
+    assert [t.tag for t in tags] == ["global_gradient_norm"] * 2
+    assert [t.simple_value for t in tags] == pytest.approx([1, 3**0.5])
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [("[]", "ue_gradient_check needs ue_fc_names"), ('["some_"]', "unknown feature 'some_'"), ('["label2"]', None)],
+)
+def test_names_of_users_that_are_not_there(tmp_path, names, message):
+    text = USERS.replace('["user_vec"]', names)
+    if message is None:  # no variable is of that user, so that nobody asks
+        assert Trained(tmp_path, text.replace("some_uue", "some"), False, 1).variables["other"] == 1
+        return
+    with pytest.raises(Error, match=message):
+        Trained(tmp_path, text, False, 1)

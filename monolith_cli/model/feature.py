@@ -71,6 +71,11 @@ class FeatureFactory:
         self._collecting = False
         self._placeholders: dict[tuple[str, int], tf.Tensor] = {}
 
+    @property
+    def features(self) -> Features:
+        """The features of the batch at hand."""
+        return Features(self._features or {})
+
     # --- names -------------------------------------------------------------------------------------------------------
 
     def resolve_name(self, feature_name: str | int) -> tuple[str, int | None]:

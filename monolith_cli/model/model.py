@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,6 +60,10 @@ class MonolithModel:
     dense_moving_average: evaluation and prediction read a moving average of the dense variables with this decay, between 0 and
         1; it evens out what the last few batches, each of a few users, did to them. Default None: the variables themselves.
     dense_reduce_mean: dense gradients divided by the batch size. Default False.
+    ue_gradient_check, ue_fc_names, ue_euclidean_norm_threshold: a dense variable whose name has one of ue_fc_names in it (or "uue",
+        which stands for the first of them) gets a gradient where the norm of the dense feature of that name, over the batch, is
+        above the threshold, else zeros. Default False, (), 0.
+    grads_and_vars_summary: TensorBoard gets the norms of all gradients and variables. Default False.
     default_occurrence_threshold: of the columns that set none. Default 0.
     filter_type: what keeps the ids out of tables that have occurred less often than their column's occurrence_threshold:
         sliding_hash_filter (the default) counts them, probabilistic_filter lets them in by chance and keeps nothing,
@@ -81,6 +86,10 @@ class MonolithModel:
     dense_weight_decay: float = 0.0
     dense_moving_average: float | None = None
     dense_reduce_mean: bool = False
+    ue_gradient_check: bool = False
+    ue_fc_names: Sequence[str] = ()
+    ue_euclidean_norm_threshold: float = 0.0
+    grads_and_vars_summary: bool = False
     default_occurrence_threshold: int = 0
     filter_type: str = "sliding_hash_filter"
     filter_capacity: int = 300_000_000
