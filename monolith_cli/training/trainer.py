@@ -62,6 +62,7 @@ def train(config: TrainConfig, run) -> dict:
     runtime.import_tensorflow(run.log.verbosity > 1)
     from monolith_cli.training.checkpoint import CheckpointDirectory
     from monolith_cli.training.loop import Cadence, TrainLoop
+    from monolith_cli.training.plan import empty_table_notes
     from monolith_cli.training.session import running
     from monolith_cli.training.summaries import SummaryWriter
 
@@ -89,8 +90,12 @@ def train(config: TrainConfig, run) -> dict:
             run.log.warning(
                 "nothing to train: " + ("every record of the input was trained on" if ready.prefix else "the input is empty")
             )
+        summary = _summary(ready, loop)
+        if loop.progress.examples:
+            for note in empty_table_notes(ready.built.model._factory, summary["tables"]):
+                run.log.warning(note)
         told = {"deep_insight": {"sent": insight.sent, "lost": insight.lost}} if insight else {}
-        return _summary(ready, loop) | told
+        return summary | told
 
 
 @dataclass
