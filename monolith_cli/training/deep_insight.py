@@ -88,6 +88,8 @@ class DeepInsight:
             out[f"row/{name}"] = tf.reshape(value, [-1])
         self._heads = [h.name for h in built.heads]
         for i, head in enumerate(built.heads):
+            if any(d != 1 for d in head.pred.shape[1:]):
+                raise ConfigError(f"--deep-insight: head {head.name!r} has several values a row, of shape {head.pred.shape}; a message has one")
             for what in ("pred", "label", "mask", "sample_rate"):
                 value = getattr(head, what)
                 if value is not None:
@@ -114,7 +116,7 @@ class DeepInsight:
                     self.sent += len(batch)
                 else:
                     self._sink.flush()
-            except (Error, OSError) as e:
+            except Exception as e:  # whatever it is, the queue must go on being emptied
                 self._fail(e, len(batch))
 
     def _fail(self, error: Exception, count: int) -> None:

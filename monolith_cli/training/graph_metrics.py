@@ -17,7 +17,7 @@ from monolith_cli.training.metrics import _CLIP, _VALID, Metrics, binary_result,
 tf1 = tf.compat.v1
 
 BUCKETS = 1 << 13  # of logits from -REACH to REACH: 0.004 apart
-REACH = 16.0
+REACH = 16.5  # a little more than the logit of _CLIP
 _SUMS = {BINARY: 6, CLASSES: 3}  # rows, weight, then what the result is made of; a regression has 6
 
 
@@ -70,7 +70,7 @@ def _accumulator(head: Head):
     """(variable, op that adds a batch to it)."""
     label = tf.cast(tf.reshape(head.label, [-1]), tf.float32)
     pred = tf.cast(tf.reshape(head.pred, [-1]), tf.float32)
-    valid = tf.logical_and(label > _VALID, tf.math.is_finite(label))
+    valid = tf.abs(label) < -_VALID  # neither INVALID_LABEL nor infinite nor NaN
     if head.mask is not None:
         valid = tf.logical_and(valid, tf.cast(tf.reshape(head.mask, [-1]), tf.bool))
     counted = tf.cast(valid, tf.float32)
@@ -100,7 +100,6 @@ def _terms(kind: str, label, pred) -> tuple[list, tf.Tensor | None]:
     positive = label > 0.5
     p = tf.clip_by_value(pred, _CLIP, 1 - _CLIP)
     log_p, log_q = tf.math.log(p), tf.math.log1p(-p)
-    bucket = tf.cast((log_p - log_q + REACH) * (BUCKETS / (2 * REACH)), tf.int32)
-    bucket = tf.clip_by_value(bucket, 0, BUCKETS - 1) + BUCKETS * tf.cast(positive, tf.int32)
+    bucket = tf.cast((log_p - log_q + REACH) * (BUCKETS / (2 * REACH)), tf.int32) + BUCKETS * tf.cast(positive, tf.int32)
     outside = tf.logical_not(tf.logical_and(pred >= 0, pred <= 1))
     return [tf.cast(positive, tf.float32), pred, -tf.where(positive, log_p, log_q), tf.cast(outside, tf.float32)], bucket
