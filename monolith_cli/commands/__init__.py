@@ -34,6 +34,7 @@ COMMANDS = {
     "agent-client": "agent_client",
     "agent-controller": "agent_controller",
     "serving-client": "serving_client",
+    "tfs-client": "tfs_client",
     "zk": "zk",
     "monolith-train": "monolith_train",
     "monolith-eval": "monolith_eval",
