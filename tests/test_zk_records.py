@@ -116,7 +116,7 @@ def test_a_replica_without_a_number_is_refused_where_it_cannot_be_given_one():
         paths.replica_path("b", "m", "ps", 0, -1)
 
 
-@pytest.mark.parametrize("bad", ["", ".", "..", "a/b", "a\0", "a\n", "\ud800"])
+@pytest.mark.parametrize("bad", ["", ".", "..", "a/b", "a\0", "a\n", "\ud800", "\uffff", "\U0001f600"])
 def test_names_that_are_no_part_of_a_path(bad):
     with pytest.raises(errors.UsageError):
         paths.portal_path("b", bad)

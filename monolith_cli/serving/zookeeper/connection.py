@@ -139,7 +139,7 @@ class Connection:
             self._exists("/")  # what comes after the credentials on the wire
         except (NotAllowed, errors.UnavailableError) as e:
             self.close()
-            if self.client.client_state == KeeperState.AUTH_FAILED or isinstance(e, NotAllowed):
+            if isinstance(e, NotAllowed) or self.client.client_state == KeeperState.AUTH_FAILED or "RequireSasl" in self._reason.text:
                 raise NotAllowed(f"{where} refused the credentials; see --zk-auth-file, --zk-sasl-file") from None
             raise errors.UnavailableError(f"{where}: cannot be reached within {self.timeout_s:g} s"
                                           + (f": {self._reason.text}" if self._reason.text else "")) from None

@@ -14,11 +14,14 @@ _WORD = r"[-_0-9A-Za-z]+"
 _REPLICA = re.compile(rf"/(?P<bzid>{_WORD})/service/(?P<base_name>{_WORD})(/(?P<idc>{_WORD}):(?P<cluster>{_WORD}))?"
                       r"/(?P<server_type>\w+):(?P<index>\d+)(/(?P<replica_id>\d+))?", re.ASCII)
 
+# What ZooKeeper takes in no path; it counts in UTF-16, so that all beyond U+FFFF is surrogates to it.
+_NOT_IN_PATHS = re.compile("[/\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]")
+
 
 def part(text: object, what: str = "name") -> str:
     """One part of a path, as it is; UsageError where ZooKeeper would take it for several, for none or for another."""
     text = str(text)
-    if not text or text in (".", "..") or "/" in text or any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xF900 for c in text):
+    if not text or text in (".", "..") or _NOT_IN_PATHS.search(text):
         raise errors.UsageError(f"{what} {text!r} cannot be part of a path in ZooKeeper")
     return text
 
