@@ -34,6 +34,7 @@ COMMANDS = {
     "monolith-train": "monolith_train",
     "monolith-eval": "monolith_eval",
     "monolith-predict": "monolith_predict",
+    "monolith-serve": "monolith_serve",
     "monolith": "monolith",
 }
 
