@@ -31,6 +31,7 @@ COMMANDS = {
     "table-reshard": "table_reshard",
     "table-stat": "table_stat",
     "table-verify": "table_verify",
+    "tfs-client": "tfs_client",
     "monolith-train": "monolith_train",
     "monolith-eval": "monolith_eval",
     "monolith-predict": "monolith_predict",
