@@ -10,10 +10,13 @@ import signal
 from monolith_cli import errors
 from monolith_cli.serving.agent.base import Agent, AgentOptions
 from monolith_cli.serving.agent.config import AgentConfig, load_config
+from monolith_cli.serving.agent.metrics import AgentCollector
+from monolith_cli.serving.agent.model_manager import ModelManager
+from monolith_cli.serving.agent.monitoring import MonitoringServer
 from monolith_cli.serving.agent.ports import dense_environments
 from monolith_cli.serving.agent.stop_signal import StopSignal
 
-SUPERVISE_S = 0.2
+CHECK_S = 0.2
 
 
 def agent_class(config: AgentConfig) -> type[Agent]:
@@ -44,36 +47,34 @@ def run(conf: str, options: AgentOptions, metrics_port: int | None, log) -> int:
 
 
 def _run_one(config: AgentConfig, options: AgentOptions, metrics_port: int | None, log) -> int:
-    from monolith_cli.serving.agent.model_manager import ModelManager
-
-    stop = StopSignal()
-    stop.install()
-    agent = agent_class(config)(config, options, log)
-    stop.asked, stop.at_once = agent.stopping.set, agent.servers.kill
-    if stop.number:
-        agent.stopping.set()
-    with contextlib.ExitStack() as cleanup:
-        cleanup.callback(agent.stop)
-        if metrics_port is not None:
-            cleanup.callback(_monitoring(agent, metrics_port, log).stop)
-        manager = ModelManager.from_config(config, log)
-        cleanup.callback(manager.stop)
-        manager.start(agent.stopping)
-        if not agent.stopping.is_set():
-            agent.start()
-            log.info(f"agent of version {config.agent_version}: everything is started")
-        while not agent.stopping.wait(SUPERVISE_S):
-            agent.supervise()
-    return 128 + stop.number if stop.number else 0
-
-
-def _monitoring(agent: Agent, port: int, log):
     from prometheus_client import CollectorRegistry
 
-    from monolith_cli.serving.agent.metrics import AgentCollector
-    from monolith_cli.serving.agent.monitoring import MonitoringServer
-
     registry = CollectorRegistry()
+    manager = ModelManager(config.rough_sort_model_name, config.rough_sort_model_p2p_path, config.rough_sort_model_local_path, log=log.warning,
+                           registry=registry)
+    stop = StopSignal(manager.stop)
+    stop.install()
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(manager.stop)
+        if not manager.start():
+            if stop.number:
+                return 128 + stop.number
+            raise errors.UnavailableError(f"the rough-sort model {config.rough_sort_model_name} did not come")
+        write_platform_config(config, log)
+        agent = agent_class(config)(config, options, log)
+        cleanup.callback(agent.stop)
+        stop.asked = agent.stopping.set
+        if metrics_port is not None:
+            cleanup.callback(_monitoring(agent, metrics_port, registry, log).stop)
+        if not stop.number:
+            agent.start()
+            log.info(f"agent of version {config.agent_version}: started; its service is at {options.host}:{agent.service.port}")
+        while not stop.number and not agent.stopping.wait(CHECK_S):
+            agent.check()
+    return 128 + stop.number
+
+
+def _monitoring(agent: Agent, port: int, registry, log) -> MonitoringServer:
     registry.register(AgentCollector(agent))
     server = MonitoringServer(port, registry, agent.health)
     server.start()

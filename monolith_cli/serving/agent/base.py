@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 
 from monolith_cli.serving import addresses
+from monolith_cli.serving.agent.model_servers import ModelServers
 from monolith_cli.serving.agent.rounds import Rounds
 from monolith_cli.serving.agent.service import AgentService
 from monolith_cli.serving.channel import Tls
+from monolith_cli.serving.zookeeper.connection import EphemeralNodes, ZkConfig, connect
 
 # Everything that is watched is read again this often, in seconds.
 RESCAN_INTERVAL_S = 60.0
@@ -19,23 +22,25 @@ RESCAN_INTERVAL_S = 60.0
 class AgentOptions:
     """How an agent runs, beside its configuration file.
 
-    zk: `ZkConfig`. host: address that the agent's service and its model servers listen on. tls: of the agent's service. tfs_log: log file
-    of the model servers. model_roots: folders that models from ZooKeeper must lie in, empty: any. Times in seconds. max_restarts: how often
-    a server may end by itself within restart_window_s before the agent gives up.
+    zk: `ZkConfig` without servers where the configuration file names them. host: address that the agent's service and monolith-serve
+    listen on. tls: of the agent's service; server_tls: how the agent reaches its model servers. tfs_log: log file of the model
+    servers. model_roots: folders that models named in ZooKeeper must lie in, empty: any. max_restarts: how often in a row a server is
+    started again before the agent gives up. drain_s: between taking registrations away and unloading or ending what they named. Times in seconds.
     """
 
-    zk: object
+    zk: ZkConfig
     host: str = "127.0.0.1"
     tls: Tls | None = None
+    server_tls: Tls | None = None
     tfs_log: str = "/var/log/tfs.std.log"
     model_roots: tuple[str, ...] = ()
     status_interval_s: float = 1.0
     max_restarts: int = 5
-    restart_window_s: float = 600.0
-    stop_grace_s: float = 10.0
+    restart_backoff_s: float = 1.0
+    stop_grace_s: float = 30.0
     start_timeout_s: float = 3600.0
-    drain_s: float = 0.0
-    environ: dict = field(default_factory=lambda: dict(os.environ))
+    drain_s: float = 1.0
+    environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
 def is_loopback(host: str) -> bool:
@@ -57,16 +62,13 @@ def allowed_path(roots: tuple[str, ...], path: str) -> bool:
 
 
 class Agent:
-    """start() brings everything up, in order, and may be interrupted by setting `stopping`; supervise() is called again and again
-    while it runs; stop() takes everything down, in order.
+    """start() brings everything up, in order; check() is called again and again while it runs, until `stopping` is set; stop() takes
+    everything down, in order.
 
     Subclasses fill `rounds` and give `provider`, what the gRPC service answers with.
     """
 
     def __init__(self, config, options: AgentOptions, log):
-        from monolith_cli.serving.agent.model_servers import ModelServers
-        from monolith_cli.serving.zookeeper.connection import EphemeralNodes, connect
-
         self.config, self.options, self.log = config, options, log
         self.stopping = threading.Event()
         self.host = reachable_host(options)
@@ -74,7 +76,6 @@ class Agent:
         if is_loopback(options.host) and not is_loopback(self.host):
             log.warning(f"others are told {self.host}, but the servers listen on {options.host} alone: give --host")
         self.connection = connect(options.zk, log)
-        self.connection_state = "connected"
         self.connection.on_state(self._state_changed)
         self.ephemerals = EphemeralNodes(self.connection)
         self.servers = ModelServers(config, options, log)
@@ -82,7 +83,6 @@ class Agent:
         self.service: AgentService | None = None
 
     def _state_changed(self, state: str) -> None:
-        self.connection_state = state
         if state == "connected":
             self.log.info("ZooKeeper: connected")
         else:
@@ -106,15 +106,19 @@ class Agent:
     def start(self) -> None:
         raise NotImplementedError
 
-    def supervise(self) -> None:
-        """Restarts servers that ended. UnavailableError when one has ended too often."""
-        self.servers.supervise()
+    def check(self) -> None:
+        """UnavailableError when a model server has ended for good."""
+        self.servers.check()
+
+    def served_models(self) -> list:
+        """`Served` of version 1, for the metrics."""
+        return []
 
     def health(self) -> tuple[bool, dict]:
         """(whether all model servers run, details). A ZooKeeper that is away makes nobody ill: what is served goes on."""
-        servers = self.servers.states()
-        well = all(s == "running" for s in servers.values())
-        return well, {"status": "ok" if well else "degraded", "zookeeper": self.connection_state, "servers": servers,
+        servers = {s.name: str(s.state) for s in self.servers.statuses()}
+        well = all(self.servers.running().values())
+        return well, {"status": "ok" if well else "degraded", "zookeeper": self.connection.state, "servers": servers,
                       "nodes": self.ephemerals.paths()}
 
     def stop(self) -> None:
@@ -124,7 +128,10 @@ class Agent:
             rounds.stop()
         if self.service:
             self.service.set_healthy(False)
+        had_nodes = bool(self.ephemerals.paths())
         self.ephemerals.close()
+        if had_nodes and any(self.servers.running().values()):
+            time.sleep(self.options.drain_s)
         self.servers.stop(self.options.stop_grace_s)
         if self.service:
             self.service.stop()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent import futures
 from pathlib import PurePosixPath
 
 import grpc
 
 from monolith_cli.serving.agent import model_config
 from monolith_cli.serving.agent.mirror import Mirror
-from monolith_cli.serving.agent.platform_config import write_whole
+from monolith_cli.serving.agent.files import write_whole
+from monolith_cli.serving.agent.tfs_monitor import newest
 from monolith_cli.serving.zookeeper.records import PublishMeta, ReplicaMeta, State
-
-_NOT_FOUND = 5
-
 
 def task_of(sub_model: str) -> tuple[str, int]:
     """`ps_3` → (ps, 3); `entry` → (entry, 0); `entry_item_embedding_0` → (entry_item_embedding, 0)."""
@@ -32,8 +31,13 @@ class Loader:
                  allowed: Callable[[str], bool], log):
         self._mirror, self._nodes, self._config, self._monitor = mirror, nodes, config, monitor
         self._config_files, self._addresses, self._allowed, self._log = config_files, addresses, allowed, log
+        # Server type → the config it was last sent; gone again where it could not be reached.
         self._sent: dict[str, bytes] = {}
         self._complaints: dict[str, str] = {}
+        self._reloads = futures.ThreadPoolExecutor(4, "reload")
+
+    def close(self) -> None:
+        self._reloads.shutdown(wait=False, cancel_futures=True)
 
     def step(self) -> None:
         """Models that leave are taken off the list before the servers are told."""
@@ -41,7 +45,6 @@ class Loader:
         self._list(orders)
         for server_type, wanted in self._configs(orders).items():
             self._send(server_type, wanted)
-        self._list(orders)
 
     def _checked(self, model: str, order: PublishMeta) -> PublishMeta:
         kept = {}
@@ -54,42 +57,30 @@ class Loader:
         order.sub_models = kept
         return order
 
-    def _configs(self, orders: dict[str, PublishMeta]) -> dict[str, object]:
-        """Server type → ModelServerConfig, an empty one where nothing is ordered."""
-        from monolith_cli.serving.protos import model_server_config_pb2
+    def _configs(self, orders: dict[str, PublishMeta]) -> dict[str, model_config.ModelServerConfig]:
+        """Server type → what it is to load, of all servers here."""
+        return {t: model_config.server_config([]) for t in self._config_files} | self._monitor.model_configs(orders.values())
 
-        made = {str(getattr(t, "value", t)).lower(): c for t, c in self._monitor.model_config(list(orders.values())).items()}
-        for server_type in self._config_files:
-            config = made.setdefault(server_type, model_server_config_pb2.ModelServerConfig())
-            config.model_config_list.SetInParent()
-        return made
-
-    def _send(self, server_type: str, wanted) -> None:
+    def _send(self, server_type: str, wanted: model_config.ModelServerConfig) -> None:
+        """Into the file, for a server that is started again, and to the one that runs. Nobody waits for what it then loads."""
         content = wanted.SerializeToString(deterministic=True)
-        if self._sent.get(server_type) == content and not self._forgotten(server_type, wanted):
-            return
-        self._sent.pop(server_type, None)
-        write_whole(self._config_files[server_type], model_config.model_config_text(wanted))
+        if self._sent.get(server_type) != content:
+            write_whole(self._config_files[server_type], model_config.model_config_text(wanted))
+            self._sent[server_type] = content
+            self._reloads.submit(self._reload, server_type, wanted, content)
+
+    def _reload(self, server_type: str, wanted: model_config.ModelServerConfig, content: bytes) -> None:
         try:
             status = self._monitor.reload(server_type, wanted)
         except grpc.RpcError as e:
-            self._complain(server_type, f"{server_type} server: {e.code().name} {e.details()}")
-            return
-        self._sent[server_type] = content
-        if status.error_code:
-            self._complain(server_type, f"{server_type} server: {status.error_message}")
+            self._complain(server_type, f"{server_type} server: reload: {e.code().name} {e.details()}")
+            if e.code() == grpc.StatusCode.UNAVAILABLE and self._sent.get(server_type) == content:
+                self._sent.pop(server_type, None)  # it may have read the file of before; the next step tells it again
         else:
-            self._complaints.pop(server_type, None)
-
-    def _forgotten(self, server_type: str, wanted) -> bool:
-        """Whether the server knows nothing of a model it was sent: it was started anew."""
-        for config in wanted.model_config_list.config:
-            try:
-                self._monitor.status(config.name)
-            except grpc.RpcError as e:
-                if e.code() == grpc.StatusCode.NOT_FOUND:
-                    return True
-        return False
+            if status.error_code:
+                self._complain(server_type, f"{server_type} server: reload: {status.error_message}")
+            else:
+                self._complaints.pop(server_type, None)
 
     def _complain(self, what: str, message: str) -> None:
         if self._complaints.get(what) != message:
@@ -97,19 +88,31 @@ class Loader:
             self._log.warning(message)
 
     def _list(self, orders: dict[str, PublishMeta]) -> None:
-        """Own nodes of the service tree: one for each sub model that a server here knows."""
+        """Own nodes of the service tree: one for each sub model that a server here knows. While a version replaces another the old one counts,
+        which serves until the new one does."""
         wanted = {}
         for model, order in orders.items():
-            for name, (_, status) in self._monitor.status(order).items():
-                sub_model = name.rpartition(":")[2]
-                server_type, task = task_of(sub_model)
-                if server_type not in self._addresses or status.status.error_code == _NOT_FOUND:
-                    continue
-                address, address_v6 = self._addresses[server_type]
-                meta = ReplicaMeta(address=address, address_ipv6=address_v6, stat=int(State.of(status.state)), model_name=model,
-                                   server_type=server_type, task=task, replica=self._number(server_type))
-                wanted[f"{self._mirror.base}/service/{model}/{server_type}:{task}/{meta.replica}"] = meta.to_json()
+            for sub_model in order.sub_models or {}:
+                state = self._state(f"{model}:{sub_model}")
+                if state is not None:
+                    path, meta = self._node(model, sub_model, state)
+                    wanted[path] = meta.to_json()
         self._nodes.replace(wanted)
+
+    def _state(self, name: str) -> State | None:
+        """None where the server does not know the model, or there is none for it here."""
+        try:
+            chosen = newest(self._monitor.status(name))
+        except grpc.RpcError as e:
+            return None if e.code() == grpc.StatusCode.NOT_FOUND else State.UNKNOWN
+        return None if chosen is None or chosen.version < 0 else State.of(chosen.state)
+
+    def _node(self, model: str, sub_model: str, state: State) -> tuple[str, ReplicaMeta]:
+        server_type, task = task_of(sub_model)
+        address, address_v6 = self._addresses[self._monitor.server_type(sub_model)]
+        meta = ReplicaMeta(address=address, address_ipv6=address_v6, stat=int(state), model_name=model, server_type=server_type, task=task,
+                           replica=self._number(server_type))
+        return meta.path(self._mirror.bzid), meta
 
     def _number(self, server_type: str) -> int:
         """Every shard serves the entry: its replicas are told apart by shard too."""

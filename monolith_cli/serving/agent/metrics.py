@@ -16,12 +16,12 @@ class AgentCollector:
 
         agent = self._agent
         yield GaugeMetricFamily("monolith_agent_zookeeper_connected", "1 while there is a session with ZooKeeper and a server answers.",
-                                value=float(agent.connection_state == "connected"))
+                                value=float(agent.connection.state == "connected"))
         running = GaugeMetricFamily("monolith_agent_server_running", "1 while the model server runs.", labels=["server"])
         restarts = CounterMetricFamily("monolith_agent_server_restarts", "How often the model server was started again.", labels=["server"])
-        for name, state in agent.servers.states().items():
-            running.add_metric([name], float(state == "running"))
-            restarts.add_metric([name], agent.servers.restarts(name))
+        for status in agent.servers.statuses():
+            running.add_metric([status.name], float(agent.servers.running()[status.name]))
+            restarts.add_metric([status.name], status.restarts)
         yield from (running, restarts)
         nodes = GaugeMetricFamily("monolith_agent_nodes", "Ephemeral nodes of this agent in ZooKeeper: published, pending, or taken by another.",
                                   labels=["state"])

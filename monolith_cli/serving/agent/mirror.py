@@ -45,7 +45,7 @@ class Mirror:
 
     def __init__(self, connection, bzid: str, shard_id: int, replica_id: int, num_shard: int, log,
                  published: Callable[[], None] = lambda: None):
-        self.base = f"/{bzid}"
+        self.bzid, self.base = bzid, f"/{bzid}"
         self.shard_id, self.replica_id, self.num_shard = shard_id, replica_id, num_shard
         self.portal_events: queue.Queue[ModelMeta] = queue.Queue()
         self._connection, self._log, self._published = connection, log, published

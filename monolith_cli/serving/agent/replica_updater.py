@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from monolith_cli import errors
-from monolith_cli.serving.agent.version_state import representative
+from monolith_cli.serving.agent.tfs_monitor import newest
 from monolith_cli.serving.zookeeper import paths
 from monolith_cli.serving.zookeeper.records import ReplicaMeta, State
 
@@ -83,12 +83,12 @@ class ReplicaUpdater:
             statuses = self._monitor.status(served.name)
         except grpc.RpcError as e:
             return self._complain(served, f"{served.name}: {e.code().name} {e.details()}", State.UNKNOWN)
-        chosen = representative(statuses)
+        chosen = newest(statuses)
         if chosen is None:
             return int(State.UNKNOWN)
-        newest = max(s.version for s in statuses)
-        if newest != served.latest_version:
-            served.latest_version, served.version_since = newest, time.time()
+        latest = max(s.version for s in statuses)
+        if latest != served.latest_version:
+            served.latest_version, served.version_since = latest, time.time()
         if chosen.status.error_code:
             return self._complain(served, f"{served.name} version {chosen.version}: {chosen.status.error_message}", chosen.state)
         served.complaint = ""

@@ -1,4 +1,4 @@
-"""The gRPC service `AgentService`: who serves what, for the entry graphs on this host and for people."""
+"""The server of `AgentService`: who serves what, for the entry graphs on this host and for people."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import grpc
 
 from monolith_cli import errors
 from monolith_cli.serving import addresses, channel
+from monolith_cli.serving.agent_rpc import SERVICE, AgentServiceServicer, add_servicer
 from monolith_protos import agent_service_pb2 as pb
 
-SERVICE = "monolith.serving.agent_service.AgentService"
 SERVER_TYPES = {pb.ServerType.PS: "ps", pb.ServerType.ENTRY: "entry", pb.ServerType.DENSE: "dense"}
 WORKERS = 10
 # Requests are a few numbers and a name.
 MAX_REQUEST_BYTES = 1 << 16
-_METHODS = {"GetReplicas": (pb.GetReplicasRequest, pb.GetReplicasResponse), "GetResource": (pb.GetResourceRequest, pb.GetResourceResponse),
-            "HeartBeat": (pb.HeartBeatRequest, pb.HeartBeatResponse)}
 
 
 class Provider(Protocol):
@@ -33,16 +31,7 @@ class Provider(Protocol):
         """This agent's own place and means."""
 
 
-class AgentStub:
-    """Client side: `HeartBeat`, `GetReplicas` and `GetResource`, each called with its request message and a timeout in seconds."""
-
-    def __init__(self, to: grpc.Channel):
-        for name, (request, response) in _METHODS.items():
-            setattr(self, name, to.unary_unary(f"/{SERVICE}/{name}", request_serializer=request.SerializeToString,
-                                               response_deserializer=response.FromString))
-
-
-class _Servicer:
+class _Servicer(AgentServiceServicer):
     def __init__(self, provider: Provider):
         self._provider = provider
 
@@ -83,11 +72,7 @@ class AgentService:
 
         options = [("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)]
         self._server = grpc.server(futures.ThreadPoolExecutor(WORKERS, "agent-service"), options=options)
-        servicer = _Servicer(provider)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {
-            name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name), request_deserializer=request.FromString,
-                                                      response_serializer=response.SerializeToString)
-            for name, (request, response) in _METHODS.items()}),))
+        add_servicer(_Servicer(provider), self._server)
         self._health, self._serving = health.HealthServicer(), health_pb2.HealthCheckResponse.SERVING
         self._not_serving = health_pb2.HealthCheckResponse.NOT_SERVING
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -119,5 +104,7 @@ def own_resource(config, host: str) -> pb.GetResourceResponse:
     """Own data of agents of version 2 and 3: where the agent is, which shard and replica it is, memory available in bytes."""
     from monolith_cli.serving.agent import resources
 
-    return pb.GetResourceResponse(address=addresses.join_host_port(host, config.agent_port), shard_id=config.shard_id,
-                                  replica_id=config.replica_id, memory=resources.available_memory(), cpu=-1.0, network=-1.0, work_load=-1.0)
+    # The field has 32 bits, the number that a pod's name gives has 40.
+    replica_id = config.replica_id if config.replica_id < 1 << 31 else -1
+    return pb.GetResourceResponse(address=addresses.join_host_port(host, config.agent_port), shard_id=config.shard_id, replica_id=replica_id,
+                                  memory=resources.memory(config.environ).available, cpu=-1.0, network=-1.0, work_load=-1.0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
-from monolith_cli import errors
+from monolith_cli.serving.agent import model_config
 from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent
 from monolith_cli.serving.agent.replica_updater import ReplicaUpdater
 from monolith_cli.serving.agent.replica_watcher import ReplicaWatcher
@@ -17,9 +15,10 @@ class AgentV1(Agent):
 
     def __init__(self, config, options, log):
         super().__init__(config, options, log)
-        self.monitor = TfsMonitor(config)
+        self.monitor = TfsMonitor(config, tls=options.server_tls)
         self.updater = ReplicaUpdater(self.ephemerals, config, self.monitor, log, self.host, self.host_v6)
         self.watcher = ReplicaWatcher(self.connection, config)
+        self._said: list[str] = []
 
     def provider(self):
         return self
@@ -44,25 +43,16 @@ class AgentV1(Agent):
         self.start_service()
         self.every("status", self.options.status_interval_s, self.updater.update)
         self.every("rescan", RESCAN_INTERVAL_S, self.watcher.rescan)
-        for server_type in self.config.server_types:
-            if server_type == "entry":
-                self._wait_for_others()
-            self.servers.start(server_type, None, self.stopping)
+        self.servers.start({t: model_config.write_model_config(self.config, t) for t in self.config.server_types}, {"entry": self._others_are_there})
 
-    def _wait_for_others(self) -> None:
-        """Until every task the entry calls has an AVAILABLE replica: each ps in this idc and cluster, and a dense anywhere if it is alone."""
-        until = time.monotonic() + self.options.start_timeout_s
-        pause = 2 * self.config.update_model_status_interval
-        said: list[str] = []
-        while not self.stopping.wait(pause):
-            missing = self._missing()
-            if not missing:
-                return
-            if missing != said:
-                self.log.info(f"the entry waits for {', '.join(missing)}")
-                said = missing
-            if time.monotonic() > until:
-                raise errors.UnavailableError(f"the entry waited {self.options.start_timeout_s:.0f} s for {', '.join(missing)}")
+    def _others_are_there(self) -> bool:
+        """Whether every task the entry calls has an AVAILABLE replica: each ps in this idc and cluster, and a dense anywhere if it is
+        alone."""
+        missing = self._missing()
+        if missing and missing != self._said:
+            self.log.info(f"the entry waits for {', '.join(missing)}")
+        self._said = missing
+        return not missing
 
     def _missing(self) -> list[str]:
         idc, cluster = self.config.idc, self.config.cluster
@@ -71,6 +61,10 @@ class AgentV1(Agent):
             missing.append("dense:0")
         return missing
 
+    def served_models(self) -> list:
+        return self.updater.served
+
     def stop(self) -> None:
-        super().stop()
         self.watcher.stop()
+        super().stop()
+        self.monitor.close()

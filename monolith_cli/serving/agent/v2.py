@@ -8,7 +8,7 @@ from monolith_cli.serving.agent.election import Election
 from monolith_cli.serving.agent.loader import Loader
 from monolith_cli.serving.agent.mirror import Mirror
 from monolith_cli.serving.agent.node_set import NodeSet
-from monolith_cli.serving.agent.platform_config import write_whole
+from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.agent.scheduler import Scheduler
 from monolith_cli.serving.agent.service import own_resource
 from monolith_cli.serving.agent.tfs_monitor import TfsMonitor
@@ -25,7 +25,7 @@ class AgentV2(Agent):
 
     def __init__(self, config, options, log):
         super().__init__(config, options, log)
-        self.monitor = TfsMonitor(config)
+        self.monitor = TfsMonitor(config, tls=options.server_tls)
         self._load_rounds = None
         self.mirror = Mirror(self.connection, config.bzid, config.shard_id, config.replica_id, config.num_tce_shard, log, self._published)
         config_files = {str(t): config.run_path(f"{t}_model_config.pbtxt") for t in config.server_types}
@@ -57,9 +57,9 @@ class AgentV2(Agent):
         self.mirror.watch_service()
         self.mirror.watch_resource()
         self.mirror.watch_publish()
-        for server_type, path in self.config_files.items():
+        for path in self.config_files.values():
             write_whole(path, NO_MODELS)
-            self.servers.start(server_type, path, self.stopping)
+        self.servers.start(self.config_files)
         self.start_service()
         self.every("resource", RESOURCE_INTERVAL_S, self.report_resource)
         self._load_rounds = self.every("models", self.options.status_interval_s, self.loader.step)
@@ -75,7 +75,7 @@ class AgentV2(Agent):
 
     def report_resource(self) -> None:
         """This container's node under resource/, in which the scheduler sees shard, replica and memory."""
-        memory = resources.available_memory()
+        memory = resources.memory(self.config.environ).available
         if abs(memory - self._memory) * 16 > self._memory:
             spec = ResourceSpec(address=f"{self.host}:{self.config.agent_port}", shard_id=self.config.shard_id,
                                 replica_id=self.config.replica_id, memory=memory)
@@ -85,5 +85,7 @@ class AgentV2(Agent):
     def stop(self) -> None:
         if self.election:
             self.election.stop()
-        super().stop()
         self.mirror.stop()
+        super().stop()
+        self.loader.close()
+        self.monitor.close()

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent import futures
 
 import grpc
 
-from monolith_cli.serving import channel
 from monolith_cli.serving.agent import model_config
 from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent, allowed_path
 from monolith_cli.serving.agent.bindings import ServiceMap, binding_nodes, own_container
 from monolith_cli.serving.agent.layout import Layout
 from monolith_cli.serving.agent.patterns import LayoutFilters
-from monolith_cli.serving.agent.platform_config import write_whole
+from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.agent.service import own_resource
 from monolith_cli.serving.agent.node_set import NodeSet
-from monolith_cli.serving.agent.version_state import representative
-from monolith_cli.serving.protos import get_model_status_pb2, model_management_pb2, model_pb2, model_service_pb2_grpc
+from monolith_cli.serving.agent.tfs_monitor import TfsMonitor, newest
 from monolith_cli.serving.zookeeper import paths
 from monolith_cli.serving.zookeeper.records import ContainerServiceInfo, State
 
-# A reload comes back when the new models are loaded, which may take its time; the server goes on loading after that.
-RELOAD_TIMEOUT_S = 600.0
-STATUS_TIMEOUT_S = 5.0
 # What was left out of the config, or not taken by the server, is tried again after this many seconds.
 RETRY_S = 5.0
 
@@ -43,7 +39,8 @@ class AgentV3(Agent):
         self._apply_rounds = self._status_rounds = None
         self._applied: bytes | None = None
         self._served: set[str] = set()
-        self._channel: grpc.Channel | None = None
+        self._monitor = TfsMonitor(config, tls=options.server_tls)
+        self._reloads = futures.ThreadPoolExecutor(4, "reload")
 
     def provider(self):
         return self
@@ -67,8 +64,7 @@ class AgentV3(Agent):
         self.layout.start()
         config = self.layout.model_server_config()
         write_whole(self.config_file, model_config.model_config_text(config))
-        self.servers.start("unified", self.config_file, self.stopping)
-        self._channel = channel.open_channel(f"127.0.0.1:{self.config.ports('unified')[0]}", self.servers.tls)
+        self.servers.start({"unified": self.config_file})
         self.ephemerals.publish(paths.container_path(self.config.bzid, own_container(self.config)), self.service_info().to_json())
         self.services.start()
         self.services.subscribe(self.layout.models())
@@ -91,25 +87,21 @@ class AgentV3(Agent):
             self.stopping.wait(self.options.drain_s)
             write_whole(self.config_file, model_config.model_config_text(config))
             self._applied = content
-            self._reload(config)
+            self._reloads.submit(self._reload, config)
         self.services.subscribe(self.layout.models())
 
     def _reload(self, config) -> None:
         """The server looks at the file by itself every minute; told, it does so at once. Nobody waits for what it then loads."""
-        request = model_management_pb2.ReloadConfigRequest(config=config)
-        stub = model_service_pb2_grpc.ModelServiceStub(self._channel)
-        call = stub.HandleReloadConfigRequest.future(request, timeout=RELOAD_TIMEOUT_S)
-        call.add_done_callback(self._reloaded)
-
-    def _reloaded(self, call) -> None:
-        if self.stopping.is_set():
-            return
-        if call.code() != grpc.StatusCode.OK:
-            self.log.warning(f"model server: reload: {call.code().name} {call.details()}")
-            if call.code() == grpc.StatusCode.UNAVAILABLE:
+        try:
+            status = self._monitor.reload("unified", config)
+            if status.error_code:
+                self.log.warning(f"model server: reload: {status.error_message}")
+        except grpc.RpcError as e:
+            if self.stopping.is_set():
+                return
+            self.log.info(f"model server: reload: {e.code().name} {e.details()}")
+            if e.code() == grpc.StatusCode.UNAVAILABLE:
                 self._applied = None  # it may have read the file of before; the next round tells it again
-        elif call.result().status.error_code:
-            self.log.warning(f"model server: reload: {call.result().status.error_message}")
         self._status_rounds.wake()
 
     def sync_bindings(self) -> None:
@@ -119,17 +111,15 @@ class AgentV3(Agent):
             self._bindings.replace(binding_nodes(self.config, available & self._served))
 
     def _state(self, name: str) -> int:
-        request = get_model_status_pb2.GetModelStatusRequest(model_spec=model_pb2.ModelSpec(name=name))
         try:
-            response = model_service_pb2_grpc.ModelServiceStub(self._channel).GetModelStatus(request, timeout=STATUS_TIMEOUT_S)
+            chosen = newest(self._monitor.status(name))
         except grpc.RpcError:
-            return int(State.UNKNOWN)
-        chosen = representative(response.model_version_status)
+            chosen = None
         return int(State.UNKNOWN) if chosen is None else int(chosen.state)
 
     def stop(self) -> None:
         self.layout.stop()
         super().stop()
         self.services.stop()
-        if self._channel:
-            self._channel.close()
+        self._monitor.close()
+        self._reloads.shutdown(wait=False, cancel_futures=True)
