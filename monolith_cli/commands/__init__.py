@@ -35,6 +35,7 @@ COMMANDS = {
     "monolith-train": "monolith_train",
     "monolith-eval": "monolith_eval",
     "monolith-predict": "monolith_predict",
+    "monolith-agent": "monolith_agent",
     "monolith-serve": "monolith_serve",
     "monolith": "monolith",
 }

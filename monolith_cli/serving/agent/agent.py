@@ -8,12 +8,14 @@ import os
 import signal
 
 from monolith_cli import errors
-from monolith_cli.serving.agent.base import Agent, AgentOptions
+from monolith_cli.serving.agent.base import Agent
 from monolith_cli.serving.agent.config import AgentConfig, load_config
 from monolith_cli.serving.agent.metrics import AgentCollector
 from monolith_cli.serving.agent.model_manager import ModelManager
 from monolith_cli.serving.agent.monitoring import MonitoringServer
-from monolith_cli.serving.agent.ports import dense_environments
+from monolith_cli.serving.agent.options import AgentOptions, model_roots
+from monolith_cli.serving.agent.platform_config import write_platform_config
+from monolith_cli.serving.agent.ports import dense_environments, is_dense_parent
 from monolith_cli.serving.agent.stop_signal import StopSignal
 
 CHECK_S = 0.2
@@ -32,15 +34,10 @@ def agent_class(config: AgentConfig) -> type[Agent]:
     return found
 
 
-def is_dense_parent(config: AgentConfig) -> bool:
-    """Whether this process only starts those that serve."""
-    return config.deploy_type == "dense" and config.dense_service_num > 1 and "DENSE_SERVICE_IDX" not in config.environ
-
-
-def run(conf: str, options: AgentOptions, metrics_port: int | None, log) -> int:
-    """Runs until a signal or a failure; the exit code. Errors are raised when everything that was started has been stopped."""
-    config = load_config(conf, options.environ, log.warning)
-    config.check()
+def run(config: AgentConfig, conf: str, options: AgentOptions, metrics_port: int | None, log) -> int:
+    """Runs what `config`, read from the file `conf`, asks for, until a signal or a failure; the exit code. Errors are raised when everything
+    that was started has been stopped."""
+    options = dataclasses.replace(options, model_roots=model_roots(config, options))
     if is_dense_parent(config):
         return _run_dense(config, conf, options, metrics_port, log)
     return _run_one(config, options, metrics_port, log)
@@ -60,7 +57,7 @@ def _run_one(config: AgentConfig, options: AgentOptions, metrics_port: int | Non
             if stop.number:
                 return 128 + stop.number
             raise errors.UnavailableError(f"the rough-sort model {config.rough_sort_model_name} did not come")
-        write_platform_config(config, log)
+        write_platform_config(config, log.warning)
         agent = agent_class(config)(config, options, log)
         cleanup.callback(agent.stop)
         stop.asked = agent.stopping.set
@@ -96,7 +93,9 @@ def _run_dense(config: AgentConfig, conf: str, options: AgentOptions, metrics_po
     stop = StopSignal(lambda: tell(signal.SIGTERM), lambda: tell(signal.SIGKILL))
     stop.install()
     for index, environ in enumerate(environments):
-        mine = dataclasses.replace(options, environ=environ, tfs_log=f"{options.tfs_log}.mps{index}")
+        # One agent can have the configured port; the others choose.
+        overrides = options.config_overrides | ({"agent_port": None} if index else {})
+        mine = dataclasses.replace(options, environ=environ, tfs_log=f"{options.tfs_log}.mps{index}", config_overrides=overrides)
         pid = os.fork()
         if pid == 0:
             os._exit(_dense_child(conf, mine, None if metrics_port is None else metrics_port + index, log))
@@ -115,7 +114,8 @@ def _run_dense(config: AgentConfig, conf: str, options: AgentOptions, metrics_po
 
 def _dense_child(conf: str, options: AgentOptions, metrics_port: int | None, log) -> int:
     try:
-        return _run_one(load_config(conf, options.environ, log.warning), options, metrics_port, log)
+        config = load_config(conf, options.environ, **options.config_overrides)
+        return _run_one(config, options, metrics_port, log)
     except errors.Error as e:
         log.error(str(e))
         return e.exit_code

@@ -2,63 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from dataclasses import dataclass, field
 
 from monolith_cli.serving import addresses
 from monolith_cli.serving.agent.model_servers import ModelServers
+from monolith_cli.serving.agent.options import AgentOptions, is_loopback, reachable_host
 from monolith_cli.serving.agent.rounds import Rounds
 from monolith_cli.serving.agent.service import AgentService
-from monolith_cli.serving.channel import Tls
-from monolith_cli.serving.zookeeper.connection import EphemeralNodes, ZkConfig, connect
+from monolith_cli.serving.zookeeper.connection import EphemeralNodes, connect
 
 # Everything that is watched is read again this often, in seconds.
 RESCAN_INTERVAL_S = 60.0
-
-
-@dataclass(frozen=True)
-class AgentOptions:
-    """How an agent runs, beside its configuration file.
-
-    zk: `ZkConfig` without servers where the configuration file names them. host: address that the agent's service and monolith-serve
-    listen on. tls: of the agent's service; server_tls: how the agent reaches its model servers. tfs_log: log file of the model
-    servers. model_roots: folders that models named in ZooKeeper must lie in, empty: any. max_restarts: how often in a row a server is
-    started again before the agent gives up. drain_s: between taking registrations away and unloading or ending what they named. Times in seconds.
-    """
-
-    zk: ZkConfig
-    host: str = "127.0.0.1"
-    tls: Tls | None = None
-    server_tls: Tls | None = None
-    tfs_log: str = "/var/log/tfs.std.log"
-    model_roots: tuple[str, ...] = ()
-    status_interval_s: float = 1.0
-    max_restarts: int = 5
-    restart_backoff_s: float = 1.0
-    stop_grace_s: float = 30.0
-    start_timeout_s: float = 3600.0
-    drain_s: float = 1.0
-    environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
-
-
-def is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def reachable_host(options: AgentOptions) -> str:
-    """IPv4 address that others are told: MY_HOST_IP, else loopback where nothing listens elsewhere, else that of this host."""
-    if options.environ.get("MY_HOST_IP") or not is_loopback(options.host):
-        found = addresses.local_ip(options.environ)
-        return "0.0.0.0" if found == "localhost" else found
-    return "127.0.0.1"
-
-
-def allowed_path(roots: tuple[str, ...], path: str) -> bool:
-    """Whether a path, symbolic links followed, lies in one of the folders; in any place where there are none."""
-    real = os.path.realpath(path)
-    return not roots or any(os.path.commonpath([real, os.path.realpath(root)]) == os.path.realpath(root) for root in roots)
 
 
 class Agent:

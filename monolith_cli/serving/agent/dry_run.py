@@ -2,53 +2,54 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import tempfile
 
-from monolith_cli.serving.agent import command_lines, model_config
+from monolith_cli.serving.agent import model_config
 from monolith_cli.serving.agent.config import AgentConfig, load_config
-from monolith_cli.serving.agent.ports import dense_environments
+from monolith_cli.serving.agent.model_servers import command_of
+from monolith_cli.serving.agent.options import AgentOptions, model_roots
+from monolith_cli.serving.agent.ports import dense_environments, is_dense_parent
 
 
-def describe(conf: str, environ: dict[str, str], log) -> list[dict]:
+def describe(config: AgentConfig, conf: str, options: AgentOptions) -> list[dict]:
     """One description for each process of an agent: replica, ports, and for each model server its command line and model config."""
-    from monolith_cli.serving.agent.agent import agent_class, is_dense_parent
-
-    config = load_config(conf, environ, log.warning)
-    config.check()
-    agent_class(config)
+    options = dataclasses.replace(options, model_roots=model_roots(config, options))
     if is_dense_parent(config):
         config.release_ports()
-        return [_describe(load_config(conf, child, log.warning)) for child in dense_environments(config)]
-    return [_describe(config)]
+        overrides = [options.config_overrides | ({"agent_port": None} if index else {}) for index in range(config.dense_service_num)]
+        children = zip(dense_environments(config), overrides, strict=True)
+        return [_describe(load_config(conf, environ, **more), options) for environ, more in children]
+    return [_describe(config, options)]
 
 
-def _describe(config: AgentConfig) -> dict:
+def _describe(config: AgentConfig, options: AgentOptions) -> dict:
     made = None if config.run_dir else tempfile.mkdtemp(prefix="monolith-agent-")
     config.run_dir = config.run_dir or made
     ports = {f: getattr(config, f) for f in vars(config) if "port" in f and isinstance(getattr(config, f), int)}
     try:
-        servers = [_server(config, str(t)) for t in config.server_types]
+        servers = [_server(config, options, str(t)) for t in config.server_types]
     finally:
         if made:
             os.rmdir(made)
     place = {"version": config.agent_version, "deploy_type": str(config.deploy_type), "shard_id": config.shard_id,
              "num_shard": config.num_tce_shard, "replica_id": config.replica_id, "location": config.location}
-    paths = {"layout": config.layout_path} if config.agent_version == 3 else {"path_prefix": config.path_prefix} if config.agent_version == 1 else {}
-    return {**place, **paths, "ports": ports, "servers": servers}
-
-
-def _server(config: AgentConfig, server_type: str) -> dict:
-    path = config.run_path(f"model_config_{server_type}.txt")
+    if config.agent_version == 1:
+        place["path_prefix"] = config.path_prefix
     if config.agent_version == 3:
-        command, _ = command_lines.command_line_v3(config, path)
-        text = f"# from the layout {config.layout_path}"
+        place["layout"] = config.layout_path
+    return {**place, "ports": ports, "servers": servers}
+
+
+def _server(config: AgentConfig, options: AgentOptions, server_type: str) -> dict:
+    path = config.run_path(f"model_config_{server_type}.txt")
+    if config.agent_version == 1:
+        text = model_config.model_config_text(model_config.model_config(config, server_type)).rstrip()
     else:
-        command, _ = command_lines.command_line(config, server_type, path)
-        text = ("# from the orders of the leader" if config.agent_version == 2
-                else model_config.model_config_text(model_config.model_config(config, server_type)).rstrip())
-    return {"server": server_type, "command": command, "model_config": text}
+        text = f"# from the layout {config.layout_path}" if config.agent_version == 3 else "# from the orders of the leader"
+    return {"server": server_type, "command": command_of(config, options, server_type, path), "model_config": text}
 
 
 def as_text(described: list[dict]) -> str:

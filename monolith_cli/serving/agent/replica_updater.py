@@ -82,6 +82,8 @@ class ReplicaUpdater:
         try:
             statuses = self._monitor.status(served.name)
         except grpc.RpcError as e:
+            if served.latest_version < 0:  # it is about to start
+                return int(State.UNKNOWN)
             return self._complain(served, f"{served.name}: {e.code().name} {e.details()}", State.UNKNOWN)
         chosen = newest(statuses)
         if chosen is None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from monolith_cli.serving.agent import resources
-from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent, allowed_path
+from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent
 from monolith_cli.serving.agent.election import Election
 from monolith_cli.serving.agent.loader import Loader
 from monolith_cli.serving.agent.mirror import Mirror
 from monolith_cli.serving.agent.node_set import NodeSet
 from monolith_cli.serving.agent.files import write_whole
+from monolith_cli.serving.agent.options import allowed_path
 from monolith_cli.serving.agent.scheduler import Scheduler
 from monolith_cli.serving.agent.service import own_resource
 from monolith_cli.serving.agent.tfs_monitor import TfsMonitor

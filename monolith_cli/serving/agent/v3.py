@@ -9,9 +9,10 @@ from concurrent import futures
 import grpc
 
 from monolith_cli.serving.agent import model_config
-from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent, allowed_path
+from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent
 from monolith_cli.serving.agent.bindings import ServiceMap, binding_nodes, own_container
 from monolith_cli.serving.agent.layout import Layout
+from monolith_cli.serving.agent.options import allowed_path
 from monolith_cli.serving.agent.patterns import LayoutFilters
 from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.agent.service import own_resource
