@@ -152,4 +152,4 @@ def test_mistakes_at_the_start(zookeeper, tmp_path):
             ({"deploy_type": "mixed"}, FLAGS, "3 goes with unified alone")]):
         with Agent(tmp_path / str(number), zookeeper.servers, conf(tmp_path, "no") | change, *flags) as agent:
             assert agent.process.wait(30) == 78, agent.log.read_text()
-            assert message in agent.log.read_text() and "Traceback" not in agent.log.read_text()
+            assert message in agent.log.read_text()

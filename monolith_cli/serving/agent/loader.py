@@ -31,8 +31,8 @@ class Loader:
                  allowed: Callable[[str], bool], log):
         self._mirror, self._nodes, self._config, self._monitor = mirror, nodes, config, monitor
         self._config_files, self._addresses, self._allowed, self._log = config_files, addresses, allowed, log
-        # Server type → the config it was last sent; gone again where it could not be reached.
-        self._sent: dict[str, bytes] = {}
+        # Server type → the config it was last sent, at first that of the file; gone again where it could not be reached.
+        self._sent = {t: model_config.server_config([]).SerializeToString(deterministic=True) for t in config_files}
         self._complaints: dict[str, str] = {}
         self._reloads = futures.ThreadPoolExecutor(4, "reload")
 
@@ -53,7 +53,7 @@ class Loader:
                 kept[name] = path
                 self._complaints.pop(f"{model}:{name}", None)
             else:
-                self._complain(f"{model}:{name}", f"{path} is no version path within what --model-root allows; not loaded")
+                self._complain(f"{model}:{name}", f"{model}:{name}: {path} is no version path within what --model-root allows; not loaded")
         order.sub_models = kept
         return order
 
@@ -73,8 +73,9 @@ class Loader:
         try:
             status = self._monitor.reload(server_type, wanted)
         except grpc.RpcError as e:
-            self._complain(server_type, f"{server_type} server: reload: {e.code().name} {e.details()}")
-            if e.code() == grpc.StatusCode.UNAVAILABLE and self._sent.get(server_type) == content:
+            if e.code() != grpc.StatusCode.UNAVAILABLE:
+                self._complain(server_type, f"{server_type} server: reload: {e.code().name} {e.details()}")
+            elif self._sent.get(server_type) == content:
                 self._sent.pop(server_type, None)  # it may have read the file of before; the next step tells it again
         else:
             if status.error_code:

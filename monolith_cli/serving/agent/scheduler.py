@@ -19,20 +19,21 @@ ModelInfo = dict[str, tuple[int, str]]
 
 def place(info: ModelInfo, num_shard: int, room: dict[int, int]) -> list[dict[str, str]]:
     """Sub model → version path, for each shard. What starts with `entry` goes to every shard; everything else to one, the largest first, each to
-    the shard with the most room left. room: bytes each shard has. TryAgainError where something does not fit."""
+    the shard of which the smallest part is in use then. room: bytes each shard has. TryAgainError where something does not fit."""
     entry = {name: path for name, (_, path) in sorted(info.items()) if name.startswith("entry")}
-    entry_bytes = sum(info[name][0] for name in entry)
-    left = {shard: room.get(shard, 0) - entry_bytes for shard in range(num_shard)}
+    used = dict.fromkeys(range(num_shard), sum(info[name][0] for name in entry))
     placed = [dict(entry) for _ in range(num_shard)]
-    if min(left.values()) < 0:
-        raise errors.TryAgainError(f"shard {min(left, key=left.get)} has no room for the entry, {entry_bytes} bytes")
-    rest = sorted((name for name in info if name not in entry), key=lambda n: (-info[n][0], n))
-    for name in rest:
+    for shard, size in used.items():
+        if size > room.get(shard, 0):
+            raise errors.TryAgainError(f"shard {shard} has no room for the entry, {size} bytes")
+    for name in sorted((n for n in info if n not in entry), key=lambda n: (-info[n][0], n)):
         size, path = info[name]
-        shard = max(left, key=lambda s: (left[s], -len(placed[s]), -s))
-        if left[shard] < size:
-            raise errors.TryAgainError(f"no shard has room for {name}, {size} bytes; the most is {left[shard]} in shard {shard}")
-        left[shard] -= size
+        fitting = [s for s in used if used[s] + size <= room[s]]
+        if not fitting:
+            most = max(room[s] - used[s] for s in used)
+            raise errors.TryAgainError(f"no shard has room for {name}, {size} bytes; the most is {most}")
+        shard = min(fitting, key=lambda s: ((used[s] + size) / max(room[s], 1), s))
+        used[shard] += size
         placed[shard][name] = path
     return placed
 
