@@ -145,6 +145,7 @@ class Client:
     def __init__(self, find, model, threads=2, inputs=None):
         self._find, self._model, self._inputs = find, model, inputs
         self.addresses, self.ok, self.failures, self.values = [], 0, [], set()
+        self._recent = set()
         self._done, self._channels = threading.Event(), {}
         self._threads = [threading.Thread(target=self._look, daemon=True), *(threading.Thread(target=self._call, daemon=True) for _ in range(threads))]
 
@@ -157,6 +158,12 @@ class Client:
         self._done.set()
         for t in self._threads:
             t.join(30)
+
+    def seen_within(self, seconds) -> set[float]:
+        """Values that are answered from now on, for so long."""
+        self._recent = set()
+        time.sleep(seconds)
+        return self._recent
 
     def _look(self):
         while not self._done.is_set():
@@ -190,8 +197,9 @@ class Client:
                     error = f"{found[(turn + i) % len(found)]}: {e.code().name} {e.details()}"
                     continue
                 self.ok += 1
-                self.values.update(response.outputs["y"].float_val)
-                self.values.update([] if not response.outputs["y"].tensor_content else _floats(response.outputs["y"].tensor_content))
+                found = {*response.outputs["y"].float_val, *_floats(response.outputs["y"].tensor_content)}
+                self.values |= found
+                self._recent |= found
                 break
             else:
                 self.failures.append(error)
