@@ -199,8 +199,10 @@ def test_what_an_interrupted_copy_left_is_not_taken_for_whole(place):
     half = receive / "rs" / SUB_MODELS[0] / "5-temp"
     half.mkdir(parents=True)
     (half / "saved_model.pb").write_text("ha")
+    (half / "stale").write_text("of another delivery")
     assert manager().loop_once()
-    assert (receive / "rs" / SUB_MODELS[0] / "5" / "saved_model.pb").read_text() == "x 5" and not half.exists()
+    whole = receive / "rs" / SUB_MODELS[0] / "5"
+    assert (whole / "saved_model.pb").read_text() == "x 5" and tree(whole) == ["saved_model.pb", "variables/data"] and not half.exists()
 
 
 def test_five_versions_are_kept_and_one_leaves_a_round(place):

@@ -79,7 +79,7 @@ class ModelManager:
             return True
         _empty(self.receive)
         deadline = time.monotonic() + self._wait_s
-        while not (self._is_delivered() and self.loop_once() and self.model_name in self._copied):
+        while not (self.loop_once() and self.model_name in self._copied):
             if time.monotonic() >= deadline:
                 self._log(f"model {self.model_name} did not come into {self.source} within {self._wait_s:g} s")
                 return False
@@ -126,13 +126,6 @@ class ModelManager:
         while not self._stopped.wait(self._interval_s):
             self.remove_old()
             self.loop_once()
-
-    def _is_delivered(self) -> bool:
-        for name in _names(self.source):
-            match = _DELIVERED.fullmatch(name.removesuffix(WRITE_DONE)) if name.endswith(WRITE_DONE) else None
-            if match and match.group(1) == self.model_name:
-                return True
-        return False
 
     def _newest(self, locks: list[str]) -> list[Delivery]:
         """The newest whole delivery of each model. A lock comes first: the downloader must not take away what is being read."""
