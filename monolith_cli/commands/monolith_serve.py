@@ -88,10 +88,11 @@ SIGTERM and SIGINT end it in order: requests at hand are finished, models unload
 @click.option("--num-load-threads", type=_THREADS, default=0, show_default=True, help="Versions loaded at once; 0: one.")
 @click.option("--num-unload-threads", type=_THREADS, default=0, show_default=True, help="Versions unloaded at once; 0: one.")
 @_flag("allow-version-labels-for-unavailable-models", False, "New labels may name versions that are not available yet.")
-@click.option("--tensorflow-session-parallelism", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Threads within and between ops; 0: as many as there are cores.")
+@click.option("--tensorflow-session-parallelism", type=click.IntRange(min=0), default=0,
+              help="Threads within and between ops, for both of the next. [default: what they say]")
 @click.option("--tensorflow-intra-op-parallelism", type=click.IntRange(min=0), default=0, show_default=True, help="Threads within an op; 0: the cores.")
-@click.option("--tensorflow-inter-op-parallelism", type=click.IntRange(min=0), default=0, show_default=True, help="Threads between ops; 0: the cores.")
+@click.option("--tensorflow-inter-op-parallelism", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Threads between ops; 0: the ops of a request run one after the other, in its own thread.")
 @click.option("--saved-model-tags", metavar="TAG,…", help="Tags of the graph to load, apart by commas. [default: serve]")
 @click.option("--op-library", "op_libraries", type=click.Path(exists=True, dir_okay=False), multiple=True,
               help="Shared library of TensorFlow ops that graphs need. Repeatable. [default: none]")
