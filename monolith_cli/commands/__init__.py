@@ -35,6 +35,7 @@ COMMANDS = {
     "monolith-train": "monolith_train",
     "monolith-eval": "monolith_eval",
     "monolith-predict": "monolith_predict",
+    "monolith-top": "monolith_top",
     "monolith": "monolith",
 }
 
