@@ -62,8 +62,8 @@ Keys: q quits, s changes the order and r reverses it, / filters by model (Enter 
 
 --json prints one object a line for every refresh, or a single one with --once: time, sources (kind, name, up, error, age_s, more) and
 rows (model, task, replica, location, server, version, state, registered, rate, error_rate, p50_ms, p99_ms, note).""",
-         examples=[Example("The live screen of a business id, the slowest first",
-                           "monolith-top --zk-servers zk1:2181,zk2:2181 --bzid gip --sort latency"),
+          examples=[Example("What a business id has, the slowest first; without --once the live screen",
+                           "monolith-top --zk-servers $ZOOKEEPER --bzid demo --sort latency --once"),
                    Example("One look at a server and its rates", "monolith-top --server $TFS/$TFS_REST --once --interval 0.2"),
                    Example("Versions that are not available, for a script",
                            "monolith-top --server $TFS/$TFS_REST --once --json --interval 0.2 | jq -c "
