@@ -299,6 +299,9 @@ class AgentConfig:
         for name in needed:
             if not getattr(self, name):
                 raise errors.ConfigError(f"{name} is not set")
+        if self.tensorflow_session_parallelism and self.tensorflow_intra_op_parallelism and self.tensorflow_inter_op_parallelism:
+            raise errors.ConfigError("tensorflow_session_parallelism excludes tensorflow_intra_op_parallelism with ..._inter_op_parallelism: "
+                                     "a model server refuses all three")
         self.location  # noqa: B018 - raises where dc_aware lacks one
         if ServerType.PS in self.server_types:
             self.ps_tasks  # noqa: B018
