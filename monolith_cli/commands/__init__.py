@@ -36,6 +36,7 @@ COMMANDS = {
     "monolith-eval": "monolith_eval",
     "monolith-predict": "monolith_predict",
     "monolith-top": "monolith_top",
+    "monolith-serve": "monolith_serve",
     "monolith": "monolith",
 }
 
