@@ -58,6 +58,10 @@ class Fleet:
             return nodes
         return [n for n in nodes if json.loads(self.connection.get(f"{self.root}/{n}")[0])["stat"] == 30]
 
+    def owners(self) -> set[int]:
+        """Sessions that the registrations belong to."""
+        return {self.connection.exists(f"{self.root}/{n}").ephemeralOwner for n in self.listed()}
+
     def told(self, agent) -> list[str]:
         return sorted(agent.heart_beat(PS).get(self.key, []))
 

@@ -111,10 +111,10 @@ def test_an_agent_is_killed(fleet):
 
 def test_an_agent_is_killed_and_started_at_once(fleet):
     """The nodes of the run before are still there when it registers; they must not take its own along when their session ends."""
-    agent = fleet.agents[0]
+    agent, before = fleet.agents[0], fleet.owners()
     agent.kill()
     agent.start()
-    fleet.wait_whole()
+    wait_until(lambda: len(fleet.owners()) == 2 and len(fleet.owners() & before) == 1, what="registrations of the new run")
     end = time.monotonic() + SESSION_S + SLACK_S
     while time.monotonic() < end:
         assert len(fleet.listed()) == 2

@@ -40,6 +40,7 @@ COMMANDS = {
     "monolith-eval": "monolith_eval",
     "monolith-predict": "monolith_predict",
     "monolith-agent": "monolith_agent",
+    "monolith-top": "monolith_top",
     "monolith-serve": "monolith_serve",
     "monolith": "monolith",
 }
