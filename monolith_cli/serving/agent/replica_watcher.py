@@ -129,6 +129,13 @@ class ReplicaWatcher:
                 addresses_of_task.append(address)
         return found
 
+    def own_location(self, server_type: str) -> dict[str, list[str]]:
+        """`<type>:<task>` → addresses of AVAILABLE replicas in this container's own idc and cluster, as HeartBeat answers."""
+        found: dict[str, list[str]] = {}
+        for key, addresses_of_task in self.all_replicas(server_type, self._config.idc, self._config.cluster).items():
+            found.setdefault(key.rpartition("/")[2], []).extend(addresses_of_task)
+        return found
+
     def _of_task(self, server_type: str, task: int, idc: str | None, cluster: str | None) -> list[Replica]:
         return [r for r in self.listed() if (r.server_type, r.task) == (server_type, task) and r.is_in(idc, cluster)]
 

@@ -27,12 +27,7 @@ class AgentV1(Agent):
         return self.watcher.replicas(server_type, task, self.config.idc, self.config.cluster)
 
     def heart_beat(self, server_type: str) -> dict[str, list[str]]:
-        """Keys are `<type>:<task>`, without the location."""
-        found = self.watcher.all_replicas(server_type, self.config.idc, self.config.cluster)
-        merged: dict[str, list[str]] = {}
-        for key, addresses in found.items():
-            merged.setdefault(key.rpartition("/")[2], []).extend(addresses)
-        return merged
+        return self.watcher.own_location(server_type)
 
     def resource(self):
         return pb.GetResourceResponse()
