@@ -54,13 +54,14 @@ class _Copied:
 class ModelManager:
     """Copies the newest version of every model in `source` to `receive`, and keeps the last five of each.
 
-    model_name: the model without which `start` does not succeed; None: there is nothing to do. log: told what happens; the metrics
-    `monolith_rough_sort_…` go into `registry`. Of several processes with one `receive`, as dense deployments have, one copies; the others
-    wait for what it copies, and take over when it ends.
+    model_name: the model without which `start` does not succeed; None: there is nothing to do. log: told what
+    happens; the metrics `monolith_rough_sort_…` go into `registry`. Of several processes with one `receive`, as dense
+    deployments have, one copies; the others wait for what it copies, and take over when it ends.
     """
 
-    def __init__(self, model_name: str | None, source: str | None, receive: str | None, *, log: Callable[[str], object] | None = None,
-                 registry: CollectorRegistry | None = None, interval_s: float = 30.0, retry_s: float = 10.0, wait_s: float = 1200.0):
+    def __init__(self, model_name: str | None, source: str | None, receive: str | None, *,
+                 log: Callable[[str], object] | None = None, registry: CollectorRegistry | None = None,
+                 interval_s: float = 30.0, retry_s: float = 10.0, wait_s: float = 1200.0):
         self.model_name = model_name
         self._log = log or (lambda message: None)
         self._interval_s, self._retry_s, self._wait_s = interval_s, retry_s, wait_s
@@ -78,8 +79,9 @@ class ModelManager:
         self._metrics = _Metrics(registry, model_name)
 
     def start(self) -> bool:
-        """Empties `receive`, waits until the model is delivered and copied, and goes on copying on a thread of its own. False where the model
-        did not come within 20 minutes, or after `stop`. CannotCreateError where `receive` cannot be emptied or made."""
+        """Empties `receive`, waits until the model is delivered and copied, and goes on copying on a thread of its
+        own. False where the model did not come within 20 minutes, or after `stop`. CannotCreateError where `receive`
+        cannot be emptied or made."""
         if self.model_name is None:
             return True
         deadline = time.monotonic() + self._wait_s
@@ -103,7 +105,8 @@ class ModelManager:
             self._lock = None
 
     def _copies(self) -> bool:
-        """Whether this process is the one that copies; the first time that it is, `receive` is emptied unless another copied before."""
+        """Whether this process is the one that copies; the first time that it is, `receive` is emptied unless another
+        copied before."""
         if self._lock is not None:
             return True
         lock = _open_lock(os.path.join(self.receive, LOCK))
@@ -167,7 +170,8 @@ class ModelManager:
                 self.loop_once()
 
     def _newest(self, locks: list[str]) -> list[Delivery]:
-        """The newest whole delivery of each model. A lock comes first: the downloader must not take away what is being read."""
+        """The newest whole delivery of each model. A lock comes first: the downloader must not take away what is
+        being read."""
         newest: dict[str, Delivery] = {}
         for name in _names(self.source):
             match, folder = _DELIVERED.fullmatch(name), os.path.join(self.source, name)
@@ -256,11 +260,12 @@ class _Metrics:
     def __init__(self, registry: CollectorRegistry | None, model_name: str):
         registry = registry or CollectorRegistry()
         prefix = "monolith_rough_sort"
-        failures = Counter(f"{prefix}_loop_once_failed", "Rounds in which something could not be copied.", ["model"], registry=registry)
+        labels = {"labelnames": ["model"], "registry": registry}
+        failures = Counter(f"{prefix}_loop_once_failed", "Rounds in which something could not be copied.", **labels)
         self.failed = failures.labels(model_name)
-        self._version = Gauge(f"{prefix}_version_delay_seconds", "Now less the version, where versions are Unix times.", ["model"],
-                              registry=registry)
-        self._update = Gauge(f"{prefix}_update_delay_seconds", "Since a version was last copied.", ["model"], registry=registry)
+        self._version = Gauge(
+            f"{prefix}_version_delay_seconds", "Now less the version, where versions are Unix times.", **labels)
+        self._update = Gauge(f"{prefix}_update_delay_seconds", "Since a version was last copied.", **labels)
 
     def updated(self, model: str, version: int, copied: _Copied) -> None:
         self._version.labels(model).set_function(lambda: time.time() - version)
@@ -286,9 +291,11 @@ def _check_apart(source: str, receive: str) -> None:
     """`receive` is emptied at the start: it must be a folder of its own."""
     inside = os.path.commonpath([source, receive])
     if inside in (source, receive):
-        raise errors.ConfigError(f"rough_sort_model_local_path {receive} and rough_sort_model_p2p_path {source} lie in each other")
+        raise errors.ConfigError(
+            f"rough_sort_model_local_path {receive} and rough_sort_model_p2p_path {source} lie in each other")
     if receive in ("/", os.path.realpath(os.path.expanduser("~"))):
-        raise errors.ConfigError(f"rough_sort_model_local_path is {receive}, which would be emptied: give it a folder of its own")
+        raise errors.ConfigError(
+            f"rough_sort_model_local_path is {receive}, which would be emptied: give it a folder of its own")
 
 
 def _empty(folder: str) -> None:
@@ -297,8 +304,9 @@ def _empty(folder: str) -> None:
         models = [os.path.join(folder, n) for n in sorted(os.listdir(folder)) if n != LOCK]
         for path in [*models, *(os.path.join(m, n) for m in models if os.path.isdir(m) for n in sorted(os.listdir(m)))]:
             if os.path.islink(path) or not os.path.isdir(path):
-                raise errors.ConfigError(f"rough_sort_model_local_path {folder} would be emptied, but {path} is no model: "
-                                         "give it a folder of its own")
+                raise errors.ConfigError(
+                    f"rough_sort_model_local_path {folder} would be emptied, but {path} is no model: "
+                    "give it a folder of its own")
         for model in models:
             shutil.rmtree(model)
     except OSError as e:
