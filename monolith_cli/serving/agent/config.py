@@ -117,7 +117,7 @@ class AgentConfig:
     dense_service_num: int = _key(3, "Processes of a dense deployment.")
     agent_port: int | None = _key(None, "Port of the agent's own service. Unset: PORT2, else a free one.")
     update_model_status_interval: int = _key(1, "Seconds; the entry server looks twice this apart whether all others are there.")
-    agent_version: int = _key(1, "1 (servers of fixed models) or 3 (one server, models by layout).")
+    agent_version: int = _key(1, "1 (servers of one model), 2 (many models over shards) or 3 (one server, models by layout).")
     max_waiting_sec: int = _key(1200, "Not used; kept for files that have it.")
     preload_jemalloc: bool = _key(True, "Not used; kept for files that have it.")
     version_policy: str = _key("latest", "Which versions are served: latest, latest_once, all or specific.")
@@ -291,17 +291,19 @@ class AgentConfig:
 
     def check(self) -> None:
         """What a running agent needs and a client does not. ConfigError names what is missing."""
-        if self.agent_version not in (1, 3):
-            raise errors.ConfigError(f"agent_version is {self.agent_version}: must be 1 or 3")
+        if self.agent_version not in (1, 2, 3):
+            raise errors.ConfigError(f"agent_version is {self.agent_version}: must be 1, 2 or 3")
         if (self.agent_version == 3) != (self.deploy_type == DeployType.UNIFIED):
             raise errors.ConfigError(f"agent_version is {self.agent_version} and deploy_type {self.deploy_type}: 3 goes with unified alone")
-        needed = ("bzid", "zk_servers", *(("layout_pattern",) if self.agent_version == 3 else ("base_name", "base_path")))
-        for name in needed:
+        of_version = {1: ("base_name", "base_path"), 2: (), 3: ("layout_pattern",)}[self.agent_version]
+        for name in ("bzid", "zk_servers", *of_version):
             if not getattr(self, name):
                 raise errors.ConfigError(f"{name} is not set")
         if self.tensorflow_session_parallelism and self.tensorflow_intra_op_parallelism and self.tensorflow_inter_op_parallelism:
             raise errors.ConfigError("tensorflow_session_parallelism excludes tensorflow_intra_op_parallelism with ..._inter_op_parallelism: "
                                      "a model server refuses all three")
+        if self.agent_version == 2 and (self.replica_id == -1 or self.shard_id == -1):
+            raise errors.ConfigError("agent_version 2 needs a shard and a replica: set SHARD_ID, and REPLICA_ID or MY_POD_NAME")
         self.location  # noqa: B018 - raises where dc_aware lacks one
         if ServerType.PS in self.server_types:
             self.ps_tasks  # noqa: B018

@@ -106,6 +106,11 @@ def replica_id(agent_version: int, environ: Mapping[str, str]) -> int:
     return replica_id_of_pod(environ)
 
 
+def is_dense_parent(config: AgentConfig) -> bool:
+    """Whether this process only starts those of a dense deployment that serve."""
+    return config.deploy_type == "dense" and config.dense_service_num > 1 and "DENSE_SERVICE_IDX" not in config.environ
+
+
 def dense_environments(config: AgentConfig) -> list[dict[str, str]]:
     """Environments of the `dense_service_num` processes of a dense deployment: child i is replica `replica_id * dense_service_num + i`.
     Only the first keeps the container's ports; the agents of the others would meet it on PORT2, so they choose their own."""

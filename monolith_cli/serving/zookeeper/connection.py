@@ -29,6 +29,7 @@ _STATES = {KazooState.CONNECTED: "connected", KazooState.SUSPENDED: "suspended",
 _LOST = (k.ConnectionLoss, k.SessionExpiredError, k.SessionMovedError, k.ConnectionClosedError)
 _REVIVE_S = 1.0
 _MAX_STATES = 64
+_AT_ONCE = 256
 
 
 class _StateListener:
@@ -227,6 +228,25 @@ class Connection:
     def children(self, path: str) -> list[str]:
         """Names of a node's children, sorted."""
         return self._children(path)[0]
+
+    def read_many(self, wanted: list[str]) -> list[tuple[bytes, Any, list[str]] | None]:
+        """(data, stat, sorted names of children) of each path, None where there is no node; all asked at once."""
+        found: list[tuple[bytes, Any, list[str]] | None] = []
+        for at in range(0, len(wanted), _AT_ONCE):
+            asked = [(p, self.client.get_async(p), self.client.get_children_async(p)) for p in wanted[at : at + _AT_ONCE]]
+            for path, data, names in asked:
+                try:
+                    answers = data.get(timeout=self.timeout_s), names.get(timeout=self.timeout_s)
+                except (k.ZookeeperError, self.client.handler.timeout_exception):
+                    answers = None
+                found.append(self._read_one(path) if answers is None else (*answers[0], sorted(answers[1])))
+        return found
+
+    def _read_one(self, path: str):
+        try:
+            return (*self._get(path), self._children(path)[0])
+        except NoNode:
+            return None
 
     def sync(self, path: str) -> None:
         """Waits until the server this session is with has all changes that were made before."""
