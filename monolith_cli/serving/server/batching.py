@@ -127,7 +127,8 @@ class BatchScheduler:
         pieces = [_Piece(inputs if whole else [x[at : at + limit] for x in inputs], min(limit, rows - at), deadline) for at in cuts]
         self._enqueue(queue, pieces, rows)
         parts = [piece.wait() for piece in pieces]
-        return parts[0] if whole else [np.concatenate(column) for column in zip(*parts)]
+        # Parts that were padded in different batches may have come out in different shapes.
+        return parts[0] if whole else [np.concatenate(padding.to_same_shape(list(column))) for column in zip(*parts)]
 
     def _rows(self, queue: BatchQueue, inputs) -> int:
         sizes = {x.shape[0] if x.ndim else None for x in inputs}

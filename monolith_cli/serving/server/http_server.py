@@ -248,12 +248,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """http.server's own refusals (a line too long, a method unknown), as JSON."""
         self.close_connection = True
         body = json.dumps({"error": message or http.HTTPStatus(code).phrase}).encode() + b"\n"
-        if self.request_version != "HTTP/0.9":
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Connection", "close")
-            self.end_headers()
+        self.request_version = self.protocol_version  # the answer has a head, whatever the request called itself
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
         with contextlib.suppress(OSError):
             self.wfile.write(body)
             self.wfile.flush()
