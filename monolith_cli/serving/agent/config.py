@@ -1,4 +1,5 @@
-"""The agent's configuration: one record with all keys of the file, their defaults, and what follows from them and the environment."""
+"""The agent's configuration: one record with all keys of the file, their defaults, and what follows from them and the
+environment."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ from monolith_cli.serving import addresses
 from monolith_cli.serving.agent import config_file
 from monolith_cli.serving.agent.constants import HOST_SHARD_ENV
 from monolith_cli.serving.agent.ports import HeldPorts, assign_ports, env_int, replica_id
+
+
+_CHOICES = {"tfs_flags": ("stock", "internal"), "rough_sort_model_loaded_server": ("none", "entry", "ps", "dense", None)}
 
 
 class ServerType(StrEnum):
@@ -64,8 +68,9 @@ def _own(default: Any, help: str) -> Any:
 class AgentConfig:
     """All keys of a configuration file, in the order in which flags are handed on, with their defaults.
 
-    Creating one settles the deploy type, the ports (free ones stay held, see `ports.HeldPorts`; `release_ports` gives them up) and the
-    replica id. ConfigError for what cannot be; what only a running agent needs is checked by `check`.
+    Creating one settles the deploy type, the ports (free ones stay held, see `ports.HeldPorts`; `release_ports` gives
+    them up) and the replica id. ConfigError for what cannot be; what only a running agent needs is checked by
+    `check`.
     """
 
     enable_batching: bool = _flag(False, "Batch requests.")
@@ -179,9 +184,10 @@ class AgentConfig:
     def _check_choices(self) -> None:
         if self.deploy_type == DeployType.DENSE and not self.dense_alone:
             raise errors.ConfigError("deploy_type is dense, but dense_alone is false: set dense_alone true")
-        for name, choices in (("tfs_flags", ("stock", "internal")), ("rough_sort_model_loaded_server", ("none", "entry", "ps", "dense", None))):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise errors.ConfigError(f"{name} is {getattr(self, name)!r}: must be one of {', '.join(filter(None, choices))}")
+                known = ", ".join(filter(None, choices))
+                raise errors.ConfigError(f"{name} is {getattr(self, name)!r}: must be one of {known}")
         for name in ("num_ps", "dense_service_num"):
             if getattr(self, name) < 1:
                 raise errors.ConfigError(f"{name} is {getattr(self, name)}: must be at least 1")
@@ -199,14 +205,18 @@ class AgentConfig:
         """SHARD_ID; where it is not set: 0 if there is one shard, else -1."""
         number = env_int(self.environ, "SHARD_ID", -1)
         if number >= self.num_tce_shard or number < -1:
-            raise errors.ConfigError(f"environment variable SHARD_ID is {number}: must be below {HOST_SHARD_ENV}, {self.num_tce_shard}")
+            raise errors.ConfigError(
+                f"environment variable SHARD_ID is {number}: must be below {HOST_SHARD_ENV}, {self.num_tce_shard}")
         return 0 if number == -1 and self.num_tce_shard == 1 else number
 
     @property
     def ps_tasks(self) -> list[int]:
-        """Parameter server tasks of this shard. ConfigError where the shard is not known: none would be served, without a word."""
+        """Parameter server tasks of this shard. ConfigError where the shard is not known: none would be served,
+        without a word."""
         if self.shard_id == -1:
-            raise errors.ConfigError(f"SHARD_ID is not set, but {HOST_SHARD_ENV} is {self.num_tce_shard}: set it to 0 to {self.num_tce_shard - 1}")
+            shards = self.num_tce_shard
+            raise errors.ConfigError(
+                f"SHARD_ID is not set, but {HOST_SHARD_ENV} is {shards}: set it to 0 to {shards - 1}")
         return [t for t in range(self.num_ps) if t % self.num_tce_shard == self.shard_id]
 
     @property
@@ -238,7 +248,8 @@ class AgentConfig:
         """Root of this container's layout in ZooKeeper (agent version 3)."""
         if not self.layout_pattern:
             raise errors.ConfigError("layout_pattern is not set: name the layout this container serves")
-        return self.layout_pattern if self.layout_pattern.startswith("/") else f"/{self.bzid}/layouts/{self.layout_pattern}"
+        is_path = self.layout_pattern.startswith("/")
+        return self.layout_pattern if is_path else f"/{self.bzid}/layouts/{self.layout_pattern}"
 
     @property
     def container_cluster(self) -> str:
@@ -256,8 +267,8 @@ class AgentConfig:
         return [ServerType.PS, *([ServerType.DENSE] if self.dense_alone else []), ServerType.ENTRY]
 
     def resolve_server_type(self, server_type: str | None = None) -> ServerType:
-        """The server type that is meant where `server_type` is asked for. ConfigError if this container does not serve it, or if
-        nothing says which of several is meant."""
+        """The server type that is meant where `server_type` is asked for. ConfigError if this container does not
+        serve it, or if nothing says which of several is meant."""
         if server_type is None or server_type == DeployType.MIXED:
             if self.deploy_type == DeployType.MIXED:
                 raise errors.ConfigError("deploy_type is mixed: say which server type is meant, ps, entry or dense")
@@ -272,7 +283,8 @@ class AgentConfig:
         prefix = "tfs_port" if server_type == "unified" else f"tfs_{server_type}"
         found = tuple(getattr(self, f"{prefix}_{n}") for n in names)
         if None in found:
-            raise errors.ConfigError(f"deploy_type is {self.deploy_type}: there are no ports of a server of type {server_type}")
+            raise errors.ConfigError(
+                f"deploy_type is {self.deploy_type}: there are no ports of a server of type {server_type}")
         return found
 
     def release_ports(self) -> None:
@@ -322,8 +334,8 @@ def load_config(path: str | os.PathLike[str], environ: Mapping[str, str] | None 
                 warn: Callable[[str], object] | None = None, **overrides: Any) -> AgentConfig:
     """Reads a configuration file.
 
-    environ: the container's environment, the process's where none is given; warn: told of each line that is left out, with file and
-    line; overrides: values that go before those of the file. NoInputError, ConfigError.
+    environ: the container's environment, the process's where none is given; warn: told of each line that is left out,
+    with file and line; overrides: values that go before those of the file. NoInputError, ConfigError.
     """
     read = config_file.read_config_file(path)
     values, warnings = field_values(read)
@@ -337,7 +349,8 @@ def load_config(path: str | os.PathLike[str], environ: Mapping[str, str] | None 
 
 
 def field_values(read: config_file.ConfigFile) -> tuple[dict[str, Any], list[str]]:
-    """(value of each field that the file has, warnings). Keys nobody knows and values of another type are left out with a warning."""
+    """(value of each field that the file has, warnings). Keys nobody knows and values of another type are left out
+    with a warning."""
     settings = dict(read.settings)
     server_type = settings.pop("server_type", None)
     if server_type and "deploy_type" not in settings:
