@@ -1,4 +1,5 @@
-"""monolith-agent as a process, for tests: configuration, environment, log; what it answers; and a client that predicts all the while."""
+"""monolith-agent as a process, for tests: configuration, environment, log; what it answers; and a client that
+predicts all the while."""
 
 import contextlib
 import os
@@ -38,29 +39,64 @@ def wait_until(done, limit_s=30.0, what="it"):
 def fake_server(folder) -> str:
     """A program that stands for a model server; its path."""
     path = Path(folder) / "fake-model-server"
-    path.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT}:{ROOT / "tests"} exec {sys.executable} {ROOT / "tests" / "fake_model_server.py"} "$@"\n')
+    path.write_text(
+        f'#!/bin/sh\nPYTHONPATH={ROOT}:{ROOT / "tests"} exec {sys.executable} {ROOT / "tests" / "fake_model_server.py"} "$@"\n'
+    )
     path.chmod(0o755)
     return str(path)
 
 
 class Agent:
-    """One agent. conf: keys of its configuration; environment: as the container has it. The server is monolith-serve unless conf has
-    tfs_binary. Ends with the test, its servers with it."""
+    """One agent. conf: keys of its configuration; environment: as the container has it. The server is monolith-serve
+    unless conf has tfs_binary. Ends with the test, its servers with it."""
 
     def __init__(self, folder, zookeeper, conf, *flags, start=True, session_s=SESSION_S, **environment):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = addresses.free_port()
         self.metrics_port = addresses.free_port()
-        lines = [f"{k} {v}" for k, value in ({"zk_servers": zookeeper} | conf).items() for v in (value if isinstance(value, list) else [value])]
-        (self.folder / "agent.conf").write_text("\n".join([*lines, f"agent_port {self.port}", f"run_dir {self.folder / 'run'}"]) + "\n")
+        lines = [
+            f"{k} {v}"
+            for k, value in ({"zk_servers": zookeeper} | conf).items()
+            for v in (value if isinstance(value, list) else [value])
+        ]
+        (self.folder / "agent.conf").write_text(
+            "\n".join([*lines, f"agent_port {self.port}", f"run_dir {self.folder / 'run'}"]) + "\n"
+        )
         self.log = self.folder / "agent.log"
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("MONOLITH_", "TCE_", "MY_", "PORT", "SHARD_ID", "REPLICA_ID"))}
-        self.env |= {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self.env = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("MONOLITH_", "TCE_", "MY_", "PORT", "SHARD_ID", "REPLICA_ID"))
+        }
+        self.env |= {
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
         self.env |= {"MONOLITH_PYTHON": sys.executable} | environment
-        self.command = [sys.executable, "-m", "monolith_cli", "monolith-agent", "--conf", str(self.folder / "agent.conf"), "-v",
-                        "--tfs-log", str(self.folder / "tfs.log"), "--zk-session-timeout", str(session_s), "--status-interval", "0.2",
-                        "--drain", "0.5", "--restart-pause", "0.2", "--metrics-port", str(self.metrics_port), *map(str, flags)]
+        self.command = [
+            sys.executable,
+            "-m",
+            "monolith_cli",
+            "monolith-agent",
+            "--conf",
+            str(self.folder / "agent.conf"),
+            "-v",
+            "--tfs-log",
+            str(self.folder / "tfs.log"),
+            "--zk-session-timeout",
+            str(session_s),
+            "--status-interval",
+            "0.2",
+            "--drain",
+            "0.5",
+            "--restart-pause",
+            "0.2",
+            "--metrics-port",
+            str(self.metrics_port),
+            *map(str, flags),
+        ]
         self.process = None
         if start:
             self.start()
@@ -134,20 +170,25 @@ class Agent:
             with contextlib.suppress(psutil.Error):
                 line = " ".join(process.cmdline())
                 if "--model_config_file" in line and "warden" not in line and "/bin/sh" not in line:
-                    found[next(a for a in process.cmdline() if a.startswith("--port=")).removeprefix("--port=")] = process.pid
+                    found[next(a for a in process.cmdline() if a.startswith("--port=")).removeprefix("--port=")] = (
+                        process.pid
+                    )
         return found
 
 
 class Client:
-    """Predicts again and again, at addresses that `find()` gives (asked for every 0.2 s, the last good answer is kept), one after the
-    other; a call that fails is tried at the other addresses before it counts as a failure."""
+    """Predicts again and again, at addresses that `find()` gives (asked for every 0.2 s, the last good answer is
+    kept), one after the other; a call that fails is tried at the other addresses before it counts as a failure."""
 
     def __init__(self, find, model, threads=2, inputs=None):
         self._find, self._model, self._inputs = find, model, inputs
         self.addresses, self.ok, self.failures, self.values = [], 0, [], set()
         self._recent = set()
         self._done, self._channels = threading.Event(), {}
-        self._threads = [threading.Thread(target=self._look, daemon=True), *(threading.Thread(target=self._call, daemon=True) for _ in range(threads))]
+        self._threads = [
+            threading.Thread(target=self._look, daemon=True),
+            *(threading.Thread(target=self._call, daemon=True) for _ in range(threads)),
+        ]
 
     def __enter__(self):
         for t in self._threads:
@@ -173,8 +214,14 @@ class Client:
 
     def _stub(self, address):
         if address not in self._channels:
-            options = [("grpc.max_reconnect_backoff_ms", 200), ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50)]
-            self._channels[address] = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address, options))
+            options = [
+                ("grpc.max_reconnect_backoff_ms", 200),
+                ("grpc.initial_reconnect_backoff_ms", 50),
+                ("grpc.min_reconnect_backoff_ms", 50),
+            ]
+            self._channels[address] = prediction_service_pb2_grpc.PredictionServiceStub(
+                grpc.insecure_channel(address, options)
+            )
         return self._channels[address]
 
     def _call(self):

@@ -1,5 +1,5 @@
-"""A model server for tests that are not about models: starts in half a second, takes the flags of the real one that matter, and answers
-Predict with the version it has. A model whose name has `broken` in it never becomes available."""
+"""A model server for tests that are not about models: starts in half a second, takes the flags of the real one that
+matter, and answers Predict with the version it has. A model whose name has `broken` in it never becomes available."""
 
 import signal
 import sys

@@ -87,3 +87,11 @@ model_config_list {
   config { name: "n" base_path: "/models/n" model_platform: "tensorflow" model_version_policy { specific { versions: 7 } } }
 }
 TEXT
+cat > agent.conf <<'CONF'
+bzid demo
+base_name movie
+base_path /models/movie
+num_ps 2
+deploy_type mixed
+zk_servers 127.0.0.1:2181
+CONF

@@ -1,4 +1,5 @@
-"""AgentService on the wire: bytes, health, reflection, TLS; and the replica watcher behind version 1 (T12, T20, T30)."""
+"""AgentService on the wire: bytes, health, reflection, TLS; and the replica watcher behind version 1 (T12, T20,
+T30)."""
 
 import subprocess
 
@@ -50,6 +51,7 @@ def to(service):
 
 def test_bytes_on_the_wire(to):
     """T12. Raw bytes go in and come out, so that no message class of ours hides a mistake."""
+
     def call(method, request):
         return to.unary_unary(f"/monolith.serving.agent_service.AgentService/{method}")(request, timeout=5)
 
@@ -61,9 +63,11 @@ def test_bytes_on_the_wire(to):
 
 def test_errors(to):
     stub = agent_rpc.AgentServiceStub(to)
-    for request, code in ((pb.GetReplicasRequest(server_type=2), grpc.StatusCode.UNIMPLEMENTED),
-                          (pb.GetReplicasRequest(server_type=3), grpc.StatusCode.INVALID_ARGUMENT),
-                          (pb.GetReplicasRequest(model_name="m" * (1 << 17)), grpc.StatusCode.RESOURCE_EXHAUSTED)):
+    for request, code in (
+        (pb.GetReplicasRequest(server_type=2), grpc.StatusCode.UNIMPLEMENTED),
+        (pb.GetReplicasRequest(server_type=3), grpc.StatusCode.INVALID_ARGUMENT),
+        (pb.GetReplicasRequest(model_name="m" * (1 << 17)), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ):
         with pytest.raises(grpc.RpcError) as e:
             stub.GetReplicas(request, timeout=5)
         assert e.value.code() == code, request
@@ -73,7 +77,10 @@ def test_errors(to):
 def test_health_and_reflection(service, to):
     health = health_pb2_grpc.HealthStub(to)
     for name in ("", "monolith.serving.agent_service.AgentService"):
-        assert health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status == health_pb2.HealthCheckResponse.SERVING
+        assert (
+            health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status
+            == health_pb2.HealthCheckResponse.SERVING
+        )
     found = ProtoReflectionDescriptorDatabase(to)
     assert "monolith.serving.agent_service.AgentService" in found.get_services()
     described = found.FindFileContainingSymbol("monolith.serving.agent_service.AgentService")
@@ -85,7 +92,9 @@ def test_health_and_reflection(service, to):
 def test_a_port_that_is_taken_and_one_that_is_loopback_alone(service):
     with pytest.raises(errors.UnavailableError, match=f"cannot listen on 127.0.0.1:{service.port}"):
         AgentService(Provider(), service.port)
-    listening = subprocess.run(["ss", "-ltnH", f"sport = :{service.port}"], capture_output=True, text=True, check=False).stdout
+    listening = subprocess.run(
+        ["ss", "-ltnH", f"sport = :{service.port}"], capture_output=True, text=True, check=False
+    ).stdout
     if listening:  # where there is `ss`
         assert f"127.0.0.1]:{service.port}" in listening or f"127.0.0.1:{service.port}" in listening
 
@@ -99,18 +108,47 @@ def certificates(tmp_path_factory):
 
     (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
     for authority in ("ca", "other"):
-        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem")
+        openssl(
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            f"/CN={authority}",
+            "-keyout",
+            f"{authority}.key",
+            "-out",
+            f"{authority}.pem",
+        )
     for who, authority in (("server", "ca"), ("client", "ca"), ("stranger", "other")):
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}", "-keyout", f"{who}.key", "-out", f"{who}.csr")
-        openssl("x509", "-req", "-in", f"{who}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial", "-extfile", "names",
-                "-out", f"{who}.pem")
+        openssl(
+            "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}", "-keyout", f"{who}.key", "-out", f"{who}.csr"
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{who}.csr",
+            "-CA",
+            f"{authority}.pem",
+            "-CAkey",
+            f"{authority}.key",
+            "-CAcreateserial",
+            "-extfile",
+            "names",
+            "-out",
+            f"{who}.pem",
+        )
     return folder
 
 
 @pytest.mark.parametrize("mutual", [False, True])
 def test_tls(certificates, mutual):
     at = {n: str(certificates / n) for n in ("ca.pem", "other.pem", "server.pem", "server.key")}
-    service = AgentService(Provider(), 0, tls=channel.Tls(ca=at["ca.pem"] if mutual else None, cert=at["server.pem"], key=at["server.key"]))
+    service = AgentService(
+        Provider(), 0, tls=channel.Tls(ca=at["ca.pem"] if mutual else None, cert=at["server.pem"], key=at["server.key"])
+    )
     service.start()
 
     def beats(tls):
@@ -136,8 +174,13 @@ def test_tls(certificates, mutual):
 @pytest.fixture
 def watcher(zookeeper, request):
     """A started watcher of a dc_aware tree; `.put(node, address, stat)` and `.connection` change the tree."""
-    config = AgentConfig(bzid=request.node.name, base_name="m", deploy_type="ps", dc_aware=True,
-                         environ={"TCE_INTERNAL_IDC": "lf", "TCE_LOGICAL_CLUSTER": "default", "MY_HOST_IP": "1.2.3.4"})
+    config = AgentConfig(
+        bzid=request.node.name,
+        base_name="m",
+        deploy_type="ps",
+        dc_aware=True,
+        environ={"TCE_INTERNAL_IDC": "lf", "TCE_LOGICAL_CLUSTER": "default", "MY_HOST_IP": "1.2.3.4"},
+    )
     with zk(zookeeper.servers) as own, zk(zookeeper.servers) as other:
         made = ReplicaWatcher(own, config)
 
@@ -150,8 +193,12 @@ def watcher(zookeeper, request):
         made.stop()
 
 
-T20 = {"lf:default/ps:0/0": ("1.1.1.1:1", AVAILABLE), "lf:default/ps:0/00000000007": ("1.1.1.2:1", AVAILABLE),
-       "lf:default/ps:1/0": ("1.1.1.3:1", LOADING), "hl:default/ps:0/0": ("2.1.1.1:1", AVAILABLE)}
+T20 = {
+    "lf:default/ps:0/0": ("1.1.1.1:1", AVAILABLE),
+    "lf:default/ps:0/00000000007": ("1.1.1.2:1", AVAILABLE),
+    "lf:default/ps:1/0": ("1.1.1.3:1", LOADING),
+    "hl:default/ps:0/0": ("2.1.1.1:1", AVAILABLE),
+}
 
 
 def test_watcher_queries(watcher):
@@ -170,8 +217,10 @@ def test_watcher_queries(watcher):
     assert sorted(watcher.replica("ps", 0, 0)) == ["1.1.1.1:1", "2.1.1.1:1"]
     assert watcher.replica("ps", 0, 0, "hl", "default") == "2.1.1.1:1"
     assert watcher.replica("ps", 0, 9) is None and watcher.replica("ps", 1, 0) is None
-    assert watcher.with_extra_info("ps", 0, "lf", "default") == {"1.1.1.1:1": TargetExtraInfo("lf", "default", 0),
-                                                               "1.1.1.2:1": TargetExtraInfo("lf", "default", 7)}
+    assert watcher.with_extra_info("ps", 0, "lf", "default") == {
+        "1.1.1.1:1": TargetExtraInfo("lf", "default", 0),
+        "1.1.1.2:1": TargetExtraInfo("lf", "default", 7),
+    }
 
 
 def test_watcher_follows_changes(watcher):

@@ -1,4 +1,5 @@
-"""What the agents of all versions have: a session with ZooKeeper, own nodes in it, model servers, the gRPC service, rounds of work."""
+"""What the agents of all versions have: a session with ZooKeeper, own nodes in it, model servers, the gRPC service,
+rounds of work."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ RESCAN_INTERVAL_S = 60.0
 
 
 class Agent:
-    """start() brings everything up, in order; check() is called again and again while it runs, until `stopping` is set; stop() takes
-    everything down, in order.
+    """start() brings everything up, in order; check() is called again and again while it runs, until `stopping` is
+    set; stop() takes everything down, in order.
 
     Subclasses fill `rounds` and give `provider`, what the gRPC service answers with.
     """
@@ -70,11 +71,16 @@ class Agent:
         return []
 
     def health(self) -> tuple[bool, dict]:
-        """(whether all model servers run, details). A ZooKeeper that is away makes nobody ill: what is served goes on."""
+        """(whether all model servers run, details). A ZooKeeper that is away makes nobody ill: what is served goes
+        on."""
         servers = {s.name: str(s.state) for s in self.servers.statuses()}
         well = all(self.servers.running().values())
-        return well, {"status": "ok" if well else "degraded", "zookeeper": self.connection.state, "servers": servers,
-                      "nodes": self.ephemerals.paths()}
+        return well, {
+            "status": "ok" if well else "degraded",
+            "zookeeper": self.connection.state,
+            "servers": servers,
+            "nodes": self.ephemerals.paths(),
+        }
 
     def stop(self) -> None:
         """Registrations first, so that nobody is sent here any more; then servers, service and session."""

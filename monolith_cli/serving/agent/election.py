@@ -9,8 +9,9 @@ from collections.abc import Callable
 class Election:
     """Stands for leader in `/<bzid>/election/`, again and again, until stop().
 
-    lead(over) is called while this agent leads and must return soon after the event `over` is set: the session was lost, which means that
-    another may lead already, or stop() was called. An error in lead() gives the lead to another.
+    lead(over) is called while this agent leads and must return soon after the event `over` is set: the session was
+    lost, which means that another may lead already, or stop() was called. An error in lead() gives the lead to
+    another.
     """
 
     def __init__(self, connection, bzid: str, identifier: str, lead: Callable[[threading.Event], None], log):

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 class AgentOptions:
     """How an agent runs, beside its configuration file.
 
-    zk: `ZkConfig` without servers where the configuration file names them. host: address that the agent's service and monolith-serve
-    listen on. tls: of the agent's service; server_tls: how the agent reaches its model servers. tfs_log: log file of the model
-    servers. model_roots: folders that models named in ZooKeeper must lie in, empty: any. max_restarts: how often in a row a server is
-    started again before the agent gives up. drain_s: between taking registrations away and unloading or ending what they named. config_overrides: what goes before
-    the configuration file. Times in seconds.
+    zk: `ZkConfig` without servers where the configuration file names them. host: address that the agent's service and
+    monolith-serve listen on. tls: of the agent's service; server_tls: how the agent reaches its model servers.
+    tfs_log: log file of the model servers. model_roots: folders that models named in ZooKeeper must lie in, empty:
+    any. max_restarts: how often in a row a server is started again before the agent gives up. drain_s: between taking
+    registrations away and unloading or ending what they named. config_overrides: what goes before the configuration
+    file. Times in seconds.
     """
 
     zk: ZkConfig
@@ -46,7 +47,8 @@ def is_loopback(host: str) -> bool:
 
 
 def reachable_host(options: AgentOptions) -> str:
-    """IPv4 address that others are told: MY_HOST_IP, else loopback where nothing listens elsewhere, else that of this host."""
+    """IPv4 address that others are told: MY_HOST_IP, else loopback where nothing listens elsewhere, else that of this
+    host."""
     if options.environ.get("MY_HOST_IP") or not is_loopback(options.host):
         found = addresses.local_ip(options.environ)
         return "0.0.0.0" if found == "localhost" else found
@@ -56,12 +58,16 @@ def reachable_host(options: AgentOptions) -> str:
 def allowed_path(roots: tuple[str, ...], path: str) -> bool:
     """Whether a path, symbolic links followed, lies in one of the folders; in any place where there are none."""
     real = os.path.realpath(path)
-    return not roots or any(os.path.commonpath([real, os.path.realpath(root)]) == os.path.realpath(root) for root in roots)
+    return not roots or any(
+        os.path.commonpath([real, os.path.realpath(root)]) == os.path.realpath(root) for root in roots
+    )
 
 
 def model_roots(config, options: AgentOptions) -> tuple[str, ...]:
     """Where models that ZooKeeper names may lie. ConfigError where nobody says."""
     roots = options.model_roots or ((config.base_path,) if config.base_path and config.agent_version != 1 else ())
     if config.agent_version != 1 and not roots:
-        raise errors.ConfigError("the models are named in ZooKeeper: say where they may lie by --model-root DIR (or base_path); / is anywhere")
+        raise errors.ConfigError(
+            "the models are named in ZooKeeper: say where they may lie by --model-root DIR (or base_path); / is anywhere"
+        )
     return roots

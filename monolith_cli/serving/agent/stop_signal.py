@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 
 class StopSignal:
-    """From install() on the first SIGTERM or SIGINT calls `asked()` and is kept in `number`; a second one ends the process at once,
-    after `at_once()`. For the main thread."""
+    """From install() on the first SIGTERM or SIGINT calls `asked()` and is kept in `number`; a second one ends the
+    process at once, after `at_once()`. For the main thread."""
 
     def __init__(self, asked: Callable[[], None] = lambda: None, at_once: Callable[[], None] = lambda: None):
         self.number, self.asked, self.at_once = 0, asked, at_once

@@ -1,4 +1,5 @@
-"""Agent of version 1: servers of one model, each registered by what it is, in front of them the entry, which starts when the others are there."""
+"""Agent of version 1: servers of one model, each registered by what it is, in front of them the entry, which starts
+when the others are there."""
 
 from __future__ import annotations
 
@@ -38,11 +39,14 @@ class AgentV1(Agent):
         self.start_service()
         self.every("status", self.options.status_interval_s, self.updater.update)
         self.every("rescan", RESCAN_INTERVAL_S, self.watcher.rescan)
-        self.servers.start({t: model_config.write_model_config(self.config, t) for t in self.config.server_types}, {"entry": self._others_are_there})
+        self.servers.start(
+            {t: model_config.write_model_config(self.config, t) for t in self.config.server_types},
+            {"entry": self._others_are_there},
+        )
 
     def _others_are_there(self) -> bool:
-        """Whether every task the entry calls has an AVAILABLE replica: each ps in this idc and cluster, and a dense anywhere if it is
-        alone."""
+        """Whether every task the entry calls has an AVAILABLE replica: each ps in this idc and cluster, and a dense
+        anywhere if it is alone."""
         missing = self._missing()
         if missing and missing != self._said:
             self.log.info(f"the entry waits for {', '.join(missing)}")

@@ -1,4 +1,5 @@
-"""Agent of version 2: many models over shards. One agent leads and gives orders; each follows those for its container."""
+"""Agent of version 2: many models over shards. One agent leads and gives orders; each follows those for its
+container."""
 
 from __future__ import annotations
 
@@ -28,14 +29,20 @@ class AgentV2(Agent):
         super().__init__(config, options, log)
         self.monitor = TfsMonitor(config, tls=options.server_tls)
         self._load_rounds = None
-        self.mirror = Mirror(self.connection, config.bzid, config.shard_id, config.replica_id, config.num_tce_shard, log, self._published)
+        self.mirror = Mirror(
+            self.connection, config.bzid, config.shard_id, config.replica_id, config.num_tce_shard, log, self._published
+        )
         config_files = {str(t): config.run_path(f"{t}_model_config.pbtxt") for t in config.server_types}
-        addresses = {t: (f"{self.host}:{config.ports(t)[0]}", f"[{self.host_v6}]:{config.ports(t)[0]}") for t in config_files}
+        addresses = {
+            t: (f"{self.host}:{config.ports(t)[0]}", f"[{self.host_v6}]:{config.ports(t)[0]}") for t in config_files
+        }
 
         def allowed(path: str) -> bool:
             return allowed_path(options.model_roots, path)
 
-        self.loader = Loader(self.mirror, NodeSet(self.ephemerals), config, self.monitor, config_files, addresses, allowed, log)
+        self.loader = Loader(
+            self.mirror, NodeSet(self.ephemerals), config, self.monitor, config_files, addresses, allowed, log
+        )
         self.scheduler = Scheduler(self.mirror, resources.model_info, allowed, log)
         self.config_files = config_files
         self.election: Election | None = None
@@ -78,9 +85,15 @@ class AgentV2(Agent):
         """This container's node under resource/, in which the scheduler sees shard, replica and memory."""
         memory = resources.memory(self.config.environ).available
         if abs(memory - self._memory) * 16 > self._memory:
-            spec = ResourceSpec(address=f"{self.host}:{self.config.agent_port}", shard_id=self.config.shard_id,
-                                replica_id=self.config.replica_id, memory=memory)
-            self.ephemerals.publish(paths.resource_path(self.config.bzid, spec.shard_id, spec.replica_id), spec.to_json())
+            spec = ResourceSpec(
+                address=f"{self.host}:{self.config.agent_port}",
+                shard_id=self.config.shard_id,
+                replica_id=self.config.replica_id,
+                memory=memory,
+            )
+            self.ephemerals.publish(
+                paths.resource_path(self.config.bzid, spec.shard_id, spec.replica_id), spec.to_json()
+            )
             self._memory = memory
 
     def stop(self) -> None:
