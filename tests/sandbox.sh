@@ -81,3 +81,17 @@ configs {
   }
 }
 TEXT
+cat > models.cfg <<'TEXT'
+model_config_list {
+  config { name: "m" base_path: "/models/m" model_platform: "tensorflow" }
+  config { name: "n" base_path: "/models/n" model_platform: "tensorflow" model_version_policy { specific { versions: 7 } } }
+}
+TEXT
+cat > agent.conf <<'CONF'
+bzid demo
+base_name movie
+base_path /models/movie
+num_ps 2
+deploy_type mixed
+zk_servers 127.0.0.1:2181
+CONF

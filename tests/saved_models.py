@@ -161,7 +161,8 @@ def predict_request(name, signature="", version=None, **inputs):
         request.model_spec.version.value = version
     kinds = {"float32": types_pb2.DT_FLOAT, "float64": types_pb2.DT_DOUBLE, "int32": types_pb2.DT_INT32, "int64": types_pb2.DT_INT64}
     for key, value in inputs.items():
-        array = np.asarray(value)
+        text = not isinstance(value, np.ndarray) and any(isinstance(v, (str, bytes)) for v in np.ravel(np.array(value, object)))
+        array = np.asarray(value, object if text else None)
         tensor = tensor_pb2.TensorProto()
         for size in array.shape:
             tensor.tensor_shape.dim.add(size=size)

@@ -160,7 +160,7 @@ def test_locations_and_paths():
 
 
 @pytest.mark.parametrize("settings, says", [
-    ({"agent_version": 2}, "agent_version is 2"), ({"agent_version": 3}, "3 goes with unified"), ({"bzid": None}, "bzid is not set"),
+    ({"agent_version": 4}, "agent_version is 4"), ({"agent_version": 3}, "3 goes with unified"), ({"bzid": None}, "bzid is not set"),
     ({"agent_version": 3, "deploy_type": "unified"}, "layout_pattern"), ({"base_path": None}, "base_path"), ({"dc_aware": True}, "dc_aware"),
     ({"zk_servers": None}, "zk_servers"),
 ])

@@ -46,7 +46,7 @@ def place(tmp_path):
 
 
 def tree(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != ".lock")
 
 
 def versions(receive, model="rs"):
@@ -125,7 +125,9 @@ def test_start_empties_the_folder_of_models_and_of_nothing_else(place, tmp_path)
     deliver(source, "rs", 5)
     (receive / "rs" / "ps_0" / "3").mkdir(parents=True)
     (receive / "old" / "ps_0" / "9-temp").mkdir(parents=True)
-    assert manager().start() and versions(receive) == [5] and not (receive / "old").exists()
+    first = manager()
+    assert first.start() and versions(receive) == [5] and not (receive / "old").exists()
+    first.stop()
     for stranger in ("letter.txt", "photos/cat.png"):
         path = receive / stranger
         path.parent.mkdir(exist_ok=True)
@@ -199,8 +201,10 @@ def test_what_an_interrupted_copy_left_is_not_taken_for_whole(place):
     half = receive / "rs" / SUB_MODELS[0] / "5-temp"
     half.mkdir(parents=True)
     (half / "saved_model.pb").write_text("ha")
+    (half / "stale").write_text("of another delivery")
     assert manager().loop_once()
-    assert (receive / "rs" / SUB_MODELS[0] / "5" / "saved_model.pb").read_text() == "x 5" and not half.exists()
+    whole = receive / "rs" / SUB_MODELS[0] / "5"
+    assert (whole / "saved_model.pb").read_text() == "x 5" and tree(whole) == ["saved_model.pb", "variables/data"] and not half.exists()
 
 
 def test_five_versions_are_kept_and_one_leaves_a_round(place):
@@ -213,6 +217,45 @@ def test_five_versions_are_kept_and_one_leaves_a_round(place):
     for kept in ([2, 3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 8], [4, 5, 6, 7, 8], [4, 5, 6, 7, 8]):
         m.remove_old()
         assert versions(receive) == kept == m.versions("rs")
+
+
+def test_of_two_processes_one_copies_and_the_other_takes_over(place):
+    source, receive, manager = place
+    first, second, result = manager(), manager(), []
+    deliver(source, "rs", 1)
+    assert first.start()
+    thread = threading.Thread(target=lambda: result.append(second.start()))
+    thread.start()
+    thread.join(20)
+    assert result == [True] and versions(receive) == [1]  # not emptied under the first
+    assert second.versions("rs") == [] and first.versions("rs") == [1]
+    first.stop()
+    deliver(source, "rs", 2)
+    until(lambda: second.versions("rs") == [2])
+    assert versions(receive) == [1, 2]
+    second.stop()
+    third = manager()  # a new start: what earlier ones left goes
+    shutil.rmtree(source / "rs@1")
+    assert third.start() and versions(receive) == [2]
+
+
+def test_the_second_process_waits_until_the_first_has_copied(place):
+    source, receive, manager = place
+    deliver(source, "rs", 1)
+    assert (leaving := manager()).start()
+    leaving.stop()
+    shutil.rmtree(source)
+    source.mkdir()
+    managers, result = [manager(), manager()], []
+    threads = [threading.Thread(target=lambda m=m: result.append(m.start())) for m in managers]
+    for t in threads:
+        t.start()
+    time.sleep(0.4)
+    assert result == [] and os.listdir(receive) == [".lock"]
+    deliver(source, "rs", 5)
+    for t in threads:
+        t.join(20)
+    assert result == [True, True] and sorted(len(m.versions("rs")) for m in managers) == [0, 1]
 
 
 def test_metrics_of_age(place):

@@ -115,7 +115,7 @@ def test_model_info_seen_from_its_folder(exported, monkeypatch):
 
 
 def test_model_info_without_checkpoints_or_states(exported):
-    assert info(exported, "model.ckpt-15")["entry"] == (15, "/entry/200")  # no version of that step: the newest of those known
+    assert info(exported, "model.ckpt-5")["entry"] == (15, "/entry/200")  # no version of that step: the newest of those known
     for name in ("entry", "ps_0", "ps_1"):
         (exported / name / "ExportSaverListenerState").unlink()
     (exported / "ps_1" / "300").mkdir()

@@ -116,6 +116,19 @@ def test_a_gate_or_a_readiness_that_does_not_come(supervise):
     assert s.poll()[1].pid is None and s.poll()[1].exit_code == -signal.SIGKILL and not s.wait_ready(5)
 
 
+def test_the_time_of_a_gate_runs_from_when_the_others_are_ready(supervise, tmp_path):
+    ready, opened = tmp_path / "ready", tmp_path / "opened"
+    s = supervise(Child("entry", SLEEP, after=("ps",), gate=opened.exists, gate_interval_s=0.05, gate_timeout_s=2.0),
+                  Child("ps", SLEEP, ready=ready.exists, ready_interval_s=0.05))
+    time.sleep(2.5)
+    assert s.ended() == []
+    ready.touch()
+    until(lambda: history(s, "ps")[-1] == "ready")
+    time.sleep(0.5)
+    opened.touch()
+    assert s.wait_ready(20)
+
+
 def test_restarts_by_policy(supervise, tmp_path):
     quick = {"backoff_s": 0.05, "max_backoff_s": 0.1}
     count = tmp_path / "count"

@@ -39,6 +39,9 @@ COMMANDS = {
     "monolith-train": "monolith_train",
     "monolith-eval": "monolith_eval",
     "monolith-predict": "monolith_predict",
+    "monolith-agent": "monolith_agent",
+    "monolith-top": "monolith_top",
+    "monolith-serve": "monolith_serve",
     "monolith": "monolith",
 }
 

@@ -1,7 +1,7 @@
 """Command lines of the model servers, as lists of arguments (a path may have blanks).
 
-`tfs_flags` chooses the flags: `stock` gives those that tensorflow_model_server and monolith-serve know; `internal` gives those of the
-original's own build too (archon, metrics prefix, logging), byte for byte and in its order.
+`tfs_flags` chooses the flags: `stock` gives those that tensorflow_model_server and monolith-serve know; `internal`
+gives those of the original's own build too (archon, metrics prefix, logging), byte for byte and in its order.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def knows_our_fields(config: AgentConfig) -> bool:
 
 
 def has_grpc_remote_op(config: AgentConfig) -> bool:
-    """Whether the server calls others by gRPC: all do but internal ones that lack the op, whose program does not name it."""
+    """Whether the server calls others by gRPC: all do but internal ones that lack the op, whose program does not name
+    it."""
     if config.tfs_flags == "stock":
         return True
     path = shutil.which(server_binary(config), path=config.environ.get("PATH"))
@@ -55,8 +56,9 @@ def command_line(config: AgentConfig, server_type: str | None = None, config_fil
                  command: list[str] | None = None) -> tuple[list[str], int]:
     """(arguments, gRPC port) of one server of an agent of version 1 or 2.
 
-    config_file: its model configuration, written into the run directory where none is given; command: what stands in front of the
-    flags, `server_command(config)` where none is given. ConfigError where the container has no such server.
+    config_file: its model configuration, written into the run directory where none is given; command: what stands in
+    front of the flags, `server_command(config)` where none is given. ConfigError where the container has no such
+    server.
     """
     kind = config.resolve_server_type(server_type)
     grpc, http, archon = config.ports(kind)
@@ -80,15 +82,16 @@ def command_line(config: AgentConfig, server_type: str | None = None, config_fil
 
 
 def command_line_v3(config: AgentConfig, config_file: str, command: list[str] | None = None) -> tuple[list[str], int]:
-    """(arguments, gRPC port) of the one server of an agent of version 3; it looks at its model configuration every 60 s."""
+    """(arguments, gRPC port) of the one server of an agent of version 3; it looks at its model configuration every
+    60 seconds."""
     grpc, http, archon = config.ports(ServerType.UNIFIED)
     flags: list[tuple[str, object]] = [
         ("model_config_file", config_file), ("port", grpc), ("rest_api_port", http),
         ("model_config_file_poll_wait_seconds", POLL_SECONDS_V3)]
     if config.tfs_flags == "internal":
         psm = config.environ.get("TCE_PSM", "")
-        flags += [("archon_port", archon), ("archon_rpc_psm", psm), ("archon_rpc_cluster", config.environ.get("TCE_CLUSTER", "")),
-                  ("metrics_namespace_prefix", psm)]
+        flags += [("archon_port", archon), ("archon_rpc_psm", psm),
+                  ("archon_rpc_cluster", config.environ.get("TCE_CLUSTER", "")), ("metrics_namespace_prefix", psm)]
         if not has_grpc_remote_op(config):
             flags.append(("archon_entry_to_ps_rpc_timeout", config.fetch_ps_timeout_ms))
         flags += [("conf_file", "conf/service.conf"), ("log_conf", "conf/log4j.properties")]
@@ -113,14 +116,16 @@ def _internal_names(config: AgentConfig, kind: ServerType) -> list[tuple[str, ob
     apart = config.deploy_type == "mixed" and kind in (ServerType.PS, ServerType.DENSE)
     suffix = f"_{kind}" if apart else ""
     psm = config.environ.get("TCE_PSM", "") + suffix
-    return [("archon_rpc_psm", psm), ("archon_rpc_cluster", config.environ.get("TCE_CLUSTER", "")), ("metrics_namespace_prefix", psm),
-            ("log_conf", f"../conf/log4j{suffix}.properties")]
+    return [("archon_rpc_psm", psm), ("archon_rpc_cluster", config.environ.get("TCE_CLUSTER", "")),
+            ("metrics_namespace_prefix", psm), ("log_conf", f"../conf/log4j{suffix}.properties")]
 
 
 def _internal_fetching(config: AgentConfig) -> list[tuple[str, object]]:
     flags: list[tuple[str, object]] = [
-        ("archon_entry_to_ps_rpc_timeout", config.fetch_ps_timeout_ms), ("archon_entry_to_ps_long_conn_num", config.fetch_ps_long_conn_num),
-        ("archon_entry_to_ps_rpc_retry", config.fetch_ps_retry), ("archon_async_dispatcher_threads", config.aio_thread_num)]
+        ("archon_entry_to_ps_rpc_timeout", config.fetch_ps_timeout_ms),
+        ("archon_entry_to_ps_long_conn_num", config.fetch_ps_long_conn_num),
+        ("archon_entry_to_ps_rpc_retry", config.fetch_ps_retry),
+        ("archon_async_dispatcher_threads", config.aio_thread_num)]
     return flags if config.fetch_ps_long_conn_enable else [*flags, ("archon_entry_to_ps_long_conn_enable", False)]
 
 

@@ -10,8 +10,9 @@ __all__ = ["Condition", "ExpressionError"]
 
 
 class Condition:
-    """Whole numbers, names, + - * // %, comparisons (also in a row), and, or, not, parentheses, True, False. Nothing else: nothing is
-    evaluated as Python. ExpressionError (a ConfigError) names the column where the text leaves this grammar."""
+    """Whole numbers, names, + - * // %, comparisons (also in a row), and, or, not, parentheses, True, False. Nothing
+    else: nothing is evaluated as Python. ExpressionError (a ConfigError) names the column where the text leaves this
+    grammar."""
 
     def __init__(self, text: str):
         self.text = text
@@ -19,5 +20,6 @@ class Condition:
         self.names = self._expression.names
 
     def holds(self, values: Mapping[str, int]) -> bool:
-        """Whether it is true with these values. ExpressionError where a name has no value, or a division by zero comes up."""
+        """Whether it is true with these values. ExpressionError where a name has no value, or a division by zero
+        comes up."""
         return bool(self._expression.evaluate(values))

@@ -1,4 +1,5 @@
-"""The agent's configuration: one record with all keys of the file, their defaults, and what follows from them and the environment."""
+"""The agent's configuration: one record with all keys of the file, their defaults, and what follows from them and the
+environment."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ from monolith_cli.serving import addresses
 from monolith_cli.serving.agent import config_file
 from monolith_cli.serving.agent.constants import HOST_SHARD_ENV
 from monolith_cli.serving.agent.ports import HeldPorts, assign_ports, env_int, replica_id
+
+
+_CHOICES = {"tfs_flags": ("stock", "internal"), "rough_sort_model_loaded_server": ("none", "entry", "ps", "dense", None)}
 
 
 class ServerType(StrEnum):
@@ -64,8 +68,9 @@ def _own(default: Any, help: str) -> Any:
 class AgentConfig:
     """All keys of a configuration file, in the order in which flags are handed on, with their defaults.
 
-    Creating one settles the deploy type, the ports (free ones stay held, see `ports.HeldPorts`; `release_ports` gives them up) and the
-    replica id. ConfigError for what cannot be; what only a running agent needs is checked by `check`.
+    Creating one settles the deploy type, the ports (free ones stay held, see `ports.HeldPorts`; `release_ports` gives
+    them up) and the replica id. ConfigError for what cannot be; what only a running agent needs is checked by
+    `check`.
     """
 
     enable_batching: bool = _flag(False, "Batch requests.")
@@ -117,7 +122,7 @@ class AgentConfig:
     dense_service_num: int = _key(3, "Processes of a dense deployment.")
     agent_port: int | None = _key(None, "Port of the agent's own service. Unset: PORT2, else a free one.")
     update_model_status_interval: int = _key(1, "Seconds; the entry server looks twice this apart whether all others are there.")
-    agent_version: int = _key(1, "1 (servers of fixed models) or 3 (one server, models by layout).")
+    agent_version: int = _key(1, "1 (servers of one model), 2 (many models over shards) or 3 (one server, models by layout).")
     max_waiting_sec: int = _key(1200, "Not used; kept for files that have it.")
     preload_jemalloc: bool = _key(True, "Not used; kept for files that have it.")
     version_policy: str = _key("latest", "Which versions are served: latest, latest_once, all or specific.")
@@ -179,9 +184,10 @@ class AgentConfig:
     def _check_choices(self) -> None:
         if self.deploy_type == DeployType.DENSE and not self.dense_alone:
             raise errors.ConfigError("deploy_type is dense, but dense_alone is false: set dense_alone true")
-        for name, choices in (("tfs_flags", ("stock", "internal")), ("rough_sort_model_loaded_server", ("none", "entry", "ps", "dense", None))):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise errors.ConfigError(f"{name} is {getattr(self, name)!r}: must be one of {', '.join(filter(None, choices))}")
+                known = ", ".join(filter(None, choices))
+                raise errors.ConfigError(f"{name} is {getattr(self, name)!r}: must be one of {known}")
         for name in ("num_ps", "dense_service_num"):
             if getattr(self, name) < 1:
                 raise errors.ConfigError(f"{name} is {getattr(self, name)}: must be at least 1")
@@ -199,14 +205,18 @@ class AgentConfig:
         """SHARD_ID; where it is not set: 0 if there is one shard, else -1."""
         number = env_int(self.environ, "SHARD_ID", -1)
         if number >= self.num_tce_shard or number < -1:
-            raise errors.ConfigError(f"environment variable SHARD_ID is {number}: must be below {HOST_SHARD_ENV}, {self.num_tce_shard}")
+            raise errors.ConfigError(
+                f"environment variable SHARD_ID is {number}: must be below {HOST_SHARD_ENV}, {self.num_tce_shard}")
         return 0 if number == -1 and self.num_tce_shard == 1 else number
 
     @property
     def ps_tasks(self) -> list[int]:
-        """Parameter server tasks of this shard. ConfigError where the shard is not known: none would be served, without a word."""
+        """Parameter server tasks of this shard. ConfigError where the shard is not known: none would be served,
+        without a word."""
         if self.shard_id == -1:
-            raise errors.ConfigError(f"SHARD_ID is not set, but {HOST_SHARD_ENV} is {self.num_tce_shard}: set it to 0 to {self.num_tce_shard - 1}")
+            shards = self.num_tce_shard
+            raise errors.ConfigError(
+                f"SHARD_ID is not set, but {HOST_SHARD_ENV} is {shards}: set it to 0 to {shards - 1}")
         return [t for t in range(self.num_ps) if t % self.num_tce_shard == self.shard_id]
 
     @property
@@ -238,7 +248,8 @@ class AgentConfig:
         """Root of this container's layout in ZooKeeper (agent version 3)."""
         if not self.layout_pattern:
             raise errors.ConfigError("layout_pattern is not set: name the layout this container serves")
-        return self.layout_pattern if self.layout_pattern.startswith("/") else f"/{self.bzid}/layouts/{self.layout_pattern}"
+        is_path = self.layout_pattern.startswith("/")
+        return self.layout_pattern if is_path else f"/{self.bzid}/layouts/{self.layout_pattern}"
 
     @property
     def container_cluster(self) -> str:
@@ -256,8 +267,8 @@ class AgentConfig:
         return [ServerType.PS, *([ServerType.DENSE] if self.dense_alone else []), ServerType.ENTRY]
 
     def resolve_server_type(self, server_type: str | None = None) -> ServerType:
-        """The server type that is meant where `server_type` is asked for. ConfigError if this container does not serve it, or if
-        nothing says which of several is meant."""
+        """The server type that is meant where `server_type` is asked for. ConfigError if this container does not
+        serve it, or if nothing says which of several is meant."""
         if server_type is None or server_type == DeployType.MIXED:
             if self.deploy_type == DeployType.MIXED:
                 raise errors.ConfigError("deploy_type is mixed: say which server type is meant, ps, entry or dense")
@@ -272,7 +283,8 @@ class AgentConfig:
         prefix = "tfs_port" if server_type == "unified" else f"tfs_{server_type}"
         found = tuple(getattr(self, f"{prefix}_{n}") for n in names)
         if None in found:
-            raise errors.ConfigError(f"deploy_type is {self.deploy_type}: there are no ports of a server of type {server_type}")
+            raise errors.ConfigError(
+                f"deploy_type is {self.deploy_type}: there are no ports of a server of type {server_type}")
         return found
 
     def release_ports(self) -> None:
@@ -291,14 +303,19 @@ class AgentConfig:
 
     def check(self) -> None:
         """What a running agent needs and a client does not. ConfigError names what is missing."""
-        if self.agent_version not in (1, 3):
-            raise errors.ConfigError(f"agent_version is {self.agent_version}: must be 1 or 3")
+        if self.agent_version not in (1, 2, 3):
+            raise errors.ConfigError(f"agent_version is {self.agent_version}: must be 1, 2 or 3")
         if (self.agent_version == 3) != (self.deploy_type == DeployType.UNIFIED):
             raise errors.ConfigError(f"agent_version is {self.agent_version} and deploy_type {self.deploy_type}: 3 goes with unified alone")
-        needed = ("bzid", "zk_servers", *(("layout_pattern",) if self.agent_version == 3 else ("base_name", "base_path")))
-        for name in needed:
+        of_version = {1: ("base_name", "base_path"), 2: (), 3: ("layout_pattern",)}[self.agent_version]
+        for name in ("bzid", "zk_servers", *of_version):
             if not getattr(self, name):
                 raise errors.ConfigError(f"{name} is not set")
+        if self.tensorflow_session_parallelism and self.tensorflow_intra_op_parallelism and self.tensorflow_inter_op_parallelism:
+            raise errors.ConfigError("tensorflow_session_parallelism excludes tensorflow_intra_op_parallelism with ..._inter_op_parallelism: "
+                                     "a model server refuses all three")
+        if self.agent_version == 2 and (self.replica_id == -1 or self.shard_id == -1):
+            raise errors.ConfigError("agent_version 2 needs a shard and a replica: set SHARD_ID, and REPLICA_ID or MY_POD_NAME")
         self.location  # noqa: B018 - raises where dc_aware lacks one
         if ServerType.PS in self.server_types:
             self.ps_tasks  # noqa: B018
@@ -317,8 +334,8 @@ def load_config(path: str | os.PathLike[str], environ: Mapping[str, str] | None 
                 warn: Callable[[str], object] | None = None, **overrides: Any) -> AgentConfig:
     """Reads a configuration file.
 
-    environ: the container's environment, the process's where none is given; warn: told of each line that is left out, with file and
-    line; overrides: values that go before those of the file. NoInputError, ConfigError.
+    environ: the container's environment, the process's where none is given; warn: told of each line that is left out,
+    with file and line; overrides: values that go before those of the file. NoInputError, ConfigError.
     """
     read = config_file.read_config_file(path)
     values, warnings = field_values(read)
@@ -332,7 +349,8 @@ def load_config(path: str | os.PathLike[str], environ: Mapping[str, str] | None 
 
 
 def field_values(read: config_file.ConfigFile) -> tuple[dict[str, Any], list[str]]:
-    """(value of each field that the file has, warnings). Keys nobody knows and values of another type are left out with a warning."""
+    """(value of each field that the file has, warnings). Keys nobody knows and values of another type are left out
+    with a warning."""
     settings = dict(read.settings)
     server_type = settings.pop("server_type", None)
     if server_type and "deploy_type" not in settings:

@@ -7,8 +7,9 @@
     layout_filters  entry; True
     layout_filters  ps_{i}; i % 2 == 1
 
-Key and value are apart by the first run of blanks, tabs or `=`. A key that comes several times has all its values. An include is read as if
-its lines stood there; its path is relative to the working directory. What cannot be used is left out with a warning that names file and line.
+Key and value are apart by the first run of blanks, tabs or `=`. A key that comes several times has all its values. An
+include is read as if its lines stood there; its path is relative to the working directory. What cannot be used is
+left out with a warning that names file and line.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class ConfigFile:
 
 
 def read_config_file(path: str | os.PathLike[str]) -> ConfigFile:
-    """Reads a file and what it includes. NoInputError where it cannot be read, ConfigError where it is no text, larger than
-    1 MiB, or includes more than 256 files."""
+    """Reads a file and what it includes. NoInputError where it cannot be read, ConfigError where it is no text,
+    larger than 1 MiB, or includes more than 256 files."""
     result = ConfigFile()
     text = _read(os.fspath(path))
     _Reader(result).lines(os.fspath(path), text, ())
@@ -136,8 +137,9 @@ class _Reader:
 
 
 def convert(settings: list[Setting], kind: str) -> Any:
-    """The value of a field of type `kind` (bool, int, float, str, list). Numbers may be arithmetic, such as `60 * 1000`. ValueError, or
-    ConfigError of an expression, where the text is not of this type; its message is for people."""
+    """The value of a field of type `kind` (bool, int, float, str, list). Numbers may be arithmetic, such as `60 *
+    1000`. ValueError, or ConfigError of an expression, where the text is not of this type; its message is for
+    people."""
     if kind == "list":
         return [s.value for s in settings]
     if len(settings) > 1:

@@ -1,12 +1,11 @@
 """Expressions of numbers and names, as configuration files and layout filters have them.
 
-They are parsed here and nowhere handed to Python: an expression can compute and compare, and nothing else. Length, nesting and the size of
-every number are bounded.
+They are parsed here and nowhere handed to Python: an expression can compute and compare, and nothing else. Length,
+nesting and the size of every number are bounded.
 """
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -28,7 +27,9 @@ _TOKEN = re.compile(
 )
 _SUMS = {"+": operator.add, "-": operator.sub}
 _PRODUCTS = {"*": operator.mul, "/": operator.truediv, "//": operator.floordiv, "%": operator.mod}
-_COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_WHOLE_PRODUCTS = {sign: function for sign, function in _PRODUCTS.items() if sign != "/"}
+_COMPARISONS = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
 class ExpressionError(errors.ConfigError):
@@ -62,8 +63,8 @@ class Expression:
         object.__setattr__(self, "names", frozenset(parser.names))
 
     def evaluate(self, values: Mapping[str, Number] | None = None) -> Number:
-        """The value with these values of its names. ExpressionError where a name has none, on a division by zero and where
-        a number grows beyond 2^63."""
+        """The value with these values of its names. ExpressionError where a name has none, on a division by zero and
+        where a number grows beyond 2^63."""
         try:
             return self._node(values or {})
         except ZeroDivisionError:
@@ -77,13 +78,15 @@ class _NoValue(Exception):
 
 
 def _bounded(value: Number) -> Number:
-    if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)) or abs(value) > MAX_MAGNITUDE:
+    # A root of a negative number is complex; a float may be no number, which is not below anything.
+    if isinstance(value, complex) or not abs(value) <= MAX_MAGNITUDE:
         raise _NoValue("the value is too large")
     return value
 
 
 class _Parser:
-    """Recursive descent, one method a level of precedence (those of Python); each gives a closure over the values of names."""
+    """Recursive descent, one method a level of precedence (those of Python); each gives a closure over the values of
+    names."""
 
     def __init__(self, text: str, grammar: Grammar):
         if len(text) > MAX_LENGTH:
@@ -160,7 +163,7 @@ class _Parser:
         return self._chain(_SUMS, self._product)
 
     def _product(self) -> _Node:
-        return self._chain(_PRODUCTS if self.grammar.fractions else {k: f for k, f in _PRODUCTS.items() if k != "/"}, self._sign)
+        return self._chain(_PRODUCTS if self.grammar.fractions else _WHOLE_PRODUCTS, self._sign)
 
     def _chain(self, operations: Mapping[str, Callable], part: Callable[[], _Node]) -> _Node:
         first, rest = part(), []

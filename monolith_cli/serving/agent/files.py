@@ -13,7 +13,8 @@ def write_whole(path: str, text: str) -> None:
     folder = os.path.dirname(os.path.abspath(path))
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, prefix=".", suffix=".part", delete=False) as f:
+        with tempfile.NamedTemporaryFile(
+                "w", encoding="utf-8", dir=folder, prefix=".", suffix=".part", delete=False) as f:
             temporary = f.name
             f.write(text)
             f.flush()

@@ -20,11 +20,16 @@ ModelServerConfig = model_server_config_pb2.ModelServerConfig
 VersionPolicy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 
 
+def is_version(name: str) -> bool:
+    """Whether the name of a directory is a version: a decimal number of at most 19 digits."""
+    return name.isascii() and name.isdigit() and len(name) < 20
+
+
 def versions_of(base_path: str) -> list[int]:
     """Numbers of the version directories below `base_path`, rising; empty where it cannot be listed."""
     try:
         with os.scandir(base_path) as entries:
-            return sorted(int(e.name) for e in entries if e.name.isascii() and e.name.isdigit() and len(e.name) < 20 and e.is_dir())
+            return sorted(int(e.name) for e in entries if is_version(e.name) and e.is_dir())
     except OSError:
         return []
 
@@ -44,18 +49,22 @@ def policy(name: str, data: int | Iterable[int] | None = None) -> VersionPolicy:
         elif kind == "specific":
             result.specific.versions.extend([data] if isinstance(data, int) else data)
         else:
-            raise errors.ConfigError(f"{name} is not allowed! version policies are latest, latest_once, all and specific")
+            known = "latest, latest_once, all and specific"
+            raise errors.ConfigError(f"{name} is not allowed! version policies are {known}")
     except (TypeError, ValueError):
-        raise errors.ConfigError(f"version policy {name}: {data!r} is not what it takes, a number of versions or versions") from None
+        raise errors.ConfigError(
+            f"version policy {name}: {data!r} is not what it takes, a number of versions or versions") from None
     return result
 
 
 class LatestOnce:
-    """The policy `latest_once`: the newest version there is when a model first appears stays, until the model is forgotten.
+    """The policy `latest_once`: the newest version there is when a model first appears stays, until the model is
+    forgotten.
 
-    A parameter server is loaded once and then kept fresh by parameter synchronization. Stock TensorFlow Serving has no such policy, so
-    the version is looked up here and asked for by number. Where there is none yet, the newest one is asked for, and `waiting` has the
-    model: when the next configuration is made, a version that came meanwhile is taken.
+    A parameter server is loaded once and then kept fresh by parameter synchronization. Stock TensorFlow Serving has
+    no such policy, so the version is looked up here and asked for by number. Where there is none yet, the newest one
+    is asked for, and `waiting` has the model: when the next configuration is made, a version that came meanwhile is
+    taken.
     """
 
     def __init__(self) -> None:
@@ -93,8 +102,8 @@ def model_entry(name: str, base_path: str, version_policy: str = "latest", versi
 
 
 def models_of(config: AgentConfig, server_type: str | None = None) -> list[tuple[str, str]]:
-    """(name, base path) of all models that one server of agent version 1 serves, in order. ConfigError where base_path is needed
-    and not set, or the shard is not known."""
+    """(name, base path) of all models that one server of agent version 1 serves, in order. ConfigError where
+    base_path is needed and not set, or the shard is not known."""
     kind = config.resolve_server_type(server_type)
     if kind == ServerType.UNIFIED:
         raise errors.ConfigError("deploy_type is unified: its models come from a layout")
@@ -134,17 +143,20 @@ def server_config(entries: Iterable[ModelConfig]) -> ModelServerConfig:
     return result
 
 
-def model_config(config: AgentConfig, server_type: str | None = None, once: LatestOnce | None = None) -> ModelServerConfig:
+def model_config(config: AgentConfig, server_type: str | None = None,
+                 once: LatestOnce | None = None) -> ModelServerConfig:
     """What one server of agent version 1 serves."""
     return server_config(
-        model_entry(name, path, config.version_policy, config.version_data, once=once) for name, path in models_of(config, server_type))
+        model_entry(name, path, config.version_policy, config.version_data, once=once)
+        for name, path in models_of(config, server_type))
 
 
 def model_config_text(message: ModelServerConfig) -> str:
     return text_format.MessageToString(message)
 
 
-def write_model_config(config: AgentConfig, server_type: str | None = None, message: ModelServerConfig | None = None) -> str:
+def write_model_config(config: AgentConfig, server_type: str | None = None,
+                       message: ModelServerConfig | None = None) -> str:
     """Writes a configuration (`model_config` where none is given) into the run directory, whole; its path."""
     kind = config.resolve_server_type(server_type)
     path = config.run_path(f"model_config_{kind}.txt")

@@ -4,11 +4,13 @@
     <source>/<model>@<version>.write.done                         it is whole
     <source>/<model>@<version>.read.lock                          somebody reads it
     <receive>/<model>/<sub model>/<version>                       copied, renamed from the same name with -temp
+    <receive>/.lock                                               held by the one process of a container that copies
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -22,8 +24,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from monolith_cli import errors
 
-WRITE_DONE, READ_LOCK, TEMP = ".write.done", ".read.lock", "-temp"
+WRITE_DONE, READ_LOCK, TEMP, LOCK = ".write.done", ".read.lock", "-temp", ".lock"
 REMAIN_VERSIONS = 5
+_COPIED = b"copied\n"  # what the lock file says once the first model is there
 _DELIVERED = re.compile(r"([^@/]+)@([0-9]{1,19})")
 
 
@@ -51,18 +54,21 @@ class _Copied:
 class ModelManager:
     """Copies the newest version of every model in `source` to `receive`, and keeps the last five of each.
 
-    model_name: the model without which `start` does not succeed; None: there is nothing to do. log: told what happens; the metrics
-    `monolith_rough_sort_…` go into `registry`.
+    model_name: the model without which `start` does not succeed; None: there is nothing to do. log: told what
+    happens; the metrics `monolith_rough_sort_…` go into `registry`. Of several processes with one `receive`, as dense
+    deployments have, one copies; the others wait for what it copies, and take over when it ends.
     """
 
-    def __init__(self, model_name: str | None, source: str | None, receive: str | None, *, log: Callable[[str], object] | None = None,
-                 registry: CollectorRegistry | None = None, interval_s: float = 30.0, retry_s: float = 10.0, wait_s: float = 1200.0):
+    def __init__(self, model_name: str | None, source: str | None, receive: str | None, *,
+                 log: Callable[[str], object] | None = None, registry: CollectorRegistry | None = None,
+                 interval_s: float = 30.0, retry_s: float = 10.0, wait_s: float = 1200.0):
         self.model_name = model_name
         self._log = log or (lambda message: None)
         self._interval_s, self._retry_s, self._wait_s = interval_s, retry_s, wait_s
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._copied: dict[str, _Copied] = {}
+        self._lock: int | None = None
         if model_name is None:
             return
         if not source or not receive:
@@ -73,13 +79,13 @@ class ModelManager:
         self._metrics = _Metrics(registry, model_name)
 
     def start(self) -> bool:
-        """Empties `receive`, waits until the model is delivered and copied, and goes on copying on a thread of its own. False where the model
-        did not come within 20 minutes, or after `stop`. CannotCreateError where `receive` cannot be emptied or made."""
+        """Empties `receive`, waits until the model is delivered and copied, and goes on copying on a thread of its
+        own. False where the model did not come within 20 minutes, or after `stop`. CannotCreateError where `receive`
+        cannot be emptied or made."""
         if self.model_name is None:
             return True
-        _empty(self.receive)
         deadline = time.monotonic() + self._wait_s
-        while not (self._is_delivered() and self.loop_once() and self.model_name in self._copied):
+        while not (self._first_round() if self._copies() else self._copied_elsewhere()):
             if time.monotonic() >= deadline:
                 self._log(f"model {self.model_name} did not come into {self.source} within {self._wait_s:g} s")
                 return False
@@ -94,6 +100,41 @@ class ModelManager:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _copies(self) -> bool:
+        """Whether this process is the one that copies; the first time that it is, `receive` is emptied unless another
+        copied before."""
+        if self._lock is not None:
+            return True
+        lock = _open_lock(os.path.join(self.receive, LOCK))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        try:
+            if self._thread is None:
+                os.ftruncate(lock, 0)
+                _empty(self.receive)
+        except BaseException:
+            os.close(lock)
+            raise
+        self._lock = lock
+        return True
+
+    def _first_round(self) -> bool:
+        if not (self.loop_once() and self.model_name in self._copied):
+            return False
+        os.pwrite(self._lock, _COPIED, 0)
+        return True
+
+    def _copied_elsewhere(self) -> bool:
+        with contextlib.suppress(OSError), open(os.path.join(self.receive, LOCK), "rb") as f:
+            return f.read(len(_COPIED)) == _COPIED
+        return False
 
     def loop_once(self) -> bool:
         """One look at the source. False where something could not be copied; the rest is."""
@@ -124,18 +165,13 @@ class ModelManager:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval_s):
-            self.remove_old()
-            self.loop_once()
-
-    def _is_delivered(self) -> bool:
-        for name in _names(self.source):
-            match = _DELIVERED.fullmatch(name.removesuffix(WRITE_DONE)) if name.endswith(WRITE_DONE) else None
-            if match and match.group(1) == self.model_name:
-                return True
-        return False
+            if self._copies():
+                self.remove_old()
+                self.loop_once()
 
     def _newest(self, locks: list[str]) -> list[Delivery]:
-        """The newest whole delivery of each model. A lock comes first: the downloader must not take away what is being read."""
+        """The newest whole delivery of each model. A lock comes first: the downloader must not take away what is
+        being read."""
         newest: dict[str, Delivery] = {}
         for name in _names(self.source):
             match, folder = _DELIVERED.fullmatch(name), os.path.join(self.source, name)
@@ -224,11 +260,12 @@ class _Metrics:
     def __init__(self, registry: CollectorRegistry | None, model_name: str):
         registry = registry or CollectorRegistry()
         prefix = "monolith_rough_sort"
-        failures = Counter(f"{prefix}_loop_once_failed", "Rounds in which something could not be copied.", ["model"], registry=registry)
+        labels = {"labelnames": ["model"], "registry": registry}
+        failures = Counter(f"{prefix}_loop_once_failed", "Rounds in which something could not be copied.", **labels)
         self.failed = failures.labels(model_name)
-        self._version = Gauge(f"{prefix}_version_delay_seconds", "Now less the version, where versions are Unix times.", ["model"],
-                              registry=registry)
-        self._update = Gauge(f"{prefix}_update_delay_seconds", "Since a version was last copied.", ["model"], registry=registry)
+        self._version = Gauge(
+            f"{prefix}_version_delay_seconds", "Now less the version, where versions are Unix times.", **labels)
+        self._update = Gauge(f"{prefix}_update_delay_seconds", "Since a version was last copied.", **labels)
 
     def updated(self, model: str, version: int, copied: _Copied) -> None:
         self._version.labels(model).set_function(lambda: time.time() - version)
@@ -242,24 +279,34 @@ def _names(folder: str) -> list[str]:
         return []
 
 
+def _open_lock(path: str) -> int:
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as e:
+        raise errors.CannotCreateError(f"{path}: {e.strerror}") from None
+
+
 def _check_apart(source: str, receive: str) -> None:
     """`receive` is emptied at the start: it must be a folder of its own."""
     inside = os.path.commonpath([source, receive])
     if inside in (source, receive):
-        raise errors.ConfigError(f"rough_sort_model_local_path {receive} and rough_sort_model_p2p_path {source} lie in each other")
+        raise errors.ConfigError(
+            f"rough_sort_model_local_path {receive} and rough_sort_model_p2p_path {source} lie in each other")
     if receive in ("/", os.path.realpath(os.path.expanduser("~"))):
-        raise errors.ConfigError(f"rough_sort_model_local_path is {receive}, which would be emptied: give it a folder of its own")
+        raise errors.ConfigError(
+            f"rough_sort_model_local_path is {receive}, which would be emptied: give it a folder of its own")
 
 
 def _empty(folder: str) -> None:
     """Takes away the models of an earlier run. What does not look like one makes the folder somebody else's."""
     try:
-        os.makedirs(folder, exist_ok=True)
-        models = [os.path.join(folder, n) for n in sorted(os.listdir(folder))]
+        models = [os.path.join(folder, n) for n in sorted(os.listdir(folder)) if n != LOCK]
         for path in [*models, *(os.path.join(m, n) for m in models if os.path.isdir(m) for n in sorted(os.listdir(m)))]:
             if os.path.islink(path) or not os.path.isdir(path):
-                raise errors.ConfigError(f"rough_sort_model_local_path {folder} would be emptied, but {path} is no model: "
-                                         "give it a folder of its own")
+                raise errors.ConfigError(
+                    f"rough_sort_model_local_path {folder} would be emptied, but {path} is no model: "
+                    "give it a folder of its own")
         for model in models:
             shutil.rmtree(model)
     except OSError as e:

@@ -24,8 +24,9 @@ def normalize_regex(pattern: str) -> str:
 
 
 def expand_pattern(pattern: str) -> list[str]:
-    """`ps_[0-3]` -> ps_0, ps_1, ps_2 (the end is exclusive); `[1,4-6]` -> 1, 4, 5; several brackets: all combinations, the last one
-    changing fastest. UsageError for brackets that hold something else, or for more than a million names."""
+    """`ps_[0-3]` -> ps_0, ps_1, ps_2 (the end is exclusive); `[1,4-6]` -> 1, 4, 5; several brackets: all
+    combinations, the last one changing fastest. UsageError for brackets that hold something else, or for more than a
+    million names."""
     pieces, at, total = [], 0, 1
     for match in _BRACKETS.finditer(pattern):
         numbers = _numbers(match.group(1), pattern, match.start())
@@ -42,7 +43,8 @@ def _numbers(text: str, pattern: str, place: int) -> list[int] | range:
     for part in text.split(","):
         match = _PART.fullmatch(part)
         if match is None:
-            raise errors.UsageError(f"pattern {pattern!r}, column {place + 1}: [{text}] must be numbers and ranges, such as [0-3] or [1,4-6]")
+            raise errors.UsageError(f"pattern {pattern!r}, column {place + 1}: [{text}] must be numbers and ranges, "
+                                    "such as [0-3] or [1,4-6]")
         first = int(match.group(1))
         end = int(match.group(2)) if match.group(2) else first + 1
         if end - first + len(numbers) > MAX_EXPANSION:
@@ -52,9 +54,11 @@ def _numbers(text: str, pattern: str, place: int) -> list[int] | range:
 
 
 class LayoutFilter:
-    """`match; condition`: takes the sub graphs whose name starts with `match`, if the condition holds for the numbers in it.
+    """`match; condition`: takes the sub graphs whose name starts with `match`, if the condition holds for the numbers
+    in it.
 
-    `${shard_id}` and `${shard_num}` stand for those of this container. ConfigError names the filter and what is wrong with it.
+    `${shard_id}` and `${shard_num}` stand for those of this container. ConfigError names the filter and what is wrong
+    with it.
     """
 
     def __init__(self, text: str, shard_id: int = 0, shard_num: int = 1):
@@ -100,7 +104,8 @@ class LayoutFilters:
         return [f.text for f in self._filters]
 
     def accept(self, sub_graph: str) -> bool:
-        """Whether some filter takes the sub graph. A condition that has no value for it skips this filter, with one warning."""
+        """Whether some filter takes the sub graph. A condition that has no value for it skips this filter, with one
+        warning."""
         return not self._filters or any(self._takes(f, sub_graph) for f in self._filters)
 
     def _takes(self, one: LayoutFilter, sub_graph: str) -> bool:

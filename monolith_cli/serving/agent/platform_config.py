@@ -1,4 +1,5 @@
-"""The model server's platform configuration: a PlatformConfigMap as text, with what the agent knows of sessions and batching."""
+"""The model server's platform configuration: a PlatformConfigMap as text, with what the agent knows of sessions and
+batching."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from monolith_cli.serving.platform_protos import BatchingParameters, SavedModelB
 from monolith_cli.serving.protos import platform_config_pb2
 
 DEFAULT_PARALLELISM = 16
-_DENSE_BATCHING = {"max_batch_size": 1024, "batch_timeout_micros": 800, "max_enqueued_batches": 100000, "num_batch_threads": 8}
+_DENSE_BATCHING = {
+    "max_batch_size": 1024, "batch_timeout_micros": 800, "max_enqueued_batches": 100000, "num_batch_threads": 8}
 
 
 def platform_config(config: AgentConfig) -> platform_config_pb2.PlatformConfigMap:

@@ -22,8 +22,9 @@ _DENSE_IN_MIXED = ("PORT10", "PORT8", "PORT9")
 class HeldPorts:
     """Free TCP ports that nobody else on this host is given while they are held.
 
-    A held port is bound but not listened on, with SO_REUSEADDR: the kernel gives it to nobody who asks for any port, and a server that
-    binds it by its number and sets SO_REUSEADDR too, as servers do, gets it. It stays held while that server is away for a restart.
+    A held port is bound but not listened on, with SO_REUSEADDR: the kernel gives it to nobody who asks for any port,
+    and a server that binds it by its number and sets SO_REUSEADDR too, as servers do, gets it. It stays held while
+    that server is away for a restart.
     """
 
     def __init__(self) -> None:
@@ -97,8 +98,8 @@ def replica_id_of_pod(environ: Mapping[str, str]) -> int:
 
 
 def replica_id(agent_version: int, environ: Mapping[str, str]) -> int:
-    """Agent version 1 goes by the pod's name; others, and one process of several dense ones (DENSE_SERVICE_IDX is set), by
-    REPLICA_ID, if that is set and not -1."""
+    """Agent version 1 goes by the pod's name; others, and one process of several dense ones (DENSE_SERVICE_IDX is
+    set), by REPLICA_ID, if that is set and not -1."""
     if agent_version != 1 or environ.get("DENSE_SERVICE_IDX", "").strip():
         given = env_int(environ, "REPLICA_ID", -1)
         if given != -1:
@@ -106,9 +107,15 @@ def replica_id(agent_version: int, environ: Mapping[str, str]) -> int:
     return replica_id_of_pod(environ)
 
 
+def is_dense_parent(config: AgentConfig) -> bool:
+    """Whether this process only starts those of a dense deployment that serve."""
+    return config.deploy_type == "dense" and config.dense_service_num > 1 and "DENSE_SERVICE_IDX" not in config.environ
+
+
 def dense_environments(config: AgentConfig) -> list[dict[str, str]]:
-    """Environments of the `dense_service_num` processes of a dense deployment: child i is replica `replica_id * dense_service_num + i`.
-    Only the first keeps the container's ports; the agents of the others would meet it on PORT2, so they choose their own."""
+    """Environments of the `dense_service_num` processes of a dense deployment: child i is replica `replica_id *
+    dense_service_num + i`. Only the first keeps the container's ports; the agents of the others would meet it on
+    PORT2, so they choose their own."""
     children = []
     for index in range(config.dense_service_num):
         environ = {**config.environ, "DENSE_SERVICE_IDX": str(index)}
@@ -121,10 +128,11 @@ def dense_environments(config: AgentConfig) -> list[dict[str, str]]:
 
 
 def assign_ports(config: AgentConfig) -> None:
-    """Sets the port fields of a configuration. A port comes from the container's environment or is held free for it. ConfigError where
-    two of them are one port."""
+    """Sets the port fields of a configuration. A port comes from the container's environment or is held free for it.
+    ConfigError where two of them are one port."""
     environ = config.environ
-    avoid = {p for n in ("PORT", *(f"PORT{i}" for i in range(1, 11))) if (p := env_port(environ, n))} | {config.agent_port}
+    named = [env_port(environ, n) for n in ("PORT", *(f"PORT{i}" for i in range(1, 11)))]
+    avoid = {*named, config.agent_port}
     taken: dict[int, str] = {}
 
     def assign(field: str, variable: str | None) -> None:
@@ -133,7 +141,8 @@ def assign_ports(config: AgentConfig) -> None:
         if not 0 < port < 65536:
             raise errors.ConfigError(f"{field} is {port}: must be a port, 1 to 65535")
         if port in taken:
-            raise errors.ConfigError(f"{taken[port]} and {field} are both port {port}: look at PORT to PORT10 and agent_port")
+            raise errors.ConfigError(
+                f"{taken[port]} and {field} are both port {port}: look at PORT to PORT10 and agent_port")
         taken[port] = field
         setattr(config, field, port)
 

@@ -43,8 +43,8 @@ ENDED = (State.EXITED, State.FAILED)
 class Restart:
     """What follows the end of a child: never, on-failure (a status other than 0) or always a new start.
 
-    The pause before it doubles from `backoff_s` to `max_backoff_s`, and starts anew once a child was ready for `settled_s`. `limit`:
-    new starts in a row before the child counts as failed; None: no limit.
+    The pause before it doubles from `backoff_s` to `max_backoff_s`, and starts anew once a child was ready for
+    `settled_s`. `limit`: new starts in a row before the child counts as failed; None: no limit.
     """
 
     policy: str = "never"
@@ -65,8 +65,9 @@ class Restart:
 class Child:
     """One process to run.
 
-    env: None is the supervisor's own; log_file: stdout and stderr are appended to it, None: inherited; after: names of children that must be
-    ready first; gate: must be true before the first start, asked every `gate_interval_s`; ready: whether it serves, None: as soon as it runs.
+    env: None is the supervisor's own; log_file: stdout and stderr are appended to it, None: inherited; after: names
+    of children that must be ready first; gate: must be true before the first start, asked every `gate_interval_s`;
+    ready: whether it serves, None: as soon as it runs.
     """
 
     name: str
@@ -86,7 +87,8 @@ class Child:
 
 @dataclass(frozen=True)
 class Status:
-    """A child at one moment, also what events carry. exit_code: of its last end, negative for a signal; restarts: since the start."""
+    """A child at one moment, also what events carry. exit_code: of its last end, negative for a signal; restarts:
+    since the start."""
 
     name: str
     state: State
@@ -102,7 +104,8 @@ def port_ready(port: int, host: str = "127.0.0.1") -> Callable[[], bool]:
 
 
 def health_ready(target: str, tls: Tls | None = None, service: str = "") -> Callable[[], bool]:
-    """A check by gRPC's health protocol: SERVING, within a second. A server without that protocol counts as ready when it answers."""
+    """A check by gRPC's health protocol: SERVING, within a second. A server without that protocol counts as ready
+    when it answers."""
 
     def check() -> bool:
         import grpc
@@ -110,7 +113,8 @@ def health_ready(target: str, tls: Tls | None = None, service: str = "") -> Call
 
         with open_channel(target, tls) as channel:
             try:
-                reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=1.0)
+                request = health_pb2.HealthCheckRequest(service=service)
+                reply = health_pb2_grpc.HealthStub(channel).Check(request, timeout=1.0)
             except grpc.RpcError as e:
                 return e.code() == grpc.StatusCode.UNIMPLEMENTED
             return reply.status == health_pb2.HealthCheckResponse.SERVING
@@ -136,8 +140,9 @@ class _Warden:
     def keep_alive(self) -> None:
         if self._process is None or self._process.poll() is not None:
             self.close()
-            self._process = subprocess.Popen([*_PYTHON, "watch"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd="/",
-                                             stderr=subprocess.DEVNULL, start_new_session=True, bufsize=0)
+            self._process = subprocess.Popen(
+                [*_PYTHON, "watch"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                cwd="/", start_new_session=True, bufsize=0)
             for group in self._groups:
                 self._tell(f"+ {group}\n")
 
@@ -167,7 +172,8 @@ class _Slot:
 
     def status(self) -> Status:
         running = self.process is not None and self.process.returncode is None
-        return Status(self.child.name, self.state, self.process.pid if running else None, self.exit_code, self.restarts, self.message)
+        pid = self.process.pid if running else None
+        return Status(self.child.name, self.state, pid, self.exit_code, self.restarts, self.message)
 
     def pause(self) -> float:
         restart = self.child.restart
@@ -177,9 +183,10 @@ class _Slot:
 class Supervisor:
     """Runs children on a thread of its own.
 
-    on_event: called on that thread with a `Status` whenever a child changes its state; it must not block, and what it raises is told
-    to `log` and goes no further. Children form process groups of their own: a terminal's Ctrl-C reaches the supervisor alone. When it is
-    killed, the kernel kills its children and the warden what those have started.
+    on_event: called on that thread with a `Status` whenever a child changes its state; it must not block, and what it
+    raises is told to `log` and goes no further. Children form process groups of their own: a terminal's Ctrl-C
+    reaches the supervisor alone. When it is killed, the kernel kills its children and the warden what those have
+    started.
     """
 
     def __init__(self, children: Iterable[Child], on_event: Callable[[Status], object] | None = None,
@@ -228,8 +235,8 @@ class Supervisor:
         return False
 
     def stop(self, grace_s: float = 30.0) -> None:
-        """Ends all children, those that started last first: SIGTERM, after `grace_s` for all of them together SIGKILL. Waits for their end.
-        A second call with a shorter grace shortens it."""
+        """Ends all children, those that started last first: SIGTERM, after `grace_s` for all of them together
+        SIGKILL. Waits for their end. A second call with a shorter grace shortens it."""
         deadline = time.monotonic() + grace_s
         with self._lock:
             self._stop_at = deadline if self._stop_at is None else min(self._stop_at, deadline)
@@ -318,7 +325,8 @@ class Supervisor:
                     os.makedirs(os.path.dirname(child.log_file) or ".", exist_ok=True)
                     output = files.enter_context(open(child.log_file, "ab"))
                 slot.process = subprocess.Popen(
-                    [*_PYTHON, "exec", str(os.getpid()), *child.argv], cwd=child.cwd, env=None if child.env is None else dict(child.env),
+                    [*_PYTHON, "exec", str(os.getpid()), *child.argv], cwd=child.cwd,
+                    env=None if child.env is None else dict(child.env),
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
         except (OSError, ValueError) as e:
             self._enter(slot, State.FAILED, f"{child.argv[0]} cannot be started: {e}")

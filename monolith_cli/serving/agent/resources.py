@@ -12,7 +12,7 @@ import psutil
 
 from monolith_cli import errors
 from monolith_cli.serving.agent.config import is_absolute
-from monolith_cli.serving.agent.model_config import versions_of
+from monolith_cli.serving.agent.model_config import is_version, versions_of
 from monolith_cli.serving.agent.ports import env_int
 
 STATE_FILE = "ExportSaverListenerState"
@@ -31,7 +31,8 @@ class Memory:
 
 @dataclass
 class Cgroup:
-    """Limits and counters of the control group this process is in, version 2 or 1; root: where the file system is, for tests.
+    """Limits and counters of the control group this process is in, version 2 or 1; root: where the file system is,
+    for tests.
 
     A limit of the nearest group above counts too. None wherever there is no limit, or no such file.
     """
@@ -81,7 +82,8 @@ class Cgroup:
 
     def memory_used(self) -> int | None:
         """Bytes in use, without file pages that can be dropped at once."""
-        for controller, name, key in (("unified", "memory.current", "inactive_file"), ("memory", "memory.usage_in_bytes", "total_inactive_file")):
+        for controller, name, key in (("unified", "memory.current", "inactive_file"),
+                                      ("memory", "memory.usage_in_bytes", "total_inactive_file")):
             values = self._values(controller, name)
             if values and values[0][0].isdigit():
                 return max(0, int(values[0][0]) - (self._counter(controller, "memory.stat", key) or 0))
@@ -93,7 +95,8 @@ class Cgroup:
         quotas = self._values("cpu", "cpu.cfs_quota_us")
         periods = self._values("cpu", "cpu.cfs_period_us")
         found += [[q[0], p[0]] for q, p in zip(quotas, periods, strict=False)]
-        return min((int(q) / int(p) for q, p in found if q.isdigit() and p.isdigit() and int(q) and int(p)), default=None)
+        limited = [(int(q), int(p)) for q, p in found if q.isdigit() and p.isdigit()]
+        return min((q / p for q, p in limited if q and p), default=None)
 
     def processor_seconds(self) -> float | None:
         """Processor time used so far."""
@@ -125,8 +128,8 @@ def processors(environ: Mapping[str, str] = os.environ, cgroup: Cgroup | None = 
 
 
 class CpuUsage:
-    """Processor use of this container between two readings, in percent of what it may use; of the host where the control group
-    does not count it. The first reading is of the time since the object was made."""
+    """Processor use of this container between two readings, in percent of what it may use; of the host where the
+    control group does not count it. The first reading is of the time since the object was made."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ, cgroup: Cgroup | None = None):
         self._cgroup, self._environ = cgroup or Cgroup(), environ
@@ -143,11 +146,11 @@ class CpuUsage:
 
 
 def model_info(export_root: str, ckpt: str | None = None, version: int | None = None) -> dict[str, tuple[int, str]]:
-    """Sub model -> (bytes, path of its version). The bytes are those of the version's files, and for `ps_<n>` of the table files
-    of checkpoint `ckpt` too.
+    """Sub model -> (bytes, path of its version). The bytes are those of the version's files, and for `ps_<n>` of the
+    table files of checkpoint `ckpt` too.
 
-    ckpt: None is the latest one that the directory above records; version: None is the one exported at the step of `ckpt`, else the newest
-    that all sub models have. NoInputError, BadDataError.
+    ckpt: None is the latest one that the directory above records; version: None is the one exported at the step of
+    `ckpt`, else the newest that all sub models have. NoInputError, BadDataError.
     """
     root = export_root if is_absolute(export_root) else os.path.abspath(export_root)
     root = root.rstrip("/") or "/"
@@ -228,7 +231,7 @@ def _exported(folder: str, step: int) -> tuple[int | None, list[int]]:
     versions = []
     for entry in entries:
         name = os.path.basename(entry.export_dir.rstrip("/"))
-        if name.isascii() and name.isdigit() and len(name) < 20:
+        if is_version(name):
             versions.append(int(name))
             if entry.global_step == step:
                 return versions[-1], versions

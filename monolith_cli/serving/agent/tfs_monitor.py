@@ -16,6 +16,7 @@ from monolith_cli.serving.agent.model_config import (
     DEFAULT_MODEL,
     ModelServerConfig,
     default_model,
+    is_version,
     model_entry,
     server_config,
 )
@@ -50,7 +51,8 @@ def model_spec(name: str, version: int | str | None = None, signature_name: str 
     return spec
 
 
-def version_status(version: int, state: int, error_code: int = error_codes_pb2.OK, message: str = "") -> ModelVersionStatus:
+def version_status(version: int, state: int, error_code: int = error_codes_pb2.OK,
+                   message: str = "") -> ModelVersionStatus:
     return ModelVersionStatus(version=version, state=state,
                               status=status_pb2.StatusProto(error_code=error_code, error_message=message))
 
@@ -65,7 +67,7 @@ def newest(statuses: Iterable[ModelVersionStatus]) -> ModelVersionStatus | None:
 def version_of(path: str) -> int:
     """The version at the end of a version path. BadDataError where it is no number."""
     name = os.path.basename(path.rstrip("/"))
-    if not (name.isascii() and name.isdigit() and len(name) < 20):
+    if not is_version(name):
         raise errors.BadDataError(f"{path!r} is no path of a version: it must end in a number")
     return int(name)
 
@@ -73,8 +75,9 @@ def version_of(path: str) -> int:
 class TfsMonitor:
     """Asks the model servers of one container, at `host` and the ports of its configuration.
 
-    The servers are local and are asked at the loopback interface unless `host` says otherwise; tls: where they want it. Models are named
-    `<model>:<sub model>` or by their sub model alone. Channels are opened when first needed; `close` ends them. Safe to use from several threads.
+    The servers are local and are asked at the loopback interface unless `host` says otherwise; tls: where they want
+    it. Models are named `<model>:<sub model>` or by their sub model alone. Channels are opened when first needed;
+    `close` ends them. Safe to use from several threads.
     """
 
     def __init__(self, config: AgentConfig, host: str = "127.0.0.1", tls: Tls | None = None,
@@ -84,7 +87,8 @@ class TfsMonitor:
         self._lock = threading.Lock()
 
     def server_type(self, name: str) -> ServerType | None:
-        """The server that a sub model belongs to, by the start of its name; None where this container has none of that type."""
+        """The server that a sub model belongs to, by the start of its name; None where this container has none of
+        that type."""
         sub_model = name.rpartition(":")[2]
         deploy = self.config.deploy_type
         if deploy == DeployType.UNIFIED:
@@ -101,7 +105,8 @@ class TfsMonitor:
             return None
         return join_host_port(self.host, self.config.ports(kind)[0])
 
-    def status(self, name: str, version: int | None = None, signature_name: str | None = None) -> list[ModelVersionStatus]:
+    def status(self, name: str, version: int | None = None,
+               signature_name: str | None = None) -> list[ModelVersionStatus]:
         """What the server says of a model; empty where this container does not serve it. grpc.RpcError as it comes."""
         if self.address(name) is None:
             return []
@@ -109,9 +114,10 @@ class TfsMonitor:
         stub = model_service_pb2_grpc.ModelServiceStub(self._channel(self.server_type(name)))
         return list(stub.GetModelStatus(request, timeout=STATUS_TIMEOUT_S).model_version_status)
 
-    def publish_status(self, meta: PublishMeta, fix_dense_version: bool = False) -> dict[str, tuple[str, ModelVersionStatus]]:
-        """`<model>:<sub model>` -> (version path, status) of what a publish record wants and this container serves. What cannot be asked is
-        UNKNOWN, with the error."""
+    def publish_status(self, meta: PublishMeta,
+                       fix_dense_version: bool = False) -> dict[str, tuple[str, ModelVersionStatus]]:
+        """`<model>:<sub model>` -> (version path, status) of what a publish record wants and this container serves.
+        What cannot be asked is UNKNOWN, with the error."""
         found = {}
         for sub_model, path in (meta.sub_models or {}).items():
             if self.server_type(sub_model) is None:
@@ -128,9 +134,10 @@ class TfsMonitor:
             found[name] = (path, status)
         return found
 
-    def model_configs(self, metas: Iterable[PublishMeta], fix_dense_version: bool = False) -> dict[ServerType, ModelServerConfig]:
-        """What each server is to load by these publish records; those that say UNLOAD are left out. BadDataError for a path that does not end in a
-        version."""
+    def model_configs(self, metas: Iterable[PublishMeta],
+                      fix_dense_version: bool = False) -> dict[ServerType, ModelServerConfig]:
+        """What each server is to load by these publish records; those that say UNLOAD are left out. BadDataError for
+        a path that does not end in a version."""
         entries: dict[ServerType, list] = {}
         for meta in metas:
             if meta.ptype == _UNLOAD:
@@ -145,8 +152,8 @@ class TfsMonitor:
         return {kind: server_config(found) for kind, found in entries.items()}
 
     def reload(self, server_type: ServerType, config: ModelServerConfig) -> status_pb2.StatusProto:
-        """Makes a server load exactly the models of a configuration, and the default model where there is one; waits until they
-        are loaded. grpc.RpcError as it comes; ConfigError where this container has no such server."""
+        """Makes a server load exactly the models of a configuration, and the default model where there is one; waits
+        until they are loaded. grpc.RpcError as it comes; ConfigError where this container has no such server."""
         request = model_management_pb2.ReloadConfigRequest(config=config)
         models = request.config.model_config_list.config
         default = default_model(self.config)
@@ -166,7 +173,8 @@ class TfsMonitor:
             self._channels.clear()
 
     def _floats(self, sub_model: str, fix_dense_version: bool) -> bool:
-        """Whether a sub model follows the newest version instead of the published one: the dense part, wherever it is served."""
+        """Whether a sub model follows the newest version instead of the published one: the dense part, wherever it is
+        served."""
         dense = ServerType.DENSE if self.config.dense_alone else ServerType.ENTRY
         return not fix_dense_version and self.server_type(sub_model) is not None and sub_model.startswith(dense)
 

@@ -1,9 +1,11 @@
-"""Sees to it that no child outlives a supervisor that is killed. Run as a program of its own, by its path, with nothing but the standard library.
+"""Sees to it that no child outlives a supervisor that is killed. Run as a program of its own, by its path, with
+nothing but the standard library.
 
-    python -I -S warden.py watch              reads `+ GROUP` and `- GROUP` lines; when stdin ends, kills the process groups that are left
-    python -I -S warden.py exec PARENT ARGV…  becomes ARGV, which the kernel kills when the thread that started it ends
+    warden.py watch              reads `+ GROUP` and `- GROUP` lines; when stdin ends, kills the groups that are left
+    warden.py exec PARENT ARGV…  becomes ARGV, which the kernel kills when the thread that started it ends
 
-The first reaches processes that a child started itself; the second acts without any process that could be killed beforehand.
+The first reaches processes that a child started itself; the second acts without any process that could be killed
+beforehand.
 """
 
 import ctypes
@@ -35,7 +37,8 @@ def become(parent: int, argv: list[str]) -> None:
         sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != parent:  # it was killed before the kernel knew what to do then
         sys.exit(1)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and what is ignored stays so in a new program
+    # Python ignores these, and what is ignored stays so in a new program.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(argv[0], argv)

@@ -13,7 +13,7 @@ from google.protobuf import json_format, text_format
 from monolith_cli import errors
 from monolith_cli.serving.channel import Tls
 from monolith_cli.serving.client import samples, tensors
-from monolith_cli.serving.client.calls import ModelName, TfsClient, check_status, error_of
+from monolith_cli.serving.client.calls import ModelName, TfsClient, check_reload, error_of
 from monolith_cli.serving.client.inputs import InputConfig, read_tensors, request_records
 from monolith_cli.serving.client.profile import PERCENTILES, Profile, ProfileConfig, Profiler
 from monolith_cli.serving.protos import get_model_metadata_pb2, get_model_status_pb2, model_server_config_pb2, predict_pb2
@@ -66,7 +66,7 @@ def load(settings: Settings, path: str | None) -> None:
     with settings.client() as client:
         reply = client.reload(config)
     _print(reply.status, settings.as_json)
-    check_status(reply.status, settings.targets[0])
+    check_reload(reply.status, settings.targets[0])
 
 
 def read_model_config(path: str | None):

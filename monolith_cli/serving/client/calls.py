@@ -27,7 +27,8 @@ _BY_CODE = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TryAgainError,
     grpc.StatusCode.ABORTED: errors.TryAgainError,
 }
-_REFUSED_CONFIG = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS)
+_REFUSED_CONFIG = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS,
+                   grpc.StatusCode.PERMISSION_DENIED)
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,12 @@ class TfsClient:
         return self._call(stub.GetModelMetadata, request)
 
     def reload(self, config) -> model_management_pb2.ReloadConfigResponse:
-        """config: a ModelServerConfig. The server answers when the new models are available."""
+        """config: a ModelServerConfig. The server answers when the new models are available. ConfigError where it refuses them."""
         stub = model_service_pb2_grpc.ModelServiceStub(self._channel)
-        return self._call(stub.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest(config=config))
+        try:
+            return stub.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(config=config), timeout=self._timeout_s)
+        except grpc.RpcError as e:
+            raise reload_error(e.code(), e.details() or "", self.target) from None
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         return self._call(prediction_service_pb2_grpc.PredictionServiceStub(self._channel).Predict, request)
@@ -102,11 +106,15 @@ def error_of_code(code: grpc.StatusCode, details: str, target: str) -> errors.Er
     return _BY_CODE.get(code, errors.UnavailableError)(f"{target}: {code.name}: {details}")
 
 
-def check_status(status, target: str) -> None:
-    """Raises the error of a StatusProto that is not OK; a refused configuration is a ConfigError (78)."""
-    if status.error_code == 0:
-        return
-    code = next(c for c in grpc.StatusCode if c.value[0] == status.error_code)
+def reload_error(code: grpc.StatusCode, details: str, target: str) -> errors.Error:
+    """As `error_of`; a refused configuration is a ConfigError (78)."""
     if code in _REFUSED_CONFIG:
-        raise errors.ConfigError(f"{target}: {code.name}: {status.error_message}")
-    raise error_of_code(code, status.error_message, target)
+        return errors.ConfigError(f"{target}: {code.name}: {details}")
+    return error_of_code(code, details, target)
+
+
+def check_reload(status, target: str) -> None:
+    """Raises the `reload_error` of a StatusProto that is not OK."""
+    if status.error_code:
+        code = next((c for c in grpc.StatusCode if c.value[0] == status.error_code), grpc.StatusCode.UNKNOWN)
+        raise reload_error(code, status.error_message, target)

@@ -91,7 +91,7 @@ class Profiler:
         self._next_ticket = 0
         self._begin = self._end = 0.0  # of what is measured, on the monotonic clock
         self._workers = [_Worker(self, i) for i in range(config.parallel_num)]
-        self._channels = [channel.open_channel(target, config.tls) for target in config.targets]
+        self._channels = [channel.open_channel(target, config.tls, reconnect_s=1.0) for target in config.targets]
         self._calls = [c.unary_unary(PREDICT_METHOD, request_serializer=None, response_deserializer=None) for c in self._channels]
 
     def stop(self) -> None:
