@@ -18,9 +18,16 @@ from monolith_cli import errors
 from monolith_cli.serving.zookeeper import backup as b
 from monolith_cli.serving.zookeeper.connection import NodeExists, ZkConfig, connect
 
-NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="/", max_codepoint=0xFFEF), min_size=1, max_size=8).filter(lambda n: n not in (".", ".."))
-TREES = st.dictionaries(st.lists(NAMES, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts)),
-                        st.tuples(st.binary(max_size=50) | st.text(max_size=20).map(lambda t: t.encode("utf-8", "replace")), st.booleans()), max_size=12)
+NAMES = st.text(
+    st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="/", max_codepoint=0xFFEF),
+    min_size=1,
+    max_size=8,
+).filter(lambda n: n not in (".", ".."))
+TREES = st.dictionaries(
+    st.lists(NAMES, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts)),
+    st.tuples(st.binary(max_size=50) | st.text(max_size=20).map(lambda t: t.encode("utf-8", "replace")), st.booleans()),
+    max_size=12,
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,8 @@ def clean(session):
 
 
 def model_of(tree):
-    """What a tree of random paths is: parents exist and are empty unless named; an ephemeral node has nothing below it."""
+    """What a tree of random paths is: parents exist and are empty unless named; an ephemeral node has nothing below
+    it."""
     made = {"": (b"", False)}
     for path, (data, ephemeral) in sorted(tree.items()):
         parts = path.split("/")
@@ -118,7 +126,9 @@ def test_a_flipped_bit_is_found_wherever_it_is(session, tmp_path):
         assert e.value.exit_code in (2, 65)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"hello\n", b"{}\n", b'{"nodes": 0, "sha256": ""}\n', os.urandom(1000)])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"hello\n", b"{}\n", b'{"nodes": 0, "sha256": ""}\n', os.urandom(1000)]
+)
 def test_what_is_no_backup(tmp_path, content):
     (tmp_path / "f").write_bytes(content)
     with pytest.raises(errors.BadDataError, match="backup"):
@@ -128,7 +138,9 @@ def test_what_is_no_backup(tmp_path, content):
 def test_lines_that_are_no_nodes(session, tmp_path):
     lines = [json.dumps({"format": b.FORMAT, "version": 1, "root": "/r"}), '{"path": "/x", "base64": "*"}']
     body = "".join(line + "\n" for line in lines).encode()
-    (tmp_path / "f").write_bytes(body + json.dumps({"nodes": 1, "sha256": hashlib.sha256(body).hexdigest()}).encode() + b"\n")
+    (tmp_path / "f").write_bytes(
+        body + json.dumps({"nodes": 1, "sha256": hashlib.sha256(body).hexdigest()}).encode() + b"\n"
+    )
     with pytest.raises(errors.BadDataError, match="line 2 is no node"):
         b.restore(session, b.BackupFile(str(tmp_path / "f")))
     assert base64.b64decode("AA==") == b"\0"
@@ -142,8 +154,15 @@ def test_nodes_that_are_there(session, tmp_path):
     with pytest.raises(NodeExists, match="/r/n7"):
         b.restore(session, source)
     assert session.exists("/r/n8") is None  # nothing was written
-    assert b.restore(session, source, on_exists="skip", dry_run=True)["created"] == 1 and session.exists("/r/n8") is None
-    assert b.restore(session, source, on_exists="skip") == {"created": 1, "overwritten": 0, "skipped": 20, "ephemeral": 0}
+    assert (
+        b.restore(session, source, on_exists="skip", dry_run=True)["created"] == 1 and session.exists("/r/n8") is None
+    )
+    assert b.restore(session, source, on_exists="skip") == {
+        "created": 1,
+        "overwritten": 0,
+        "skipped": 20,
+        "ephemeral": 0,
+    }
     assert session.get("/r/n7")[0] == b"mine"
     assert b.restore(session, source, on_exists="overwrite")["overwritten"] == 1
     assert session.get("/r/n7")[0] == b"data 7"
@@ -153,11 +172,17 @@ def test_commands(run, zookeeper, session, tmp_path):
     zk = ["--zk-servers", zookeeper.servers]
     make_backup(session, tmp_path / "f")
     done = run("zk", "backup", "/r", tmp_path / "g", "--json", *zk)
-    assert json.loads(done.stdout) == {"nodes": 21, "ephemeral": 0, "dry_run": False} and (tmp_path / "g").stat().st_mode & 0o777 == 0o600
+    assert (
+        json.loads(done.stdout) == {"nodes": 21, "ephemeral": 0, "dry_run": False}
+        and (tmp_path / "g").stat().st_mode & 0o777 == 0o600
+    )
     piped = run("zk", "backup", "/r", "-", *zk).stdout
     done = run("zk", "restore", "-", "--to", "/copy", "--json", *zk, stdin=piped)
     assert json.loads(done.stdout)["created"] == 21 and session.get("/copy/n3")[0] == b"data 3"
-    assert run("zk", "backup", "/none", tmp_path / "h", *zk, check=False).returncode == 66 and not (tmp_path / "h").exists()
+    assert (
+        run("zk", "backup", "/none", tmp_path / "h", *zk, check=False).returncode == 66
+        and not (tmp_path / "h").exists()
+    )
     assert run("zk", "backup", "/r", "/no/such/folder/f", *zk, check=False).returncode == 73
     assert run("zk", "restore", "/no/such", *zk, check=False).returncode == 66
     full = run("zk", "backup", "/r", "-", *zk, stdout=open("/dev/full", "wb"), check=False)
@@ -172,7 +197,18 @@ def test_a_killed_backup_leaves_the_file_as_it_was(zookeeper, session, tmp_path)
     b.backup(session, "/r", str(file))
     before = file.read_bytes()
     for delay in (0.25, 0.35, 0.45):
-        command = [sys.executable, "-m", "monolith_cli", "zk", "backup", "/r", str(file), "-q", "--zk-servers", zookeeper.servers]
+        command = [
+            sys.executable,
+            "-m",
+            "monolith_cli",
+            "zk",
+            "backup",
+            "/r",
+            str(file),
+            "-q",
+            "--zk-servers",
+            zookeeper.servers,
+        ]
         with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}) as p:
             time.sleep(delay)
             p.send_signal(signal.SIGKILL)

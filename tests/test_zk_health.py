@@ -8,7 +8,9 @@ from monolith_cli.serving.zookeeper.health import Server, judge
 
 
 def health(run, servers, *args, **more):
-    done = run("zk", "health", "--zk-servers", servers, "--zk-connect-timeout", "3", "--json", *args, check=False, **more)
+    done = run(
+        "zk", "health", "--zk-servers", servers, "--zk-connect-timeout", "3", "--json", *args, check=False, **more
+    )
     return done.returncode, json.loads(done.stdout)
 
 
@@ -17,12 +19,38 @@ def test_an_ensemble_that_is_well_limps_and_is_down(run, zookeeper_ensemble):
     code, found = health(run, e.servers)
     assert (code, found["status"], found["quorum"], found["problems"]) == (0, "healthy", True, [])
     leader = e.leader()
-    assert found["leader"] == e.addresses[leader] and sorted(s["mode"] for s in found["servers"]) == ["follower", "follower", "leader"]
+    assert found["leader"] == e.addresses[leader] and sorted(s["mode"] for s in found["servers"]) == [
+        "follower",
+        "follower",
+        "leader",
+    ]
     for s in found["servers"]:
-        assert s["version"] == "3.8.0" and s["znodes"] >= 3 and s["connections"] >= 1 and s["outstanding"] == 0 and s["zxid"].startswith("0x")
-        assert s["latency_min_ms"] <= s["latency_avg_ms"] <= s["latency_max_ms"] and s["watches"] is not None and s["answer_ms"] > 0
+        assert (
+            s["version"] == "3.8.0"
+            and s["znodes"] >= 3
+            and s["connections"] >= 1
+            and s["outstanding"] == 0
+            and s["zxid"].startswith("0x")
+        )
+        assert (
+            s["latency_min_ms"] <= s["latency_avg_ms"] <= s["latency_max_ms"]
+            and s["watches"] is not None
+            and s["answer_ms"] > 0
+        )
     text = run("zk", "health", "--zk-servers", e.servers).stdout.decode()
-    assert text.splitlines()[0].split() == ["server", "mode", "version", "latency", "ms", "connections", "outstanding", "znodes", "ephemerals", "watches", "zxid"]
+    assert text.splitlines()[0].split() == [
+        "server",
+        "mode",
+        "version",
+        "latency",
+        "ms",
+        "connections",
+        "outstanding",
+        "znodes",
+        "ephemerals",
+        "watches",
+        "zxid",
+    ]
     assert text.splitlines()[-1] == f"healthy: leader {e.addresses[leader]}, quorum yes"
     only = e.followers()[0]
     code, found = health(run, e.addresses[only])
@@ -31,7 +59,11 @@ def test_an_ensemble_that_is_well_limps_and_is_down(run, zookeeper_ensemble):
     gone = e.followers()[0]
     e.kill(gone)
     code, found = health(run, e.servers)
-    assert (code, found["status"], found["quorum"]) == (1, "degraded", True) and f"{e.addresses[gone]} is down: Connection refused" in found["problems"]
+    assert (code, found["status"], found["quorum"]) == (
+        1,
+        "degraded",
+        True,
+    ) and f"{e.addresses[gone]} is down: Connection refused" in found["problems"]
     other = e.followers()[0]
     e.stall(other)
     code, found = health(run, e.servers)
@@ -49,7 +81,8 @@ def test_an_ensemble_that_is_well_limps_and_is_down(run, zookeeper_ensemble):
 
 
 class Wordless:
-    """In front of a server: answers every four-letter word as one does whose whitelist has it not, and hands all else on."""
+    """In front of a server: answers every four-letter word as one does whose whitelist has it not, and hands all
+    else on."""
 
     def __init__(self, port):
         self._listener, self._port = socket.create_server(("127.0.0.1", 0)), port
@@ -109,4 +142,8 @@ def test_what_answers_mean_together():
 
 def test_nobody_there(run):
     code, found = health(run, "127.0.0.1:1,no.such.host.invalid:2181")
-    assert code == 69 and [s["mode"] for s in found["servers"]] == ["down", "down"] and all(s["error"] for s in found["servers"])
+    assert (
+        code == 69
+        and [s["mode"] for s in found["servers"]] == ["down", "down"]
+        and all(s["error"] for s in found["servers"])
+    )

@@ -83,12 +83,28 @@ def test_sasl(run, sasl, tmp_path):
         sasl.restart(0)
         from test_zk_connection import eventually
 
-        eventually(lambda: c.state == "connected" and nodes.paths() == {"/s/e": "published"} and c.get("/s/e")[0] == b"1")
+        eventually(
+            lambda: c.state == "connected" and nodes.paths() == {"/s/e": "published"} and c.get("/s/e")[0] == b"1"
+        )
         nodes.close()
     bad = written(tmp_path / "bad", f"{z.SASL_USER}:no-such-secret")
-    done = run("zk", "tree", "--zk-servers", sasl.servers, "--zk-sasl-file", bad, "--zk-connect-timeout", "5", "-v", check=False)
+    done = run(
+        "zk",
+        "tree",
+        "--zk-servers",
+        sasl.servers,
+        "--zk-sasl-file",
+        bad,
+        "--zk-connect-timeout",
+        "5",
+        "-v",
+        check=False,
+    )
     assert done.returncode == 73 and "refused the credentials" in done.stderr and "no-such-secret" not in done.stderr
-    assert run("zk", "tree", "--zk-servers", sasl.servers, "--zk-connect-timeout", "5", check=False).returncode in (69, 73)
+    assert run("zk", "tree", "--zk-servers", sasl.servers, "--zk-connect-timeout", "5", check=False).returncode in (
+        69,
+        73,
+    )
     assert run("zk", "tree", "--zk-servers", sasl.servers, "--zk-sasl-file", good).returncode == 0
 
 
@@ -113,16 +129,38 @@ def test_tls_with_certificates_of_both_sides(run, secure):
     stranger.mkdir()
     z.make_certificates(stranger)
     with pytest.raises(errors.UnavailableError, match="(?i)certificate"):  # the server is signed by somebody else
-        connect(ZkConfig(secure.secure_servers, tls_ca=str(stranger / "ca.pem"), tls_cert=cert, tls_key=key, connect_timeout_s=2))
-    with pytest.raises(errors.UnavailableError, match="(?i)certificate|hostname|IP address"):  # the name is not that of the certificate
-        connect(ZkConfig(secure.secure_servers.replace("127.0.0.1", "127.0.0.2"), tls_ca=ca, tls_cert=cert, tls_key=key, connect_timeout_s=2))
+        connect(
+            ZkConfig(
+                secure.secure_servers, tls_ca=str(stranger / "ca.pem"), tls_cert=cert, tls_key=key, connect_timeout_s=2
+            )
+        )
+    with pytest.raises(
+        errors.UnavailableError, match="(?i)certificate|hostname|IP address"
+    ):  # the name is not that of the certificate
+        connect(
+            ZkConfig(
+                secure.secure_servers.replace("127.0.0.1", "127.0.0.2"),
+                tls_ca=ca,
+                tls_cert=cert,
+                tls_key=key,
+                connect_timeout_s=2,
+            )
+        )
 
 
-@pytest.mark.parametrize("make,error", [
-    (lambda d: ZkConfig("h:1", auth_file=str(d / "none")), errors.NoInputError), (lambda d: ZkConfig("h:1", auth_file=written(d / "f", "nocolon")), errors.ConfigError),
-    (lambda d: ZkConfig("h:1", auth_file=written(d / "f", "a:b\nc:d\n")), errors.ConfigError), (lambda d: ZkConfig("h:1", sasl_file=written(d / "f", ":x")), errors.ConfigError),
-    (lambda d: ZkConfig("h:1", tls_ca=str(d / "none")), errors.NoInputError), (lambda d: ZkConfig("h:1", tls_ca=written(d / "f", "no pem")), errors.ConfigError),
-    (lambda d: ZkConfig("h:1", tls_cert="x"), errors.UsageError), (lambda d: ZkConfig("h:1", acl="mine"), errors.UsageError)])
+@pytest.mark.parametrize(
+    "make,error",
+    [
+        (lambda d: ZkConfig("h:1", auth_file=str(d / "none")), errors.NoInputError),
+        (lambda d: ZkConfig("h:1", auth_file=written(d / "f", "nocolon")), errors.ConfigError),
+        (lambda d: ZkConfig("h:1", auth_file=written(d / "f", "a:b\nc:d\n")), errors.ConfigError),
+        (lambda d: ZkConfig("h:1", sasl_file=written(d / "f", ":x")), errors.ConfigError),
+        (lambda d: ZkConfig("h:1", tls_ca=str(d / "none")), errors.NoInputError),
+        (lambda d: ZkConfig("h:1", tls_ca=written(d / "f", "no pem")), errors.ConfigError),
+        (lambda d: ZkConfig("h:1", tls_cert="x"), errors.UsageError),
+        (lambda d: ZkConfig("h:1", acl="mine"), errors.UsageError),
+    ],
+)
 def test_files_that_are_no_credentials(tmp_path, make, error):
     with pytest.raises(error) as e:
         connect(make(tmp_path))
@@ -132,7 +170,10 @@ def test_files_that_are_no_credentials(tmp_path, make, error):
 def test_the_variable_must_have_a_password():
     from monolith_cli.serving.zookeeper.client import digest_credentials
 
-    assert digest_credentials(ZkConfig("h:1"), {"ZK_AUTH": "a:b"}) == "a:b" and digest_credentials(ZkConfig("h:1"), {}) is None
+    assert (
+        digest_credentials(ZkConfig("h:1"), {"ZK_AUTH": "a:b"}) == "a:b"
+        and digest_credentials(ZkConfig("h:1"), {}) is None
+    )
     with pytest.raises(errors.ConfigError) as e:
         digest_credentials(ZkConfig("h:1"), {"ZK_AUTH": "secret"})
     assert "secret" not in str(e.value)

@@ -28,8 +28,25 @@ class Watching:
     """A running `zk watch`; `.lines` fills as it prints."""
 
     def __init__(self, zookeeper, *args):
-        command = [sys.executable, "-m", "monolith_cli", "zk", "watch", *args, "--zk-servers", zookeeper.servers, "--zk-session-timeout", "2"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True)
+        command = [
+            sys.executable,
+            "-m",
+            "monolith_cli",
+            "zk",
+            "watch",
+            *args,
+            "--zk-servers",
+            zookeeper.servers,
+            "--zk-session-timeout",
+            "2",
+        ]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            text=True,
+        )
         self.lines = []
         threading.Thread(target=lambda: self.lines.extend(iter(self.process.stdout.readline, "")), daemon=True).start()
 
@@ -87,9 +104,15 @@ def test_a_tree_through_a_stalled_server(zookeeper, session):
 def test_text_and_limits(run, zookeeper, session):
     session.create("/w/service/m/ps:0/7", ReplicaMeta(address="h:1", stat=State.AVAILABLE).to_json())
     text = run("zk", "watch", "-r", "/w", "--count", "5", "--zk-servers", zookeeper.servers).stdout.decode()
-    assert len(text.splitlines()) == 5 and text.splitlines()[-1].endswith("  now  /w/service/m/ps:0/7  ReplicaMeta AVAILABLE address=h:1")
+    assert len(text.splitlines()) == 5 and text.splitlines()[-1].endswith(
+        "  now  /w/service/m/ps:0/7  ReplicaMeta AVAILABLE address=h:1"
+    )
     started = time.monotonic()
-    assert run("zk", "watch", "/w/none", "--for", "0.5", "--zk-servers", zookeeper.servers).stdout.decode().endswith("now  /w/none  no such node\n")
+    assert (
+        run("zk", "watch", "/w/none", "--for", "0.5", "--zk-servers", zookeeper.servers)
+        .stdout.decode()
+        .endswith("now  /w/none  no such node\n")
+    )
     assert time.monotonic() - started < 30
 
 
@@ -107,5 +130,7 @@ def test_what_changed_while_the_session_was_lost_is_told(zookeeper, session):
             session.set("/w/a", f"{i}".encode())
             session.create(f"/w/b{i}", b"new")
             eventually(lambda: ("session", "", "lost") in events)  # noqa: B023 - called at once
-            eventually(lambda i=i: ("changed", "/w/a", f"{i}".encode()) in events and ("created", f"/w/b{i}", b"new") in events)
+            eventually(
+                lambda i=i: ("changed", "/w/a", f"{i}".encode()) in events and ("created", f"/w/b{i}", b"new") in events
+            )
             assert [e for e in events if e[0] == "now"] == []
