@@ -3,6 +3,7 @@ predicts all the while."""
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from monolith_cli.serving.protos import predict_pb2, prediction_service_pb2_grpc
 from monolith_cli.serving.zookeeper.connection import ZkConfig, connect
 from monolith_protos import agent_service_pb2 as pb
 
+WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # a killed test run leaves no agent
 ROOT = Path(__file__).resolve().parent.parent
 SESSION_S = 3.0
 PS, ENTRY, DENSE = pb.ServerType.PS, pb.ServerType.ENTRY, pb.ServerType.DENSE
@@ -103,7 +105,10 @@ class Agent:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self.env, cwd=self.folder)
+            # A session of its own: the kernel hangs up on what is stopped in a process group that a test run's shell leaves behind.
+            self.process = subprocess.Popen(
+                [*WITH_US, *self.command], stdout=log, stderr=log, env=self.env, cwd=self.folder, start_new_session=True
+            )
         return self
 
     def stop(self, limit_s=60.0) -> int:
@@ -118,6 +123,7 @@ class Agent:
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self):
+        assert self.process.poll() is None, f"the agent ended with {self.process.returncode} while it stood still"
         self.process.send_signal(signal.SIGCONT)
 
     def __enter__(self):
@@ -125,7 +131,7 @@ class Agent:
 
     def __exit__(self, kind, *_):
         if self.process and self.process.poll() is None:
-            self.resume()
+            self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
             try:
                 self.process.wait(30)

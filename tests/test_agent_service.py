@@ -5,7 +5,7 @@ import subprocess
 
 import grpc
 import pytest
-from agents import wait_until, zk
+from agents import Agent, fake_server, wait_until, zk
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -169,6 +169,21 @@ def test_tls(certificates, mutual):
         assert not beats(None) and not beats(client("client", "other.pem"))
     finally:
         service.stop(0)
+
+
+def test_an_agent_with_tls_before_and_behind_it(certificates, zookeeper, tmp_path):
+    """Its own service by --tls-*, its model servers by ssl_config_file and --server-tls-ca."""
+    text = {n: (certificates / f"server.{n}").read_text().replace("\n", "\\n") for n in ("key", "pem")}
+    (tmp_path / "ssl.txt").write_text(f'server_key: "{text["key"]}"\nserver_cert: "{text["pem"]}"\n')
+    conf = {"bzid": "tls", "base_name": "m", "base_path": "/models", "deploy_type": "ps", "tfs_binary": fake_server(tmp_path)}
+    conf["ssl_config_file"] = tmp_path / "ssl.txt"
+    flags = ("--tls-cert", certificates / "server.pem", "--tls-key", certificates / "server.key")
+    with Agent(tmp_path, zookeeper.servers, conf, *flags, "--server-tls-ca", certificates / "ca.pem", MY_POD_NAME="p") as agent:
+        with channel.open_channel(f"127.0.0.1:{agent.port}", channel.Tls(str(certificates / "ca.pem"))) as to:
+            stub = agent_rpc.AgentServiceStub(to)
+            wait_until(lambda: stub.HeartBeat(pb.HeartBeatRequest(), timeout=5).addresses["ps:0"].address, what="ps")
+        with pytest.raises(grpc.RpcError):
+            agent.heart_beat()
 
 
 @pytest.fixture

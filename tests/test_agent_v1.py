@@ -168,6 +168,9 @@ def test_locations(zookeeper, tmp_path):
         wait_until(lambda: a.heart_beat(PS).get("ps:0") and b.heart_beat(PS).get("ps:0"), what="both")
         assert connection.children("/dc/service/movie") == ["hl:default", "lf:default"]
         assert a.heart_beat(PS) != b.heart_beat(PS) and len(a.replicas(PS)) == 1 == len(b.replicas(PS))
+        a.process.send_signal(signal.SIGHUP)  # its terminal went away
+        assert a.process.wait(30) == 129
+        assert connection.children("/dc/service/movie/lf:default/ps:0") == []
 
 
 def test_dense_processes(zookeeper, tmp_path):

@@ -1,4 +1,4 @@
-"""Writes version VERSION of a model of two sub graphs, `entry` and `ps_0`, below FOLDER: model.py FOLDER VERSION.
+"""Writes versions of a model of two sub graphs, `entry` and `ps_0`, below FOLDER: model.py FOLDER VERSION...
 
 `entry` answers x with x * VERSION, so that one sees which version it was; `ps_0` looks a row of a small table up.
 """
@@ -6,18 +6,18 @@
 import os
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
+tf.get_logger().setLevel("ERROR")
 
-def write(folder, version, build):
-    """One SavedModel; it appears whole, for a server looks into the folder every second."""
+
+def write(folder, build):
+    """One SavedModel, which must not be there yet."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         inputs, outputs = build()
         session.run(tf.compat.v1.global_variables_initializer())
-        hidden = os.path.join(folder, f".writing-{version}")
-        tf.compat.v1.saved_model.simple_save(session, hidden, inputs, outputs)
-    os.rename(hidden, os.path.join(folder, str(version)))
+        tf.compat.v1.saved_model.simple_save(session, folder, inputs, outputs)
 
 
 def main(folder, version):
@@ -31,9 +31,9 @@ def main(folder, version):
         return {"ids": ids}, {"rows": tf.gather(table, ids)}
 
     for name, build in (("entry", entry), ("ps_0", ps)):
-        os.makedirs(os.path.join(folder, name), exist_ok=True)
-        write(os.path.join(folder, name), version, build)
+        write(os.path.join(folder, name, str(version)), build)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    for number in map(int, sys.argv[2:]):
+        main(sys.argv[1], number)

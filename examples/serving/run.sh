@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Serving on one machine: ZooKeeper, two agents of version 3, a model: run.sh WORKDIR
 #
-# The model is declared, laid out, served by both agents, replaced by a new version, and taken out again, while a server is killed in between.
+# The model is declared, laid out, served by both agents, replaced by a new version, and taken out again; a server is killed
+# in between.
 # ZK_SERVERS names a ZooKeeper that is there; without it one is started from Debian's package.
 set -euo pipefail
 export LC_ALL=C
@@ -44,12 +45,14 @@ clientPort=$port
 clientPortAddress=127.0.0.1
 admin.enableServer=false
 CFG
-  java -cp '/usr/share/java/*' org.apache.zookeeper.server.quorum.QuorumPeerMain "$work/zookeeper/zoo.cfg" > "$work/zookeeper/log" 2>&1 &
+  jars=/usr/share/java
+  java -cp "$jars/zookeeper.jar:$jars/netty-codec.jar:$jars/netty-resolver.jar:$jars/slf4j-simple.jar" \
+    org.apache.zookeeper.server.quorum.QuorumPeerMain "$work/zookeeper/zoo.cfg" > "$work/zookeeper/log" 2>&1 &
   started+=($!)
   ZK_SERVERS=127.0.0.1:$port
 fi
 export ZK_SERVERS
-until_true 60 zk ls /
+until_true 60 zk tree /zookeeper
 
 say "Two agents"
 for i in 0 1; do
@@ -66,12 +69,16 @@ run_dir        $work/agent-$i/run
 CONF
   # What makes the two different: the pod's name, and which shard it is.
   MY_POD_NAME=pod-$i SHARD_ID=$i MONOLITH_HOST_SHARD_N=2 \
-    monolith-agent --conf "$work/agent-$i/agent.conf" --model-root "$work/model" --tfs-log "$work/agent-$i/server.log" 2> "$work/agent-$i/log" &
+    monolith-agent --conf "$work/agent-$i/agent.conf" --model-root "$work/model" --tfs-log "$work/agent-$i/server.log" \
+    2> "$work/agent-$i/log" &
   started+=($!)
 done
 
 say "A model is exported, declared and laid out"
-"$python" "$here/model.py" "$work/model" 1
+"$python" "$here/model.py" "$work/export" 1 2
+# A version appears whole: servers look into the folders every second.
+put() { for name in entry ps_0; do mkdir -p "$work/model/$name" && mv "$work/export/$name/$1" "$work/model/$name/"; done; }
+put 1
 agent-controller decl --bzid demo --export-base "$work/model" --model-name demo
 agent-controller pub --bzid demo --model-name 'demo:*' --layout main
 
@@ -84,7 +91,7 @@ info | jq '.model_info'
 
 say "Both answer"
 mapfile -t http < <(info | jq -r '.container_info[][].service_info | fromjson | .http')
-ask() { curl -sf "http://$1/v1/models/demo%3Aentry:predict" -d '{"instances": [1, 2, 3]}' | jq -c .predictions; }
+ask() { curl -sf "http://$1/v1/models/demo%3Aentry:predict" -d '{"instances": [1, 2, 3]}' | jq -c '.predictions | map(. + 0)'; }
 for address in "${http[@]}"; do echo "$address $(ask "$address")"; done
 
 say "A model server is killed: the other one answers, and the agent starts it again"
@@ -94,8 +101,8 @@ for address in "${http[@]}"; do echo "$address $(ask "$address" || echo 'does no
 until_true 120 served entry 2
 
 say "A new version"
-"$python" "$here/model.py" "$work/model" 2
-is_new() { [ "$(ask "$1")" = '[2.0,4.0,6.0]' ]; }
+put 2
+is_new() { [ "$(ask "$1")" = '[2,4,6]' ]; }
 for address in "${http[@]}"; do
   until_true 60 is_new "$address"
   echo "$address $(ask "$address")"

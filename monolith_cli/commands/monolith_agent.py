@@ -11,25 +11,28 @@ _SECONDS = click.FloatRange(min=0)
     "monolith-agent",
     "Run the model servers of a container and register them in ZooKeeper.",
     description="""\
-Reads a configuration file (KEY VALUE a line; docs/operations.md has all keys), starts the model servers it asks for, registers what
-they serve, and answers the gRPC service AgentService, of which entry graphs and tools ask who serves what. agent_version in the file chooses:
+Reads a configuration file (KEY VALUE a line; docs/operations.md has all keys), starts the model servers it asks for,
+registers what they serve, and answers the gRPC service AgentService, of which entry graphs and tools ask who serves
+what. agent_version in the file chooses:
 
-1: the servers of one model, deploy_type ps, dense, entry or mixed (all in one container). Each replica is a node under
-/BZID/service/MODEL; the entry's server starts when every task it calls has a replica.
+1: the servers of one model, deploy_type ps, dense, entry or mixed (all in one container). Each replica is a node
+under /BZID/service/MODEL; the entry's server starts when every task it calls has a replica.
 
-2: many models over shards. What a person wants served stands in /BZID/portal; one of the agents leads and parts each model over the shards by
-their memory; every agent loads what its orders say and lists it under /BZID/service.
+2: many models over shards. What a person wants served stands in /BZID/portal; one of the agents leads and parts each
+model over the shards by their memory; every agent loads what its orders say and lists it under /BZID/service.
 
-3: deploy_type unified: one server with the sub graphs of a layout, /BZID/layouts/NAME, that layout_filters let in. What it serves is listed
-under /BZID/binding.
+3: deploy_type unified: one server with the sub graphs of a layout, /BZID/layouts/NAME, that layout_filters let in.
+What it serves is listed under /BZID/binding.
 
-The model server is monolith-serve, or the program that tfs_binary or MONOLITH_TFS_BINARY names. A server that ends is started again,
-after a pause that doubles; --max-restarts in a row, and the agent takes its registrations away, ends the others and leaves with 69. Servers never
-outlive their agent. While ZooKeeper is away, what is served goes on; registrations and watches come back with it.
+The model server is monolith-serve, or the program that tfs_binary or MONOLITH_TFS_BINARY names. A server that ends is
+started again, after a pause that doubles; --max-restarts in a row, and the agent takes its registrations away, ends
+the others and leaves with 69. Servers never outlive their agent. While ZooKeeper is away, what is served goes on;
+registrations and watches come back with it.
 
-Everything listens on loopback unless --host says otherwise; others are told MY_HOST_IP, else the address of --host. SIGTERM and SIGINT
-end it in order: registrations, a pause of --drain, servers, service; a second one ends it at once. PORT to PORT10, SHARD_ID,
-REPLICA_ID, MONOLITH_HOST_SHARD_N, MY_POD_NAME and TCE_* of the environment count as in the original.""",
+Everything listens on loopback unless --host says otherwise; others are told MY_HOST_IP, else the address of --host.
+SIGTERM, SIGINT and SIGHUP end it in order: registrations, a pause of --drain, servers, service; a second one ends it
+at once. PORT to PORT10, SHARD_ID, REPLICA_ID, MONOLITH_HOST_SHARD_N, MY_POD_NAME and TCE_* of the environment count
+as in the original.""",
     examples=[
         Example(
             "Which ports, command lines and model configs a configuration means, without starting anything",
@@ -46,6 +49,7 @@ REPLICA_ID, MONOLITH_HOST_SHARD_N, MY_POD_NAME and TCE_* of the environment coun
         "server ended too often: the message names it",
         73: "the run directory or the log cannot be written",
         78: "a mistake in the configuration file or the environment",
+        129: "stopped by SIGHUP, as by SIGTERM",
     },
     see_also=["monolith-serve(1)", "tfs-client(1)"],
 )
@@ -55,7 +59,8 @@ REPLICA_ID, MONOLITH_HOST_SHARD_N, MY_POD_NAME and TCE_* of the environment coun
     type=_FILE,
     default="/var/log/tfs.std.log",
     show_default=True,
-    help="Log of the model servers; those of version 1 and 2 put their type before its name. With MLP_POD_NAME set they write to the agent's output.",
+    help="Log of the model servers; those of version 1 and 2 put their type before its name. With MLP_POD_NAME set they "
+    "write to the agent's output.",
 )
 @click.option(
     "--host",

@@ -6,9 +6,8 @@ from __future__ import annotations
 import threading
 import time
 
-from monolith_cli.serving import addresses
 from monolith_cli.serving.agent.model_servers import ModelServers
-from monolith_cli.serving.agent.options import AgentOptions, is_loopback, reachable_host
+from monolith_cli.serving.agent.options import AgentOptions, is_loopback, reachable_host, reachable_host_v6
 from monolith_cli.serving.agent.rounds import Rounds
 from monolith_cli.serving.agent.service import AgentService
 from monolith_cli.serving.zookeeper.connection import EphemeralNodes, connect
@@ -28,7 +27,7 @@ class Agent:
         self.config, self.options, self.log = config, options, log
         self.stopping = threading.Event()
         self.host = reachable_host(options)
-        self.host_v6 = addresses.local_ipv6(options.environ) if not is_loopback(options.host) else "::"
+        self.host_v6 = reachable_host_v6(options)
         if is_loopback(options.host) and not is_loopback(self.host):
             log.warning(f"others are told {self.host}, but the servers listen on {options.host} alone: give --host")
         self.connection = connect(options.zk, log)
@@ -40,7 +39,7 @@ class Agent:
 
     def _state_changed(self, state: str) -> None:
         if state == "connected":
-            self.log.info("ZooKeeper: connected")
+            self.log.warning("ZooKeeper: connected again")
         else:
             self.log.warning(f"ZooKeeper: {state}; what is served goes on, registrations come back with the connection")
 

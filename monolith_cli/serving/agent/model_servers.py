@@ -9,6 +9,7 @@ from collections.abc import Callable
 from monolith_cli import errors
 from monolith_cli.serving.agent import command_lines
 from monolith_cli.serving.agent.config import AgentConfig
+from monolith_cli.serving.agent.options import local_host
 from monolith_cli.serving.agent.process import Child, Restart, State, Supervisor, port_ready
 
 _RUNNING = (State.STARTING, State.READY)
@@ -65,7 +66,7 @@ class ModelServers:
                     gate=(gates or {}).get(server_type),
                     gate_interval_s=2 * self._config.update_model_status_interval,
                     gate_timeout_s=self._options.start_timeout_s,
-                    ready=port_ready(port),
+                    ready=port_ready(port, local_host(self._options)),
                     ready_timeout_s=self._options.start_timeout_s,
                     restart=Restart(
                         "always", backoff_s=self._options.restart_backoff_s, limit=self._options.max_restarts

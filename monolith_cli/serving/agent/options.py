@@ -46,13 +46,29 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
+def is_wildcard(host: str) -> bool:
+    return host in ("0.0.0.0", "::", "")
+
+
 def reachable_host(options: AgentOptions) -> str:
-    """IPv4 address that others are told: MY_HOST_IP, else loopback where nothing listens elsewhere, else that of this
-    host."""
-    if options.environ.get("MY_HOST_IP") or not is_loopback(options.host):
+    """Address that others are told: MY_HOST_IP, else the one that everything listens on, else, where that is all of them, this host's
+    IPv4 address, `0.0.0.0` if it has none."""
+    if options.environ.get("MY_HOST_IP") or is_wildcard(options.host):
         found = addresses.local_ip(options.environ)
         return "0.0.0.0" if found == "localhost" else found
-    return "127.0.0.1"
+    return "127.0.0.1" if options.host == "localhost" else options.host
+
+
+def reachable_host_v6(options: AgentOptions) -> str:
+    """IPv6 address that others are told; `::`, which is none, where nothing listens on one."""
+    if options.environ.get("MY_HOST_IPV6") or is_wildcard(options.host):
+        return addresses.local_ipv6(options.environ)
+    return options.host if ":" in options.host else "::"
+
+
+def local_host(options: AgentOptions) -> str:
+    """Address at which this agent reaches its own model servers."""
+    return "127.0.0.1" if is_wildcard(options.host) or options.host == "localhost" else options.host
 
 
 def allowed_path(roots: tuple[str, ...], path: str) -> bool:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from monolith_cli import errors
+from monolith_cli.serving import addresses
 from monolith_cli.serving.agent.tfs_monitor import newest
 from monolith_cli.serving.zookeeper import paths
 from monolith_cli.serving.zookeeper.records import ReplicaMeta, State
@@ -81,10 +82,10 @@ class ReplicaUpdater:
     def _meta(self, server_type: str) -> ReplicaMeta:
         port, archon = (getattr(self._config, f"tfs_{server_type}_{kind}port") for kind in ("", "archon_"))
         return ReplicaMeta(
-            address=f"{self._host}:{port}",
+            address=addresses.join_host_port(self._host, port),
             address_ipv6=f"[{self._host_v6}]:{port}",
             stat=int(State.UNKNOWN),
-            archon_address=f"{self._host}:{archon}",
+            archon_address=addresses.join_host_port(self._host, archon),
             archon_address_ipv6=f"[{self._host_v6}]:{archon}",
         )
 

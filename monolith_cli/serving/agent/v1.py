@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from monolith_cli.serving.agent import model_config
 from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent
+from monolith_cli.serving.agent.options import local_host
 from monolith_cli.serving.agent.replica_updater import ReplicaUpdater
 from monolith_cli.serving.agent.replica_watcher import ReplicaWatcher
 from monolith_cli.serving.agent.tfs_monitor import TfsMonitor
@@ -16,7 +17,7 @@ class AgentV1(Agent):
 
     def __init__(self, config, options, log):
         super().__init__(config, options, log)
-        self.monitor = TfsMonitor(config, tls=options.server_tls)
+        self.monitor = TfsMonitor(config, local_host(options), options.server_tls)
         self.updater = ReplicaUpdater(self.ephemerals, config, self.monitor, log, self.host, self.host_v6)
         self.watcher = ReplicaWatcher(self.connection, config)
         self._said: list[str] = []

@@ -3,6 +3,7 @@ container."""
 
 from __future__ import annotations
 
+from monolith_cli.serving.addresses import join_host_port
 from monolith_cli.serving.agent import resources
 from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent
 from monolith_cli.serving.agent.election import Election
@@ -10,7 +11,7 @@ from monolith_cli.serving.agent.loader import Loader
 from monolith_cli.serving.agent.mirror import Mirror
 from monolith_cli.serving.agent.node_set import NodeSet
 from monolith_cli.serving.agent.files import write_whole
-from monolith_cli.serving.agent.options import allowed_path
+from monolith_cli.serving.agent.options import allowed_path, local_host
 from monolith_cli.serving.agent.scheduler import Scheduler
 from monolith_cli.serving.agent.service import own_resource
 from monolith_cli.serving.agent.tfs_monitor import TfsMonitor
@@ -27,14 +28,15 @@ class AgentV2(Agent):
 
     def __init__(self, config, options, log):
         super().__init__(config, options, log)
-        self.monitor = TfsMonitor(config, tls=options.server_tls)
+        self.monitor = TfsMonitor(config, local_host(options), options.server_tls)
         self._load_rounds = None
         self.mirror = Mirror(
             self.connection, config.bzid, config.shard_id, config.replica_id, config.num_tce_shard, log, self._published
         )
         config_files = {str(t): config.run_path(f"{t}_model_config.pbtxt") for t in config.server_types}
         addresses = {
-            t: (f"{self.host}:{config.ports(t)[0]}", f"[{self.host_v6}]:{config.ports(t)[0]}") for t in config_files
+            t: (join_host_port(self.host, config.ports(t)[0]), f"[{self.host_v6}]:{config.ports(t)[0]}")
+            for t in config_files
         }
 
         def allowed(path: str) -> bool:
@@ -73,7 +75,7 @@ class AgentV2(Agent):
         self._load_rounds = self.every("models", self.options.status_interval_s, self.loader.step)
         self.every("rescan", RESCAN_INTERVAL_S, self.mirror.rescan)
         if self.config.deploy_type != "entry":
-            identifier = self.options.environ.get("MY_POD_NAME") or f"{self.host}:{self.config.agent_port}"
+            identifier = self.options.environ.get("MY_POD_NAME") or join_host_port(self.host, self.config.agent_port)
             self.election = Election(self.connection, self.config.bzid, identifier, self.scheduler.lead, self.log)
             self.election.start()
 
@@ -86,7 +88,7 @@ class AgentV2(Agent):
         memory = resources.memory(self.config.environ).available
         if abs(memory - self._memory) * 16 > self._memory:
             spec = ResourceSpec(
-                address=f"{self.host}:{self.config.agent_port}",
+                address=join_host_port(self.host, self.config.agent_port),
                 shard_id=self.config.shard_id,
                 replica_id=self.config.replica_id,
                 memory=memory,

@@ -8,11 +8,12 @@ from concurrent import futures
 
 import grpc
 
+from monolith_cli.serving.addresses import join_host_port
 from monolith_cli.serving.agent import model_config
 from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent
 from monolith_cli.serving.agent.bindings import ServiceMap, binding_nodes, own_container
 from monolith_cli.serving.agent.layout import Layout
-from monolith_cli.serving.agent.options import allowed_path
+from monolith_cli.serving.agent.options import allowed_path, local_host
 from monolith_cli.serving.agent.patterns import LayoutFilters
 from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.agent.service import own_resource
@@ -47,7 +48,7 @@ class AgentV3(Agent):
         self._apply_rounds = self._status_rounds = None
         self._applied: bytes | None = None
         self._served: set[str] = set()
-        self._monitor = TfsMonitor(config, tls=options.server_tls)
+        self._monitor = TfsMonitor(config, local_host(options), options.server_tls)
         self._reloads = futures.ThreadPoolExecutor(4, "reload")
 
     def provider(self):
@@ -67,12 +68,12 @@ class AgentV3(Agent):
     def service_info(self) -> ContainerServiceInfo:
         """Where this container's services are."""
         at = {
-            kind: f"{self.host}:{port}"
+            kind: join_host_port(self.host, port)
             for kind, port in zip(("grpc", "http", "archon"), self.config.ports("unified"), strict=True)
         }
         debug = {"layout_path": self.config.layout_path, "layout_filters": self.filters.texts}
         return ContainerServiceInfo(
-            **at, agent=f"{self.host}:{self.config.agent_port}", idc=self.config.idc, debug_info=json.dumps(debug)
+            **at, agent=join_host_port(self.host, self.config.agent_port), idc=self.config.idc, debug_info=json.dumps(debug)
         )
 
     def start(self) -> None:
