@@ -1,12 +1,16 @@
 """The agent's configuration record: what follows from it and from the environment of the container (spec 60, 3.1 and 3.2)."""
 
 import dataclasses
+import os
 import socket
 import socketserver
+import subprocess
+import sys
 from concurrent import futures
 
 import grpc
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -177,6 +181,23 @@ def test_run_directory(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.CannotCreateError, match="run directory"):
         AgentConfig(deploy_type="entry", run_dir=f"{tmp_path}/file/x", environ={}).run_path("f")
+
+
+def test_a_run_directory_of_its_own_goes_with_the_process(tmp_path):
+    program = """if True:
+        import os
+        from monolith_cli.serving.agent.config import AgentConfig
+        c = AgentConfig(deploy_type="entry", environ={})
+        path = c.run_path("f")
+        open(path, "w").close()
+        if (pid := os.fork()) == 0:
+            raise SystemExit
+        os.waitpid(pid, 0)
+        print(path, os.path.exists(path))
+    """
+    env = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    said = subprocess.run([sys.executable, "-c", program], env=env, check=True, capture_output=True, text=True).stdout
+    assert said.startswith(f"{tmp_path}/monolith-agent-") and said.endswith("/f True\n") and not list(tmp_path.iterdir())
 
 
 def test_the_environment_is_read_when_the_record_is_made(tmp_path, monkeypatch):
