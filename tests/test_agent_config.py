@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monolith_cli import errors
-from monolith_cli.serving.agent.config import FIELDS, PASS_THROUGH, AgentConfig, is_absolute, load_config
+from monolith_cli.serving.agent.config import FIELDS, PASS_THROUGH, AgentConfig, DeployType, is_absolute, load_config
 from monolith_cli.serving.agent.ports import HeldPorts, dense_environments, replica_id_of_pod
 
 MIXED = {
@@ -34,6 +34,10 @@ def test_replica_id_of_a_pod(environ, number):
     """T1."""
     assert replica_id_of_pod(environ) == number
     assert AgentConfig(deploy_type="entry", environ=environ).replica_id == number
+
+
+def test_replica_id_of_a_pod_whose_name_is_no_text():
+    assert replica_id_of_pod({"MY_POD_NAME": os.fsdecode(b"pod\xff")}) >= 0
 
 
 def test_replica_id_by_agent_version():
@@ -86,6 +90,39 @@ def test_ports_of_each_deploy_type(settings, index, want):
     used = [p for p in ports(c).values() if p]
     assert len(used) == len(set(used))
     c.release_ports()
+
+
+VARIABLES = ["PORT", *(f"PORT{i}" for i in range(2, 11)), "SHARD_ID", "REPLICA_ID", "MONOLITH_HOST_SHARD_N", "DENSE_SERVICE_IDX", "MY_POD_NAME",
+             "MY_HOST_IP", "TCE_INTERNAL_IDC", "TCE_CLUSTER", "TCE_PSM", "MONOLITH_AGENT_RUN_DIR"]
+
+
+@given(st.sampled_from(list(DeployType)), st.booleans(), st.sampled_from([1, 2, 3]),
+       st.dictionaries(st.sampled_from(VARIABLES), st.integers(0, 40000).map(str)), st.integers(1, 65535) | st.none())
+def test_ports_are_the_given_ones_and_never_one_for_two(deploy, dense_alone, version, environ, agent_port):
+    try:
+        c = AgentConfig(deploy_type=deploy, dense_alone=dense_alone, agent_version=version, environ=environ, agent_port=agent_port)
+    except errors.ConfigError:
+        return
+    used = [p for p in ports(c).values() if p]
+    assert len(used) == len(set(used)) and all(0 < p < 65536 for p in used)
+    given_ports = {int(v) for n, v in environ.items() if n.startswith("PORT")}
+    if environ.get("PORT3", "0") != "0" and not (deploy == "dense" and environ.get("DENSE_SERVICE_IDX", "0") != "0"):
+        own = "entry" if deploy == "mixed" else deploy
+        assert c.ports(own)[0] == int(environ["PORT3"])
+    chosen = set(used) - given_ports - {agent_port}
+    assert chosen == set(c.held_ports._sockets)
+    c.release_ports()
+
+
+@given(st.dictionaries(st.sampled_from(VARIABLES), st.text(st.characters(exclude_characters="\0"), max_size=12)))
+def test_no_environment_makes_a_trace(environ):
+    try:
+        c = AgentConfig(deploy_type="ps", bzid="b", base_name="m", environ=environ)
+        assert (c.path_prefix, c.location is None or ":" in c.location) == ("/b/service/m", True)
+        c.container_cluster, c.idc, c.ps_tasks  # noqa: B018
+        c.release_ports()
+    except errors.Error:
+        return
 
 
 def test_agent_port_is_kept_if_configured():
