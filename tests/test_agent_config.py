@@ -125,6 +125,13 @@ def test_no_environment_makes_a_trace(environ):
         return
 
 
+def test_free_ports_are_none_that_somebody_named(monkeypatch):
+    seen = []
+    monkeypatch.setattr(HeldPorts, "hold", lambda self, avoid: (seen.append(set(avoid)), 30000 + len(seen))[1])
+    AgentConfig(deploy_type="ps", agent_port=41, environ={"PORT": "42", "PORT1": "43", "PORT9": "44"})
+    assert len(seen) == 6 and all({41, 42, 43, 44} <= s for s in seen)
+
+
 def test_agent_port_is_kept_if_configured():
     assert AgentConfig(deploy_type="entry", agent_port=7777, environ={"PORT2": "8888"}).agent_port == 7777
 
