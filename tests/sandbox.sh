@@ -81,3 +81,9 @@ configs {
   }
 }
 TEXT
+cat > models.cfg <<'TEXT'
+model_config_list {
+  config { name: "m" base_path: "/models/m" model_platform: "tensorflow" }
+  config { name: "n" base_path: "/models/n" model_platform: "tensorflow" model_version_policy { specific { versions: 7 } } }
+}
+TEXT

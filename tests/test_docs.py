@@ -60,13 +60,45 @@ def kafka_topics(broker, folder) -> str:
     return broker.address
 
 
+@pytest.fixture
+def model_server():
+    """What examples call $TFS (gRPC) and $TFS_REST (port of its REST API): model m, which scores whatever it is given."""
+    from fake_tfs import FakeTfs, Model
+    from top_helpers import Page
+
+    from monolith_cli.serving.protos import predict_pb2, types_pb2
+
+    def score(request):
+        reply = predict_pb2.PredictResponse(model_spec=request.model_spec)
+        count = len(request.inputs["instances"].string_val)
+        reply.outputs["output"].dtype = types_pb2.DT_FLOAT
+        reply.outputs["output"].tensor_shape.dim.add(size=count)
+        reply.outputs["output"].float_val.extend([0.5] * count)
+        return reply
+
+    page = Page()
+    page.add("m", 1)
+    with FakeTfs([Model("m", data=2)], predict=score) as tfs:
+        yield {"TFS": tfs.settle().target, "TFS_REST": str(page.port)}
+    page.close()
+
+
+# Variable of an example -> what starts the server it speaks of and gives the variables: (request, folder) -> dict.
+SERVERS = {
+    "$BROKER": lambda request, folder: {"BROKER": kafka_topics(request.getfixturevalue("broker"), folder)},
+    "$ZOOKEEPER": lambda request, folder: {"ZOOKEEPER": request.getfixturevalue("zookeeper").servers},
+    "$TFS": lambda request, folder: request.getfixturevalue("model_server"),
+}
+
+
 @pytest.mark.parametrize("name,example", EXAMPLES, ids=[f"{n}: {e.caption}" for n, e in EXAMPLES])
 def test_example_of_manual(name, example, sandbox, tmp_path, request):
     assert name in example.line
     folder, more = tmp_path / "work", {}
     shutil.copytree(sandbox, folder)
-    if "$BROKER" in example.line:
-        more["BROKER"] = kafka_topics(request.getfixturevalue("broker"), folder)
+    for variable, start in SERVERS.items():
+        if variable in example.line:
+            more |= start(request, folder)
     done = shell(example.line, folder, **more)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Traceback" not in done.stderr

@@ -23,8 +23,16 @@ _ZOOKEEPER = (
     click.option("--zk-session-timeout", type=click.FloatRange(1, 600), default=10.0, show_default=True,
                  help="Seconds without contact after which ZooKeeper ends the session and takes its ephemeral nodes away."),
     click.option("--zk-connect-timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True,
-                 help="Seconds to wait for the first connection before leaving with 69."),
+                 help="Seconds to wait for a server, when connecting and in every operation, before leaving with 69."),
+    click.option("--zk-acl", type=click.Choice(["open", "owner"]), default="open", show_default=True,
+                 help="Who may change the nodes that are made: everybody, or only who has the same credentials, while everybody may read."),
 )
+
+_DELETING = (
+    click.option("--dry-run", is_flag=True, help="Say what would be changed, and change nothing."),
+    click.option("-y", "--yes", is_flag=True, help="Do not ask before something is deleted."),
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
 def _apply(options):
@@ -67,9 +75,46 @@ def zk_config(values: dict, servers: str | None = None):
     from monolith_cli import errors
     from monolith_cli.serving.zookeeper.connection import ZkConfig
 
-    taken = {n: values.pop(f"zk_{n}") for n in ("servers", "auth_file", "sasl_file", "tls_ca", "tls_cert", "tls_key")}
+    taken = {n: values.pop(f"zk_{n}") for n in ("servers", "auth_file", "sasl_file", "tls_ca", "tls_cert", "tls_key", "acl")}
     taken["session_timeout_s"], taken["connect_timeout_s"] = values.pop("zk_session_timeout"), values.pop("zk_connect_timeout")
     taken["servers"] = taken["servers"] or servers
     if not taken["servers"]:
         raise errors.UsageError("no ZooKeeper named: give --zk-servers HOST:PORT")
     return ZkConfig(**taken)
+
+
+def deleting_options(function):
+    """--dry-run and --yes; see `confirmed`."""
+    return _apply(_DELETING)(function)
+
+
+def confirmed(what: str, yes: bool) -> bool:
+    """Whether `what` ("delete 3 nodes below /a") is to be done: as --yes or the person at the terminal says. UsageError where there is none."""
+    import sys
+
+    from monolith_cli import errors
+
+    if yes:
+        return True
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise errors.UsageError(f"{what}: nobody is here to be asked. Give --yes to do it, --dry-run to see what it is")
+    return click.confirm(f"{what[0].upper()}{what[1:]}?", err=True)
+
+
+def stock_spelling(command):
+    """Takes a command's options with underscores too (--zk_servers), as the original's tools spell them."""
+    parse = command.parse_args
+
+    def dashed(arg: str) -> str:
+        name, equals, value = arg.partition("=")
+        return name.replace("_", "-") + equals + value if name.startswith("--") else arg
+
+    command.parse_args = lambda ctx, args: parse(ctx, [dashed(a) for a in args])
+    return command
+
+
+def print_json(value, indent: int | None = None) -> None:
+    """One JSON object on stdout."""
+    import json
+
+    click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
