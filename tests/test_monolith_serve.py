@@ -12,13 +12,8 @@ from monolith_cli.serving.protos import get_model_metadata_pb2, tensor_pb2, type
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("serve")
-    for build in (
-        saved_models.double,
-        saved_models.two_inputs,
-        saved_models.strings,
-        saved_models.failing,
-        saved_models.module,
-    ):
+    models = ("double", "two_inputs", "strings", "failing", "module", "busy")
+    for build in (getattr(saved_models, name) for name in models):
         build(folder / build.__name__)
     for version in (1, 2, 7):
         saved_models.constant(folder / "constant", version)
