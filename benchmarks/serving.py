@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,9 +109,10 @@ def soak(folder, base, args):
     """Requests while versions are swapped: (failed requests, resident MB after each swap, requests sent)."""
     import psutil
 
-    requests = folder / "requests.bin"
-    per_swap, done = max(1, args.soak // args.swaps), threading.Event()
-    memory, total, failed = [], 0, 0
+    requests = folder / "soak.bin"
+    make_requests(requests, args.soak_rows)
+    (folder / "batching.conf").write_text(BATCHING)
+    per_swap, memory, total, failed = max(1, args.soak // args.swaps), [], 0, 0
     flags = ["--enable_batching=true", f"--batching_parameters_file={folder}/batching.conf", "--file_system_poll_wait_seconds=0.2"]
     with served(folder, base, *flags) as server:
         process = psutil.Process(server.process.pid)
@@ -125,8 +125,18 @@ def soak(folder, base, args):
             total, failed = total + result["requests"], failed + sum(result["errors"].values())
             memory.append(process.memory_info().rss / 1e6)
             print(f"  swap {number - 1}: {total:,} requests, {failed} failed, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)
-    done.set()
     return total, failed, memory
+
+
+def report(results, rows):
+    best = max(r["rate"] for name, r in results.items() if name.startswith("in process"))
+    print(f"| subject ({rows} candidates a request) | requests/s | share | median ms |\n|---|---|---|---|")
+    for subject, r in results.items():
+        print(f"| {subject} | {r['rate']:,.0f} | {r['rate'] / best:.2f} | {r['p50']:.2f} |")
+    overhead = results["server, concurrency 1"]["p50"] - results["in process, 1 thread"]["p50"]
+    share = results[f"server with batching, concurrency {CONCURRENCY}"]["rate"] / best
+    print(f"\nshare of the in-process rate with batching at {CONCURRENCY}: {share:.2f} (aim {AIM_RATE})")
+    print(f"median overhead at concurrency 1: {overhead:.2f} ms (aim below {AIM_OVERHEAD_MS})")
 
 
 def main():
@@ -136,20 +146,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--soak", type=int, default=100_000, help="requests of the soak; 0 leaves it out")
     parser.add_argument("--swaps", type=int, default=50)
+    parser.add_argument("--soak-rows", type=int, default=10, help="candidates in a request of the soak")
+    parser.add_argument("--soak-only", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = folder / "mlp"
         path = saved_models.mlp(base, 1)
-        results = rates(folder, base, path, args)
-        best = max(r["rate"] for name, r in results.items() if name.startswith("in process"))
-        print(f"| subject ({args.rows} candidates a request) | requests/s | share | median ms |\n|---|---|---|---|")
-        for subject, r in results.items():
-            print(f"| {subject} | {r['rate']:,.0f} | {r['rate'] / best:.2f} | {r['p50']:.2f} |")
-        overhead = results["server, concurrency 1"]["p50"] - results["in process, 1 thread"]["p50"]
-        share = results[f"server with batching, concurrency {CONCURRENCY}"]["rate"] / best
-        print(f"\nshare of the in-process rate with batching at {CONCURRENCY}: {share:.2f} (aim {AIM_RATE})")
-        print(f"median overhead at concurrency 1: {overhead:.2f} ms (aim below {AIM_OVERHEAD_MS})")
+        if not args.soak_only:
+            report(rates(folder, base, path, args), args.rows)
         if args.soak:
             total, failed, memory = soak(folder, base, args)
             half = memory[len(memory) // 5 :]
