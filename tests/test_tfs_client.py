@@ -2,9 +2,12 @@
 
 import json
 import struct
+import subprocess
+import sys
 
 import grpc
 import pytest
+from conftest import ROOT
 from fake_tfs import Model
 from google.protobuf import text_format
 from tfs_client_helpers import T11_BYTES, framed, tfs  # noqa: F401 - a fixture
@@ -230,3 +233,23 @@ def test_defaults_come_from_the_agents_configuration(run, tfs, tmp_path):
     run("tfs-client", "status", "--conf", conf, env=env)
     assert tfs.calls("GetModelStatus")[-1].model_spec.name == "dense_0"
     assert run("tfs-client", "status", "--conf", tmp_path / "none", check=False).returncode in (66, 78)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["tfs-client", "status", "--target"],
+        ["tfs-client", "profile", "--duration", "0.1", "--target"],
+        ["monolith-top", "--once", "--server"],
+    ],
+)
+def test_tensorflow_is_not_started(tfs, command):
+    args = [*command[1:], tfs.target, "--model-name", "m"]
+    code = (
+        "import sys\nfrom monolith_cli.commands import load\n"
+        f"try: load({command[0]!r}).main({args!r}, prog_name={command[0]!r})\n"
+        "except SystemExit as e: assert e.code == 0, e.code\n"
+        "assert not {'tensorflow', 'tensorflow.python', 'numpy'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

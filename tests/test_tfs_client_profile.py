@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import grpc
@@ -81,25 +80,22 @@ def test_text_output_ends_with_the_result_line(run, tfs):
 
 def test_arrival_rate_is_kept_and_warm_up_is_not_measured(run, tfs):
     made = profile(run, tfs, "--rate", 100, "--parallel-num", 8, "--duration", 1, "--warm-up", 0.5)
-    assert 80 <= made["count"] <= 101 and made["rate"] == 100
+    assert 95 <= made["count"] + made["unsent"] <= 101 and made["rate"] == 100
     assert len(tfs.calls("Predict")) > made["count"] + 25  # the warm-up was sent
 
 
 def test_a_stall_shows_in_the_latencies_of_what_fell_due_meanwhile(run, tfs):
-    """The server stands still for a second. A loop that waits for answers meets it once; at a rate of 50 about 50
+    """The server stands still for 1.2 s. A loop that waits for answers meets it once; at a rate of 50 about 60
     requests do."""
-    stall = threading.Event()
 
     def answer(request):
-        stall.wait(5)
+        if len(tfs.calls("Predict")) == 10:
+            time.sleep(1.2)
         return predict_pb2.PredictResponse()
 
     tfs.predict = answer
-    threading.Timer(
-        2.5, stall.set
-    ).start()  # commands take a moment to start; the stall is longer than a second in any case
     made = profile(run, tfs, "--rate", 50, "--parallel-num", 1, "--duration", 4)
-    assert made["p90_ms"] > 100 and made["max_lag_ms"] > 500
+    assert made["p90_ms"] > 300 and made["max_lag_ms"] > 900
     assert made["count"] + made["unsent"] >= 190
 
 
