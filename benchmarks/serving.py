@@ -1,13 +1,15 @@
 """monolith-serve beside the same SavedModel called in process: make bench-serving.
 
-Model: `saved_models.mlp`, a ranking network of 128 features and layers of 512, 256 and 1: 394 kFLOP a candidate. A request is --rows candidates;
-both sides work on the same requests, one request a call in process. The load generator is a process of its own on the same cores, and what it costs counts against the
-server. In process: `tf.saved_model.load(…).signatures[…]`, from one thread and from as many as there are cores; the server's aim is a share of the better one.
+Model: `saved_models.mlp`, a ranking network of 128 features and layers of 512, 256 and 1: 394 kFLOP a candidate. A
+request is --rows candidates; both sides work on the same requests, one request a call in process. The load generator is
+a process of its own on the same cores, and what it costs counts against the server. In process:
+`tf.saved_model.load(…).signatures[…]`, from one thread and from as many as there are cores; the server's aim is a share
+of the better one.
 
     serving.py [--rows N] [--seconds S] [--soak REQUESTS] [--swaps N]
 
-The soak sends REQUESTS requests (make bench-serving: 100,000; SOAK=1000000 for the hour's worth) while the version is swapped, and looks at the
-resident memory after each swap.
+The soak sends REQUESTS requests (make bench-serving: 100,000; SOAK=1000000 for the hour's worth) while the version is
+swapped, and looks at the resident memory after each swap.
 """
 
 import argparse
@@ -25,9 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np  # noqa: E402
-import saved_models  # noqa: E402
-from model_server import ModelServer  # noqa: E402
+import numpy as np
+import saved_models
+from model_server import ModelServer
 
 AIM_RATE, AIM_OVERHEAD_MS, CONCURRENCY = 0.6, 1.0, 32
 BATCHING = "max_batch_size { value: 1024 } batch_timeout_micros { value: 0 } max_enqueued_batches { value: 1000 } num_batch_threads { value: 2 }"
@@ -73,7 +75,14 @@ print(json.dumps({{"rate": len(times) / took, "p50": times[len(times) // 2] * 1e
 
 
 def load(port, requests, concurrency, amount):
-    command = [sys.executable, str(ROOT / "benchmarks" / "serving_load.py"), str(port), str(requests), str(concurrency), str(amount)]
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "serving_load.py"),
+        str(port),
+        str(requests),
+        str(concurrency),
+        str(amount),
+    ]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
@@ -93,16 +102,27 @@ def rates(folder, base, path, args):
     (folder / "batching.conf").write_text(BATCHING)
     seconds, cores = args.seconds, os.cpu_count() or 1
     seen = {}
-    with served(folder, base) as alone, served(folder, base, "--enable_batching=true", f"--batching_parameters_file={folder}/batching.conf") as batched:
+    with (
+        served(folder, base) as alone,
+        served(folder, base, "--enable_batching=true", f"--batching_parameters_file={folder}/batching.conf") as batched,
+    ):
         for server in (alone, batched):
             load(server.port, requests, CONCURRENCY, "500n")
         for _ in range(args.rounds):
             for threads in (1, cores):
-                seen.setdefault(f"in process, {threads} thread{'s' if threads > 1 else ''}", []).append(in_process(path, arrays, threads, seconds))
+                seen.setdefault(f"in process, {threads} thread{'s' if threads > 1 else ''}", []).append(
+                    in_process(path, arrays, threads, seconds)
+                )
             seen.setdefault("server, concurrency 1", []).append(load(alone.port, requests, 1, seconds))
-            seen.setdefault(f"server, concurrency {CONCURRENCY}", []).append(load(alone.port, requests, CONCURRENCY, seconds))
-            seen.setdefault(f"server with batching, concurrency {CONCURRENCY}", []).append(load(batched.port, requests, CONCURRENCY, seconds))
-    return {name: {k: float(np.median([r[k] for r in rounds])) for k in ("rate", "p50")} for name, rounds in seen.items()}
+            seen.setdefault(f"server, concurrency {CONCURRENCY}", []).append(
+                load(alone.port, requests, CONCURRENCY, seconds)
+            )
+            seen.setdefault(f"server with batching, concurrency {CONCURRENCY}", []).append(
+                load(batched.port, requests, CONCURRENCY, seconds)
+            )
+    return {
+        name: {k: float(np.median([r[k] for r in rounds])) for k in ("rate", "p50")} for name, rounds in seen.items()
+    }
 
 
 def soak(folder, base, args):
@@ -113,18 +133,28 @@ def soak(folder, base, args):
     make_requests(requests, args.soak_rows)
     (folder / "batching.conf").write_text(BATCHING)
     per_swap, memory, total, failed = max(1, args.soak // args.swaps), [], 0, 0
-    flags = ["--enable_batching=true", f"--batching_parameters_file={folder}/batching.conf", "--file_system_poll_wait_seconds=0.2"]
+    flags = [
+        "--enable_batching=true",
+        f"--batching_parameters_file={folder}/batching.conf",
+        "--file_system_poll_wait_seconds=0.2",
+    ]
     with served(folder, base, *flags) as server:
         process = psutil.Process(server.process.pid)
         for number in range(2, args.swaps + 2):
-            swapper = threading.Thread(target=lambda n=number: (saved_models.mlp(base, n), shutil.rmtree(base / str(n - 1))))
+            swapper = threading.Thread(
+                target=lambda n=number: (saved_models.mlp(base, n), shutil.rmtree(base / str(n - 1)))
+            )
             swapper.start()
             result = load(server.port, requests, CONCURRENCY, f"{per_swap}n")
             swapper.join()
             server.wait_until(lambda n=number: server.states("mlp").get(n) == "AVAILABLE")
             total, failed = total + result["requests"], failed + sum(result["errors"].values())
             memory.append(process.memory_info().rss / 1e6)
-            print(f"  swap {number - 1}: {total:,} requests, {failed} failed, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)
+            print(
+                f"  swap {number - 1}: {total:,} requests, {failed} failed, {memory[-1]:.0f} MB",
+                file=sys.stderr,
+                flush=True,
+            )
     return total, failed, memory
 
 
@@ -158,7 +188,9 @@ def main():
         if args.soak:
             total, failed, memory = soak(folder, base, args)
             half = memory[len(memory) // 5 :]
-            print(f"soak: {total:,} requests, {args.swaps} swaps, {failed} failed; resident MB after a fifth {half[0]:.0f}, at the end {half[-1]:.0f}")
+            print(
+                f"soak: {total:,} requests, {args.swaps} swaps, {failed} failed; resident MB after a fifth {half[0]:.0f}, at the end {half[-1]:.0f}"
+            )
 
 
 if __name__ == "__main__":

@@ -2,19 +2,21 @@
 
     serving_load.py PORT REQUESTS.bin CONCURRENCY SECONDS|COUNTn [--tolerate CODE]
 
-REQUESTS.bin: serialized PredictRequests, each behind its length (u64, little endian). Prints one JSON object: requests, errors by code, seconds, and
-percentiles of the latency in milliseconds."""
+REQUESTS.bin: serialized PredictRequests, each behind its length (u64, little endian). Prints one JSON object: requests,
+errors by code, seconds, and percentiles of the latency in milliseconds.
+"""
 
 import json
 import sys
 import threading
 import time
+from pathlib import Path
 
 import grpc
 
 
 def read_requests(path):
-    data, at, requests = open(path, "rb").read(), 0, []
+    data, at, requests = Path(path).read_bytes(), 0, []
     while at < len(data):
         size = int.from_bytes(data[at : at + 8], "little")
         requests.append(data[at + 8 : at + 8 + size])
@@ -24,7 +26,10 @@ def read_requests(path):
 
 def run(port, requests, concurrency, seconds=None, count=None, check=None):
     """Sends the requests over and over from `concurrency` threads; check(request number, response bytes) may raise."""
-    channels = [grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]) for _ in range(min(2, concurrency))]
+    channels = [
+        grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
+        for _ in range(min(2, concurrency))
+    ]
     calls = [c.unary_unary("/tensorflow.serving.PredictionService/Predict") for c in channels]
     for call in calls:
         call(requests[0], wait_for_ready=True, timeout=60)
@@ -60,8 +65,21 @@ def run(port, requests, concurrency, seconds=None, count=None, check=None):
         thread.join()
     took = time.perf_counter() - began
     latencies.sort()
-    at = {f"p{p}": round(latencies[min(len(latencies) - 1, int(len(latencies) * p / 100))] * 1e3, 3) for p in (50, 90, 99)} if latencies else {}
-    return {"requests": len(latencies), "errors": errors, "seconds": round(took, 3), "rate": round(len(latencies) / took, 1), **at}
+    at = (
+        {
+            f"p{p}": round(latencies[min(len(latencies) - 1, int(len(latencies) * p / 100))] * 1e3, 3)
+            for p in (50, 90, 99)
+        }
+        if latencies
+        else {}
+    )
+    return {
+        "requests": len(latencies),
+        "errors": errors,
+        "seconds": round(took, 3),
+        "rate": round(len(latencies) / took, 1),
+        **at,
+    }
 
 
 if __name__ == "__main__":

@@ -25,15 +25,27 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class ModelServer:
-    """Started when made. `flags` as on the command line; ports are free ones. credentials: for gRPC and curl with TLS."""
+    """Started when made, on free ports. flags: as on the command line. credentials: for gRPC and curl with TLS."""
 
     def __init__(self, folder, *flags, credentials=None, curl_options=(), wait=True, host="127.0.0.1", **environment):
         self.port, self.rest_port = addresses.free_port(), addresses.free_port()
         self.folder, self.log, self.host = Path(folder), Path(folder) / "server.log", host
         self.curl_options = [*curl_options]
         self.scheme = "https" if credentials else "http"
-        env = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")} | {"PYTHONPATH": str(ROOT)} | environment
-        command = [sys.executable, "-m", "monolith_cli", "monolith-serve", f"--port={self.port}", f"--rest_api_port={self.rest_port}", *map(str, flags)]
+        env = (
+            {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")}
+            | {"PYTHONPATH": str(ROOT)}
+            | environment
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "monolith_cli",
+            "monolith-serve",
+            f"--port={self.port}",
+            f"--rest_api_port={self.rest_port}",
+            *map(str, flags),
+        ]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
         target = f"localhost:{self.port}"
@@ -89,8 +101,12 @@ class ModelServer:
         data = ["--data-binary", "@-"] if body is not None else []
         text = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
         url = f"{self.scheme}://{self.host}:{self.rest_port}{path}"
-        done = subprocess.run(["curl", "-sS", "-m", "30", "-w", "\n%{http_code}", *self.curl_options, *options, *data, url], input=text or b"",
-                              capture_output=True, check=False)
+        done = subprocess.run(
+            ["curl", "-sS", "-m", "30", "-w", "\n%{http_code}", *self.curl_options, *options, *data, url],
+            input=text or b"",
+            capture_output=True,
+            check=False,
+        )
         answer, _, code = done.stdout.rpartition(b"\n")
         with contextlib.suppress(ValueError):
             return int(code), json.loads(answer)

@@ -1,7 +1,8 @@
 """Small SavedModels for the tests of serving, built with plain TensorFlow.
 
-Each function writes one version, `<base>/<version>/`, which appears whole (a server that polls the folder never sees half of one), and
-returns its path. What was built once in this process is copied afterwards: TensorFlow takes seconds to start.
+Each function writes one version, `<base>/<version>/`, which appears whole (a server that polls the folder never sees
+half of one), and returns its path. What was built once in this process is copied afterwards: TensorFlow takes seconds
+to start.
 """
 
 import atexit
@@ -70,7 +71,8 @@ def ragged(base, version=1):
 
 
 def busy(base, version=1):
-    """x: int32 [N] -> y = x after the sum of x rounds of work of about a millisecond each: a request that takes its time."""
+    """x: int32 [N] -> y = x after the sum of x rounds of work of about a millisecond each: a request that takes its
+    time."""
 
     def build(tf):
         x = tf.compat.v1.placeholder(tf.int32, [None], "x")
@@ -96,7 +98,8 @@ def failing(base, version=1):
 
 
 def mlp(base, version=1, width=128, hidden=(512, 256)):
-    """features: float [N, width] -> score: float [N]: a ranking model; 2 * (128 * 512 + 512 * 256 + 256) = 394 kFLOP a row."""
+    """features: float [N, width] -> score: float [N]: a ranking model; 2 * (128 * 512 + 512 * 256 + 256) = 394 kFLOP a
+    row."""
 
     def build(tf):
         x = tf.compat.v1.placeholder(tf.float32, [None, width], "features")
@@ -112,7 +115,8 @@ def mlp(base, version=1, width=128, hidden=(512, 256)):
 
 
 def module(base, version=1):
-    """x: float [N] -> y = 3 x, saved by tf.saved_model.save (a SavedModel of TensorFlow 2, with a variable and a function)."""
+    """x: float [N] -> y = 3 x, saved by tf.saved_model.save (a SavedModel of TensorFlow 2, with a variable and a
+    function)."""
 
     def save(tf, path):
         class Triple(tf.Module):
@@ -131,7 +135,8 @@ def module(base, version=1):
 
 
 def broken(base, version=1, what="graph"):
-    """A version that cannot be loaded. what: "graph" (saved_model.pb is cut short), "variables" (their file is), "empty" (no file)."""
+    """A version that cannot be loaded. what: "graph" (saved_model.pb is cut short), "variables" (their file is),
+    "empty" (no file)."""
     whole = constant(Path(tempfile.mkdtemp(dir=_root())), 1, -1)
 
     def cut(path):
@@ -159,9 +164,16 @@ def predict_request(name, signature="", version=None, **inputs):
         request.model_spec.version_label = version
     elif version is not None:
         request.model_spec.version.value = version
-    kinds = {"float32": types_pb2.DT_FLOAT, "float64": types_pb2.DT_DOUBLE, "int32": types_pb2.DT_INT32, "int64": types_pb2.DT_INT64}
+    kinds = {
+        "float32": types_pb2.DT_FLOAT,
+        "float64": types_pb2.DT_DOUBLE,
+        "int32": types_pb2.DT_INT32,
+        "int64": types_pb2.DT_INT64,
+    }
     for key, value in inputs.items():
-        text = not isinstance(value, np.ndarray) and any(isinstance(v, (str, bytes)) for v in np.ravel(np.array(value, object)))
+        text = not isinstance(value, np.ndarray) and any(
+            isinstance(v, (str, bytes)) for v in np.ravel(np.array(value, object))
+        )
         array = np.asarray(value, object if text else None)
         tensor = tensor_pb2.TensorProto()
         for size in array.shape:
@@ -176,7 +188,8 @@ def predict_request(name, signature="", version=None, **inputs):
 
 
 def write_warmup(version_dir, requests, count=1):
-    """assets.extra/tf_serving_warmup_requests: each request `count` times, as PredictionLog in a TFRecord file. Its path."""
+    """assets.extra/tf_serving_warmup_requests: each request `count` times, as PredictionLog in a TFRecord file. Its
+    path."""
     from monolith_cli.serving.protos import prediction_log_pb2
 
     path = Path(version_dir) / "assets.extra" / "tf_serving_warmup_requests"
@@ -213,7 +226,9 @@ def _write(base, version, key, build):
             session.run(v1.global_variables_initializer())
             builder = v1.saved_model.builder.SavedModelBuilder(path)
             define = v1.saved_model.signature_def_utils.predict_signature_def
-            builder.add_meta_graph_and_variables(session, ["serve"], {n: define(i, o) for n, (i, o) in signatures.items()})
+            builder.add_meta_graph_and_variables(
+                session, ["serve"], {n: define(i, o) for n, (i, o) in signatures.items()}
+            )
             builder.save()
 
     return _publish(base, version, _cached(key, save))

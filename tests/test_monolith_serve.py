@@ -12,13 +12,14 @@ from monolith_cli.serving.protos import get_model_metadata_pb2, tensor_pb2, type
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("serve")
-    for build in (saved_models.double, saved_models.two_inputs, saved_models.strings, saved_models.failing, saved_models.module):
+    models = ("double", "two_inputs", "strings", "failing", "module", "busy")
+    for build in (getattr(saved_models, name) for name in models):
         build(folder / build.__name__)
     for version in (1, 2, 7):
         saved_models.constant(folder / "constant", version)
     config = write_config(
         folder / "models.conf",
-        *(model(n, folder / n) for n in ("double", "strings", "failing", "module")),
+        *(model(n, folder / n) for n in ("double", "strings", "failing", "module", "busy")),
         model("m:two", folder / "two_inputs"),
         model("constant", folder / "constant", specific=[1, 7], labels={"stable": 1, "canary": 7}),
     )
@@ -133,21 +134,30 @@ def test_tensors_that_are_none(server, proto, code):
 
 
 def test_bytes_that_are_no_request(server):
-    for service, method in (("PredictionService", "Predict"), ("PredictionService", "GetModelMetadata"), ("ModelService", "GetModelStatus"),
-                            ("ModelService", "HandleReloadConfigRequest")):  # fmt: skip
+    for service, method in (
+        ("PredictionService", "Predict"),
+        ("PredictionService", "GetModelMetadata"),
+        ("ModelService", "GetModelStatus"),
+        ("ModelService", "HandleReloadConfigRequest"),
+    ):
         call = server.channel.unary_unary(f"/tensorflow.serving.{service}/{method}")
         assert code_of(call, b"\xff\xff\xff garbage")[0] == "INVALID_ARGUMENT"
     assert server.predict(predict_request("double", x=ONE))
 
 
 def test_a_message_beyond_the_limit(server):
-    assert code_of(server.predict, predict_request("double", x=np.zeros(300_000, np.float32)))[0] == "RESOURCE_EXHAUSTED"
+    assert (
+        code_of(server.predict, predict_request("double", x=np.zeros(300_000, np.float32)))[0] == "RESOURCE_EXHAUSTED"
+    )
     assert len(values(server.predict(predict_request("double", x=np.zeros(200_000, np.float32))))) == 200_000
 
 
 @pytest.mark.parametrize("method", ["Classify", "Regress", "MultiInference"])
 def test_what_is_not_built_says_so(server, method):
-    assert code_of(server.channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}"), b"")[0] == "UNIMPLEMENTED"
+    assert (
+        code_of(server.channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}"), b"")[0]
+        == "UNIMPLEMENTED"
+    )
 
 
 def test_metadata_has_the_signatures(server):
@@ -177,16 +187,21 @@ def test_health_and_reflection(server):
 
     health = health_pb2_grpc.HealthStub(server.channel)
     for name in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
-        assert health.Check(health_pb2.HealthCheckRequest(service=name)).status == health_pb2.HealthCheckResponse.SERVING
+        assert (
+            health.Check(health_pb2.HealthCheckRequest(service=name)).status == health_pb2.HealthCheckResponse.SERVING
+        )
     assert code_of(health.Check, health_pb2.HealthCheckRequest(service="nobody"))[0] == "NOT_FOUND"
     database = ProtoReflectionDescriptorDatabase(server.channel)
-    assert {"tensorflow.serving.PredictionService", "tensorflow.serving.ModelService", "grpc.health.v1.Health"} <= set(database.get_services())
+    assert {"tensorflow.serving.PredictionService", "tensorflow.serving.ModelService", "grpc.health.v1.Health"} <= set(
+        database.get_services()
+    )
     service = DescriptorPool(database).FindServiceByName("tensorflow.serving.PredictionService")
     assert service.FindMethodByName("Predict").input_type.full_name == "tensorflow.serving.PredictRequest"
 
 
 def test_a_deadline_is_the_clients(server):
-    assert code_of(server.predict, predict_request("double", x=ONE), timeout=0.000001)[0] == "DEADLINE_EXCEEDED"
+    slow = predict_request("busy", x=np.array([500], np.int32))
+    assert code_of(server.predict, slow, timeout=0.05)[0] == "DEADLINE_EXCEEDED"
 
 
 def test_listens_on_loopback_alone(server):
@@ -202,5 +217,3 @@ def test_a_second_server_on_the_port_does_not_start(server, run, tmp_path):
     saved_models.double(tmp_path / "double")
     done = run("monolith-serve", f"--port={server.port}", "--model-base-path", tmp_path / "double", check=False)
     assert done.returncode == 73 and str(server.port) in done.stderr
-
-

@@ -56,7 +56,8 @@ requests = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 5)), min_size=1,
 @settings(max_examples=60)
 @given(requests, st.integers(1, 3), st.integers(4, 12), st.booleans(), st.booleans(), st.sampled_from([0.0, 0.001]))
 def test_any_interleaving_gives_each_caller_its_own_rows(sizes, threads, limit, padded, split, timeout):
-    """Requests of random numbers of rows and columns, some longer than a batch, some of no rows, some that fail, from many threads."""
+    """Requests of random numbers of rows and columns, some longer than a batch, some of no rows, some that fail, from
+    many threads."""
     config = BatchConfig(limit, timeout, 1000, threads, (limit // 2, limit), padded, split)
     scheduler, graph, queues = BatchScheduler(config), Graph(0.0005), {}
     queues = {columns: BatchQueue(graph, ["x"]) for columns in range(6)}
@@ -91,7 +92,7 @@ def together(scheduler, queue, graph, arrays, deadline=None):
     graph.gate.clear()
     with ThreadPoolExecutor(len(arrays) + 1) as pool:
         first = pool.submit(scheduler.run, queue, [np.zeros((1, 1), np.int64)], None)
-        while scheduler._waiting:  # noqa: SLF001 - the held-up one is being computed
+        while scheduler._waiting:  # the held-up one is being computed
             time.sleep(0.001)
         futures = []
         for n, array in enumerate(arrays):
@@ -109,8 +110,12 @@ def rows(n, start=0):
 
 def test_batches_are_filled_and_padded_to_allowed_sizes(scheduled):
     graph = Graph()
-    answers = together(scheduled(max_batch_size=8, num_threads=1, allowed_sizes=(2, 4, 8)), BatchQueue(graph, ["x"]), graph,
-                       [rows(3), rows(3, 10), rows(3, 20), rows(1, 30)])  # fmt: skip
+    answers = together(
+        scheduled(max_batch_size=8, num_threads=1, allowed_sizes=(2, 4, 8)),
+        BatchQueue(graph, ["x"]),
+        graph,
+        [rows(3), rows(3, 10), rows(3, 20), rows(1, 30)],
+    )
     assert [s[0] for s in graph.batches] == [2, 8, 4]  # 1 -> 2, 3 + 3 -> 8, 3 + 1
     assert [a[0][0, 0] for a in answers] == [0, 20, 40, 60]
 
@@ -124,8 +129,18 @@ def test_one_bad_request_does_not_fail_the_others(scheduled):
 
 def test_a_full_queue_refuses(scheduled):
     graph = Graph()
-    answers = together(scheduled(max_batch_size=2, max_enqueued_batches=2, num_threads=1), BatchQueue(graph, ["x"]), graph, [rows(2)] * 4)
-    assert [getattr(a, "code", None) for a in answers] == [None, None, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE]
+    answers = together(
+        scheduled(max_batch_size=2, max_enqueued_batches=2, num_threads=1),
+        BatchQueue(graph, ["x"]),
+        graph,
+        [rows(2)] * 4,
+    )
+    assert [getattr(a, "code", None) for a in answers] == [
+        None,
+        None,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNAVAILABLE,
+    ]
 
 
 def test_a_batch_waits_for_more_until_its_timeout(scheduled):
@@ -144,7 +159,9 @@ def test_a_batch_waits_for_more_until_its_timeout(scheduled):
 
 def test_a_request_whose_time_is_up_is_not_computed(scheduled):
     graph = Graph()
-    answers = together(scheduled(num_threads=1), BatchQueue(graph, ["x"]), graph, [rows(1)], deadline=time.monotonic() - 1)
+    answers = together(
+        scheduled(num_threads=1), BatchQueue(graph, ["x"]), graph, [rows(1)], deadline=time.monotonic() - 1
+    )
     assert answers[0].code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert graph.batches == [(1, 1)]
 
@@ -191,7 +208,12 @@ def server(tmp_path_factory):
         "max_batch_size { value: 64 } batch_timeout_micros { value: 2000 } max_enqueued_batches { value: 100 }\n"
         "num_batch_threads { value: 2 } allowed_batch_sizes: 16 allowed_batch_sizes: 64"
     )
-    made = ModelServer(folder, f"--model_config_file={config}", "--enable_batching=true", f"--batching_parameters_file={folder}/batching.conf")
+    made = ModelServer(
+        folder,
+        f"--model_config_file={config}",
+        "--enable_batching=true",
+        f"--batching_parameters_file={folder}/batching.conf",
+    )
     yield made
     made.stop()
 
@@ -229,6 +251,11 @@ def test_a_failing_row_fails_its_own_request(server):
 
 
 def test_what_does_not_fit_a_batch(server):
-    code, message = code_of(server.predict, predict_request("two_inputs", a=np.ones(65, np.float32), b=np.ones(65, np.float32)))
+    code, message = code_of(
+        server.predict, predict_request("two_inputs", a=np.ones(65, np.float32), b=np.ones(65, np.float32))
+    )
     assert code == "INVALID_ARGUMENT" and "65 rows" in message
-    assert code_of(server.predict, predict_request("two_inputs", a=np.ones(3, np.float32), b=np.ones(2, np.float32)))[0] == "INVALID_ARGUMENT"
+    assert (
+        code_of(server.predict, predict_request("two_inputs", a=np.ones(3, np.float32), b=np.ones(2, np.float32)))[0]
+        == "INVALID_ARGUMENT"
+    )

@@ -1,4 +1,4 @@
-"""monolith-serve's command line and files: what is refused at the start, what the stock server's flags do, how it ends."""
+"""monolith-serve's command line and files: what is refused at the start, what stock flags do, how it ends."""
 
 import signal
 import time
@@ -61,15 +61,30 @@ def test_mistakes_are_found_at_the_start(run, tmp_path, arguments, code, words):
 
 
 def test_both_spellings_and_bare_booleans(run):
-    shown = run("monolith-serve", "--rest_api_port=1", "--model-base-path", "/m", "--enable_batching", "--enable_model_warmup=false", "--show-config").stdout.decode()
-    for line in ("rest-api-port = 1  # flag", "enable-batching = True  # flag", "enable-model-warmup = False  # flag", "bind = 127.0.0.1  # default"):
+    shown = run(
+        "monolith-serve",
+        "--rest_api_port=1",
+        "--model-base-path",
+        "/m",
+        "--enable_batching",
+        "--enable_model_warmup=false",
+        "--show-config",
+    ).stdout.decode()
+    for line in (
+        "rest-api-port = 1  # flag",
+        "enable-batching = True  # flag",
+        "enable-model-warmup = False  # flag",
+        "bind = 127.0.0.1  # default",
+    ):
         assert line in shown
 
 
 def test_every_flag_of_the_agent(tmp_path):
     saved_models.constant(tmp_path / "m", 1)
     config = write_config(tmp_path / "models.conf", model("m", tmp_path / "m", labels={"next": 2}))
-    server = ModelServer(tmp_path, f"--model_config_file={config}", *(f"--{name}={value}" for name, value in AGENTS.items()))
+    server = ModelServer(
+        tmp_path, f"--model_config_file={config}", *(f"--{name}={value}" for name, value in AGENTS.items())
+    )
     try:
         assert server.status("m") == [(1, "AVAILABLE", 0)]
         server.predict(predict_request("m", x=ONE))
@@ -94,16 +109,25 @@ PLATFORM = """platform_configs { key: "tensorflow" value { source_adapter_config
 
 
 def test_platform_file_config_polling_metrics_and_sockets(tmp_path):
-    """The platform file alone says what is batched and warmed up; a changed configuration file is taken, a bad one is not."""
+    """The platform file alone says what is batched and warmed up; a changed configuration file is taken, a bad one is
+    not."""
     cold = saved_models.constant(tmp_path / "m", 1)
     saved_models.write_warmup(cold, [predict_request("m", x=["this would fail"])])
     (tmp_path / "platform").write_text(PLATFORM)
     (tmp_path / "monitoring").write_text('prometheus_config { enable: true path: "/stats" }')
     config = write_config(tmp_path / "models.conf", model("m", tmp_path / "m"))
     metrics = addresses.free_port()
-    server = ModelServer(tmp_path, f"--model_config_file={config}", "--model_config_file_poll_wait_seconds=0.1", f"--platform_config_file={tmp_path}/platform",
-                         "--enable_model_warmup=true", "--saved_model_tags=nonsense", f"--monitoring_config_file={tmp_path}/monitoring",
-                         f"--metrics-port={metrics}", f"--grpc_socket_path={tmp_path}/socket")  # fmt: skip
+    server = ModelServer(
+        tmp_path,
+        f"--model_config_file={config}",
+        "--model_config_file_poll_wait_seconds=0.1",
+        f"--platform_config_file={tmp_path}/platform",
+        "--enable_model_warmup=true",
+        "--saved_model_tags=nonsense",
+        f"--monitoring_config_file={tmp_path}/monitoring",
+        f"--metrics-port={metrics}",
+        f"--grpc_socket_path={tmp_path}/socket",
+    )
     try:
         assert server.status("m") == [(1, "AVAILABLE", 0)]
         code, message = code_of(server.predict, predict_request("m", x=np.ones(5, np.float32)))
@@ -111,7 +135,11 @@ def test_platform_file_config_polling_metrics_and_sockets(tmp_path):
         assert server.curl("/stats")[0] == 200 and server.curl("/monitoring/prometheus/metrics")[0] == 400
 
         server.rest_port, rest = metrics, server.rest_port
-        assert server.curl("/metrics")[0] == 200 and server.curl("/healthz")[0] == 200 and server.curl("/v1/models/m")[0] == 404
+        assert (
+            server.curl("/metrics")[0] == 200
+            and server.curl("/healthz")[0] == 200
+            and server.curl("/v1/models/m")[0] == 404
+        )
         server.rest_port = rest
 
         import grpc
@@ -119,7 +147,12 @@ def test_platform_file_config_polling_metrics_and_sockets(tmp_path):
         from monolith_cli.serving.protos import prediction_service_pb2_grpc
 
         with grpc.insecure_channel(f"unix:{tmp_path}/socket") as channel:
-            assert prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(predict_request("m", x=ONE), timeout=20).model_spec.version.value == 1
+            assert (
+                prediction_service_pb2_grpc.PredictionServiceStub(channel)
+                .Predict(predict_request("m", x=ONE), timeout=20)
+                .model_spec.version.value
+                == 1
+            )
 
         saved_models.double(tmp_path / "d")
         config.write_text("model_config_list { config { name: ")
@@ -151,7 +184,10 @@ def test_warm_up_runs_before_a_version_is_available_and_too_many_records_fail_it
     server = ModelServer(tmp_path, f"--model_config_file={config}", "--max_num_load_retries=0")
     try:
         assert server.status("good") == [(1, "AVAILABLE", 0)]
-        assert ':tensorflow:serving:model_warmup_records{model_name="good"} 1000' in server.curl("/monitoring/prometheus/metrics")[1]
+        assert (
+            ':tensorflow:serving:model_warmup_records{model_name="good"} 1000'
+            in server.curl("/monitoring/prometheus/metrics")[1]
+        )
         assert server.status("many") == [(1, "END", 3)]
         assert server.status("torn") == [(1, "END", 15)]
     finally:
@@ -163,7 +199,8 @@ def test_requests_at_hand_finish_when_it_ends_and_a_second_signal_does_not_wait(
     for signals, finishes in (([signal.SIGTERM], True), ([signal.SIGTERM, signal.SIGTERM], False)):
         server = ModelServer(tmp_path, f"--model_base_path={tmp_path}/m", "--model_name=m")
         pending = server.prediction.Predict.future(predict_request("m", x=np.array([3000], np.int32)), timeout=120)
-        server.wait_until(lambda s=server: not pending.done() and s.status("m"))
+        server.wait_until(lambda s=server: s.status("m"))
+        assert not pending.done()
         time.sleep(0.2)
         for number in signals:
             server.process.send_signal(number)

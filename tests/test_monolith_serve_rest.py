@@ -18,7 +18,13 @@ LIMIT = 200_000
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rest")
-    for build in (saved_models.double, saved_models.two_inputs, saved_models.strings, saved_models.ragged, saved_models.busy):
+    for build in (
+        saved_models.double,
+        saved_models.two_inputs,
+        saved_models.strings,
+        saved_models.ragged,
+        saved_models.busy,
+    ):
         build(folder / build.__name__)
     for version in (1, 2):
         saved_models.constant(folder / "constant", version)
@@ -34,7 +40,10 @@ def server(tmp_path_factory):
 
 def test_status(server):
     ok = {"error_code": "OK", "error_message": ""}
-    assert server.curl("/v1/models/double") == (200, {"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": ok}]})
+    assert server.curl("/v1/models/double") == (
+        200,
+        {"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": ok}]},
+    )
     status, answer = server.curl("/v1/models/m%3Aconstant")
     assert status == 200 and [s["version"] for s in answer["model_version_status"]] == ["2", "1"]
     for path in ("/versions/1", "/labels/stable"):
@@ -137,7 +146,10 @@ def test_a_body_beyond_the_limit(server):
     body = b'{"instances": [' + b"1," * LIMIT + b"1]}"
     assert server.curl("/v1/models/double:predict", body)[0] == 413
     assert server.curl("/v1/models/double:predict", body, "-H", "Transfer-Encoding: chunked")[0] == 413
-    assert server.curl("/v1/models/double:predict", {"instances": [1]}, "-H", "Transfer-Encoding: chunked") == (200, {"predictions": [2]})
+    assert server.curl("/v1/models/double:predict", {"instances": [1]}, "-H", "Transfer-Encoding: chunked") == (
+        200,
+        {"predictions": [2]},
+    )
 
 
 def exchange(server, data):
@@ -189,9 +201,11 @@ def test_requests_one_after_the_other_on_a_connection(server):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just({"b64": "YQ=="}),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["x", "b64", "instances"]), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["x", "b64", "instances"]), inner, max_size=2)
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=300)
@@ -203,7 +217,11 @@ def test_any_json_is_read_or_refused(key, value, which):
     from monolith_cli.serving.server.status import StatusError
 
     proto = meta_graph_pb2.SignatureDef()
-    proto.inputs["x"].dtype = {"double": types_pb2.DT_FLOAT, "strings": types_pb2.DT_STRING, "busy": types_pb2.DT_INT32}[which]
+    proto.inputs["x"].dtype = {
+        "double": types_pb2.DT_FLOAT,
+        "strings": types_pb2.DT_STRING,
+        "busy": types_pb2.DT_INT32,
+    }[which]
     proto.inputs["x"].tensor_shape.unknown_rank = True
     try:
         request = rest_json.parse_body(json.dumps({key: value}).encode())

@@ -18,17 +18,60 @@ def openssl(folder, *arguments):
 
 def certificate(folder, name, ca):
     """<name>.key and <name>.pem for localhost, signed by <ca>."""
-    openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+    openssl(
+        folder,
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        f"{name}.key",
+        "-out",
+        f"{name}.csr",
+        "-subj",
+        f"/CN={name}",
+    )
     (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
-    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial", "-days", "2",
-            "-extfile", "names", "-out", f"{name}.pem")  # fmt: skip
+    openssl(
+        folder,
+        "x509",
+        "-req",
+        "-in",
+        f"{name}.csr",
+        "-CA",
+        f"{ca}.pem",
+        "-CAkey",
+        f"{ca}.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        "names",
+        "-out",
+        f"{name}.pem",
+    )
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keys")
     for ca in ("ca", "other"):
-        openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{ca}.key", "-out", f"{ca}.pem", "-days", "2", "-subj", f"/CN={ca}")
+        openssl(
+            folder,
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            f"{ca}.key",
+            "-out",
+            f"{ca}.pem",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={ca}",
+        )
     certificate(folder, "server", "ca")
     certificate(folder, "client", "ca")
     certificate(folder, "stranger", "other")
@@ -50,7 +93,9 @@ def asks(server, grpc_credentials):
     from monolith_cli.serving.protos import prediction_service_pb2_grpc
 
     target = f"localhost:{server.port}"
-    with grpc.secure_channel(target, grpc_credentials) if grpc_credentials else grpc.insecure_channel(target) as channel:
+    with (
+        grpc.secure_channel(target, grpc_credentials) if grpc_credentials else grpc.insecure_channel(target) as channel
+    ):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         try:
             return list(stub.Predict(predict_request("double", x=ONE), timeout=20).outputs["y"].float_val)
@@ -66,8 +111,15 @@ def base(tmp_path_factory):
 
 
 def test_tls(keys, base, tmp_path):
-    server = ModelServer(tmp_path, f"--model_base_path={base}", "--model_name=double", f"--tls-cert={keys}/server.pem", f"--tls-key={keys}/server.key",
-                         credentials=credentials(keys), curl_options=curl_options(keys))  # fmt: skip
+    server = ModelServer(
+        tmp_path,
+        f"--model_base_path={base}",
+        "--model_name=double",
+        f"--tls-cert={keys}/server.pem",
+        f"--tls-key={keys}/server.key",
+        credentials=credentials(keys),
+        curl_options=curl_options(keys),
+    )
     try:
         assert asks(server, credentials(keys)) == [2]
         assert asks(server, credentials(keys, ca="other")) == "UNAVAILABLE"
@@ -88,8 +140,14 @@ def mutual(keys, base, tmp_path_factory):
     fields = {"server_key": "server.key", "server_cert": "server.pem", "custom_ca": "ca.pem"}
     lines = [f"{name}: {(keys / file).read_text()!r}" for name, file in fields.items()]
     (folder / "ssl.conf").write_text("\n".join([*lines, "client_verify: true"]))
-    made = ModelServer(folder, f"--model_base_path={base}", "--model_name=double", f"--ssl_config_file={folder}/ssl.conf",
-                       credentials=credentials(keys, "client"), curl_options=curl_options(keys, "client"))  # fmt: skip
+    made = ModelServer(
+        folder,
+        f"--model_base_path={base}",
+        "--model_name=double",
+        f"--ssl_config_file={folder}/ssl.conf",
+        credentials=credentials(keys, "client"),
+        curl_options=curl_options(keys, "client"),
+    )
     yield made
     made.stop()
 
@@ -115,7 +173,9 @@ def test_mutual_tls_of_rest_refuses_others(mutual, keys):
 def test_half_a_handshake_holds_nobody_up(mutual):
     import socket
 
-    silent = [socket.create_connection(("127.0.0.1", port)) for port in (mutual.rest_port, mutual.port) for _ in range(10)]
+    silent = [
+        socket.create_connection(("127.0.0.1", port)) for port in (mutual.rest_port, mutual.port) for _ in range(10)
+    ]
     assert mutual.curl("/healthz")[0] == 200
     for s in silent:
         s.close()
@@ -133,12 +193,25 @@ def guarded(tmp_path_factory):
     made.stop()
 
 
-@pytest.mark.parametrize("path", ["/outside/m", "/allowed/m/../../outside/m", "/allowed-not/m", "/allowed", "/", "/allowed/m/link", "/allowed/m/1/../../.."])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/outside/m",
+        "/allowed/m/../../outside/m",
+        "/allowed-not/m",
+        "/allowed",
+        "/",
+        "/allowed/m/link",
+        "/allowed/m/1/../../..",
+    ],
+)
 def test_a_reload_cannot_point_elsewhere(guarded, path):
     link = guarded.folder / "allowed" / "m" / "link"
     if not link.is_symlink():
         link.symlink_to(guarded.folder / "outside" / "m")
-    code, message = code_of(guarded.reload, model("m", guarded.folder / "allowed" / "m"), model("evil", f"{guarded.folder}{path}"))
+    code, message = code_of(
+        guarded.reload, model("m", guarded.folder / "allowed" / "m"), model("evil", f"{guarded.folder}{path}")
+    )
     assert code == "PERMISSION_DENIED" and "--model-root" in message
     assert guarded.status("m") == [(1, "AVAILABLE", 0)]
     assert code_of(guarded.status, "evil")[0] == "NOT_FOUND"

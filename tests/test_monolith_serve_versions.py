@@ -1,4 +1,5 @@
-"""Versions of monolith-serve: found, loaded, swapped, unloaded, broken, labelled, reloaded; what GetModelStatus says meanwhile."""
+"""Versions of monolith-serve: found, loaded, swapped, unloaded, broken, labelled, reloaded; what GetModelStatus says
+meanwhile."""
 
 import re
 import shutil
@@ -22,9 +23,15 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("versions")
     config = write_config(folder / "models.conf")
     made = ModelServer(
-        folder, f"--model_config_file={config}", f"--model-root={folder}", "--file_system_poll_wait_seconds=0.05", "--num_load_threads=2",
-        "--max_num_load_retries=2", "--load_retry_interval_micros=300000", "--enable_batching",
-    )  # fmt: skip
+        folder,
+        f"--model_config_file={config}",
+        f"--model-root={folder}",
+        "--file_system_poll_wait_seconds=0.05",
+        "--num_load_threads=2",
+        "--max_num_load_retries=2",
+        "--load_retry_interval_micros=300000",
+        "--enable_batching",
+    )
     yield made
     made.stop()
 
@@ -56,9 +63,12 @@ def test_policies(server, base):
     (base / "12").write_text("a file is no version")
     (base / "-13").mkdir()
     server.reload(
-        model("newest", base), model("two", base, latest=2), model("none_is_one", base, latest=0), model("all", base, all_versions=True),
+        model("newest", base),
+        model("two", base, latest=2),
+        model("none_is_one", base, latest=0),
+        model("all", base, all_versions=True),
         model("chosen", base, specific=[1, 5]),
-    )  # fmt: skip
+    )
     served = {n: [v for v, _, _ in server.status(n)] for n in ("newest", "two", "none_is_one", "all", "chosen")}
     assert served == {"newest": [10], "two": [10, 2], "none_is_one": [10], "all": [10, 2, 1], "chosen": [1]}
     server.reload(model("two", base, specific=[1]))
@@ -66,7 +76,7 @@ def test_policies(server, base):
 
 
 class Watch(threading.Thread):
-    """Everything GetModelStatus says while it runs, repetitions left out, and what predictions meanwhile were answered."""
+    """Everything GetModelStatus says while it runs, and which versions answered meanwhile."""
 
     def __init__(self, server, name):
         super().__init__()
@@ -105,7 +115,11 @@ def test_states_while_versions_are_swapped_under_load(server, base):
             slow = saved_models.constant(base / ".." / "made", version)
             saved_models.write_warmup(slow, [predict_request(base.name, x=ONE)], 1000)
             slow.rename(base / str(version))
-            server.wait_until(lambda v=version: server.states(base.name).get(v) == "AVAILABLE" and server.states(base.name)[v - 1] == "END")
+            server.wait_until(
+                lambda v=version: (
+                    server.states(base.name).get(v) == "AVAILABLE" and server.states(base.name)[v - 1] == "END"
+                )
+            )
     assert warm.exists()
     for watch in (one, two):
         assert not watch.errors, watch.errors[0]
@@ -224,3 +238,36 @@ def test_a_configuration_without_a_list(server, base):
     assert code_of(server.reload, config=custom)[0] == "INVALID_ARGUMENT"
     assert answer(server, base.name) == 1
     assert server.reload(config=config_of(model(base.name, base))).status.error_code == 0
+
+
+def test_a_reload_gets_through_while_another_waits_for_a_broken_model(server, base):
+    saved_models.broken(base / "bad", 1)
+    saved_models.constant(base / "good", 1)
+    saved_models.constant(base / "good", 2)
+    both = [model("bad", base / "bad"), model("good", base / "good", all_versions=True, labels={"stable": 1})]
+    codes = []
+    waiting = threading.Thread(target=lambda: codes.append(code_of(server.reload, *both)[0]))
+    waiting.start()
+    server.wait_until(lambda: answer_or_none(server, "good") == 2)
+    server.reload(model("good", base / "good", all_versions=True, labels={"stable": 2}))
+    assert answer(server, "good", version="stable") == 2
+    waiting.join()
+    assert codes == ["ABORTED"]
+    assert answer(server, "good", version="stable") == 2
+    with pytest.raises(grpc.RpcError, match="Servable not found"):
+        answer(server, "bad")
+
+
+def answer_or_none(server, name):
+    try:
+        return answer(server, name)
+    except grpc.RpcError:
+        return None
+
+
+def test_a_broken_model_does_not_take_the_labels_of_others(server, base):
+    saved_models.broken(base / "bad", 1)
+    saved_models.constant(base / "good", 1)
+    code, _ = code_of(server.reload, model("bad2", base / "bad"), model("good2", base / "good", labels={"stable": 1}))
+    assert code == "UNKNOWN"
+    assert answer(server, "good2", version="stable") == 1

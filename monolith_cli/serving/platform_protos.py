@@ -1,6 +1,8 @@
-"""Messages of TensorFlow Serving that its Python package leaves out: platform and batching configuration, TLS, monitoring.
+"""Messages of TensorFlow Serving that its Python package leaves out: platform and batching configuration, TLS,
+monitoring.
 
-They are made here by name and number, since `ConfigProto`, which one of them holds, ships without the file that protoc would need.
+They are made here by name and number, since `ConfigProto`, which one of them holds, ships without the file that protoc
+would need.
 """
 
 from __future__ import annotations
@@ -35,7 +37,12 @@ _MESSAGES = {
         ("remove_unused_fields_from_bundle_metagraph", 782, "bool"),
     ),
     "SavedModelBundleSourceAdapterConfig": (("legacy_config", 1000, f".{_PACKAGE}.SessionBundleConfig"),),
-    "SSLConfig": (("server_key", 1, "string"), ("server_cert", 2, "string"), ("custom_ca", 3, "string"), ("client_verify", 4, "bool")),
+    "SSLConfig": (
+        ("server_key", 1, "string"),
+        ("server_cert", 2, "string"),
+        ("custom_ca", 3, "string"),
+        ("client_verify", 4, "bool"),
+    ),
     "PrometheusConfig": (("enable", 1, "bool"), ("path", 2, "string")),
     "MonitoringConfig": (("prometheus_config", 1, f".{_PACKAGE}.PrometheusConfig"),),
 }
@@ -59,7 +66,9 @@ def _class(name: str):
     try:
         descriptor = pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")
     except KeyError:
-        file = descriptor_pb2.FileDescriptorProto(name=f"monolith_cli/serving/{name}.proto", package=_PACKAGE, syntax="proto3")
+        file = descriptor_pb2.FileDescriptorProto(
+            name=f"monolith_cli/serving/{name}.proto", package=_PACKAGE, syntax="proto3"
+        )
         file.message_type.append(_describe(name, _MESSAGES[name]))
         kinds = {kind for _, _, kind in _MESSAGES[name] if kind.startswith(".")}
         file.dependency.extend(sorted({pool.FindMessageTypeByName(k.lstrip(".")).file.name for k in kinds}))

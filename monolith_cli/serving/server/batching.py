@@ -1,8 +1,9 @@
 """Requests of many callers in one call of the graph.
 
-A `BatchScheduler` has the threads, shared by all models; a `BatchQueue` is one kind of call of one model version: a signature, what is
-fetched, and, unless inputs are padded, the shapes behind dimension 0. A batch closes when it is full or when its oldest piece has waited
-`timeout_s`; a thread that is free takes what is there. Rows are concatenated, computed, and cut apart again: a caller gets its own.
+A `BatchScheduler` has the threads, shared by all models; a `BatchQueue` is one kind of call of one model version: a
+signature, what is fetched, and, unless inputs are padded, the shapes behind dimension 0. A batch closes when it is full
+or when its oldest piece has waited `timeout_s`; a thread that is free takes what is there. Rows are concatenated,
+computed, and cut apart again: a caller gets its own.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from monolith_cli.serving.server.status import StatusError, deadline_exceeded, f
 class BatchConfig:
     """BatchingParameters, with the stock server's defaults.
 
-    max_batch_size: rows of a batch. timeout_s: how long a batch that is not full waits for more. max_enqueued_batches: full batches that may
-    wait, per queue, before requests are refused with UNAVAILABLE. num_threads: batches computed at once. allowed_sizes: batches are padded to
-    one of them. pad_variable_length: inputs of different shapes share a batch, padded. split_large: a request larger than a batch is cut.
-    max_execution_size: rows computed at once where requests are cut. diff_dim_sizes: inputs may differ in dimension 0; the batch size
-    is then the value of the input whose name contains `batch_size`.
+    max_batch_size: rows of a batch. timeout_s: how long a batch that is not full waits for more. max_enqueued_batches:
+    full batches that may wait, per queue, before requests are refused with UNAVAILABLE. num_threads: batches computed
+    at once. allowed_sizes: batches are padded to one of them. pad_variable_length: inputs of different shapes share a
+    batch, padded. split_large: a request larger than a batch is cut. max_execution_size: rows computed at once where
+    requests are cut. diff_dim_sizes: inputs may differ in dimension 0; the batch size is then the value of the input
+    whose name contains `batch_size`.
     """
 
     max_batch_size: int = 1000
@@ -43,12 +45,16 @@ class BatchConfig:
 
     def __post_init__(self):
         if self.max_batch_size < 1 or self.num_threads < 1 or self.max_enqueued_batches < 1 or self.timeout_s < 0:
-            raise ConfigError("batching: max_batch_size, num_batch_threads and max_enqueued_batches must be at least 1, batch_timeout_micros at least 0")
+            raise ConfigError(
+                "batching: max_batch_size, num_batch_threads and max_enqueued_batches must be at least 1, batch_timeout_micros at least 0"
+            )
         if self.max_execution_size and not self.split_large:
             raise ConfigError("batching: max_execution_batch_size goes with enable_large_batch_splitting")
         if self.max_execution_size > self.max_batch_size:
             raise ConfigError("batching: max_execution_batch_size must be no more than max_batch_size")
-        if self.allowed_sizes and (list(self.allowed_sizes) != sorted(set(self.allowed_sizes)) or self.allowed_sizes[0] < 1):
+        if self.allowed_sizes and (
+            list(self.allowed_sizes) != sorted(set(self.allowed_sizes)) or self.allowed_sizes[0] < 1
+        ):
             raise ConfigError("batching: allowed_batch_sizes must ascend, from 1 on")
         if self.allowed_sizes and self.allowed_sizes[-1] != self.rows_at_once:
             name = "max_execution_batch_size" if self.max_execution_size else "max_batch_size"
@@ -62,7 +68,7 @@ class BatchConfig:
 class _Piece:
     """Rows of one request, or a part of them, that go into one batch together."""
 
-    __slots__ = ("inputs", "rows", "deadline", "arrived", "done", "outputs", "error")
+    __slots__ = ("arrived", "deadline", "done", "error", "inputs", "outputs", "rows")
 
     def __init__(self, inputs, rows, deadline):
         self.inputs, self.rows, self.deadline = inputs, rows, deadline
@@ -112,19 +118,25 @@ class BatchScheduler:
         self._changed = threading.Condition()
         self._waiting: OrderedDict[int, BatchQueue] = OrderedDict()  # queues with pieces, in the order of their turn
         self._stopping = False
-        self._threads = [threading.Thread(target=self._work, name=f"batch-{i}", daemon=True) for i in range(config.num_threads)]
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batch-{i}", daemon=True) for i in range(config.num_threads)
+        ]
         for thread in self._threads:
             thread.start()
 
     def run(self, queue: BatchQueue, inputs: list[np.ndarray], deadline: float | None) -> list[np.ndarray]:
-        """The outputs of these inputs, computed with others'. deadline: time.monotonic() after which nobody waits, or None."""
+        """The outputs of these inputs, computed with others'. deadline: time.monotonic() after which nobody waits, or
+        None."""
         rows = self._rows(queue, inputs)
         limit = self.config.rows_at_once
         if rows > limit and (not self.config.split_large or self.config.diff_dim_sizes):
             raise invalid(f"a request of {rows} rows is larger than a batch, {limit} (max_batch_size)")
         cuts = range(0, rows, limit) if rows > limit else (0,)
         whole = len(cuts) == 1
-        pieces = [_Piece(inputs if whole else [x[at : at + limit] for x in inputs], min(limit, rows - at), deadline) for at in cuts]
+        pieces = [
+            _Piece(inputs if whole else [x[at : at + limit] for x in inputs], min(limit, rows - at), deadline)
+            for at in cuts
+        ]
         self._enqueue(queue, pieces, rows)
         parts = [piece.wait() for piece in pieces]
         # Parts that were padded in different batches may have come out in different shapes.
@@ -143,7 +155,9 @@ class BatchScheduler:
                 if x[0] < 0:
                     raise invalid(f"input {name} says {x[0]} rows")
                 return int(x[0])
-        raise invalid("inputs differ in dimension 0, and none whose name contains batch_size is an int32 vector of length 1")
+        raise invalid(
+            "inputs differ in dimension 0, and none whose name contains batch_size is an int32 vector of length 1"
+        )
 
     def _enqueue(self, queue: BatchQueue, pieces: list[_Piece], rows: int) -> None:
         with self._changed:

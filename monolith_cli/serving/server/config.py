@@ -20,8 +20,9 @@ DEFAULT_THREADS = 64
 
 @dataclass
 class ServerConfig:
-    """The flags of `tensorflow_model_server` by their names and with their defaults, and our own: bind, metrics_port, tls, model_roots,
-    op_libraries, max_message_bytes, drain_timeout_s. Raises UsageError for flags that do not go together."""
+    """The flags of `tensorflow_model_server` by their names and with their defaults, and our own: bind, metrics_port,
+    tls, model_roots, op_libraries, max_message_bytes, drain_timeout_s. Raises UsageError for flags that do not go
+    together."""
 
     port: int = 8500
     grpc_socket_path: str | None = None
@@ -61,32 +62,49 @@ class ServerConfig:
         if not self.port and not self.rest_api_port and not self.grpc_socket_path:
             raise errors.UsageError("nothing to listen on: give --port, --rest_api_port or --grpc_socket_path")
         if not self.model_config_file and not self.model_base_path:
-            raise errors.UsageError("no model: give --model_config_file FILE, or --model_base_path DIR and --model_name NAME")
+            raise errors.UsageError(
+                "no model: give --model_config_file FILE, or --model_base_path DIR and --model_name NAME"
+            )
         if self.ssl_config_file and self.tls:
             raise errors.UsageError("--ssl_config_file and --tls-cert exclude each other")
         if not self.platform_config_file:
             if self.batching_parameters_file and not self.enable_batching:
                 raise errors.UsageError("--batching_parameters_file needs --enable_batching")
-            if self.tensorflow_session_parallelism and (self.tensorflow_intra_op_parallelism or self.tensorflow_inter_op_parallelism):
-                raise errors.UsageError("--tensorflow_session_parallelism excludes --tensorflow_intra_op_parallelism and …_inter_op_parallelism")
+            if self.tensorflow_session_parallelism and (
+                self.tensorflow_intra_op_parallelism or self.tensorflow_inter_op_parallelism
+            ):
+                raise errors.UsageError(
+                    "--tensorflow_session_parallelism excludes --tensorflow_intra_op_parallelism and …_inter_op_parallelism"
+                )
 
     def grpc_addresses(self) -> list[str]:
         unix = [f"unix:{self.grpc_socket_path}"] if self.grpc_socket_path else []
         return ([join_host_port(self.bind, self.port)] if self.port else []) + unix
 
     def load_policy(self) -> LoadPolicy:
-        return LoadPolicy(self.max_num_load_retries, self.load_retry_interval_micros / 1e6, self.num_load_threads, self.num_unload_threads)
+        return LoadPolicy(
+            self.max_num_load_retries,
+            self.load_retry_interval_micros / 1e6,
+            self.num_load_threads,
+            self.num_unload_threads,
+        )
 
     def platform(self) -> tuple[LoadOptions, BatchConfig | None, bool]:
-        """How models are loaded, batched (None: they are not) and whether they are warmed up: from --platform_config_file alone, where
-        there is one, else from the flags."""
+        """How models are loaded, batched (None: they are not) and whether they are warmed up: from
+        --platform_config_file alone, where there is one, else from the flags."""
         if not self.platform_config_file:
             tags = tuple(self.saved_model_tags.split(",")) if self.saved_model_tags else ("serve",)
             batches = config_files.batching(self.batching_parameters_file) if self.enable_batching else None
             return LoadOptions(tags, self._session(), self.op_libraries), batches, self.enable_model_warmup
         bundle = config_files.platform(self.platform_config_file)
-        batches = config_files.batch_config(bundle.batching_parameters) if bundle.HasField("batching_parameters") else None
-        return LoadOptions(tuple(bundle.saved_model_tags) or ("serve",), bundle.session_config, self.op_libraries), batches, bundle.enable_model_warmup
+        batches = (
+            config_files.batch_config(bundle.batching_parameters) if bundle.HasField("batching_parameters") else None
+        )
+        return (
+            LoadOptions(tuple(bundle.saved_model_tags) or ("serve",), bundle.session_config, self.op_libraries),
+            batches,
+            bundle.enable_model_warmup,
+        )
 
     def _session(self):
         both = self.tensorflow_session_parallelism
@@ -101,7 +119,9 @@ class ServerConfig:
         if self.model_config_file:
             return config_files.model_config(self.model_config_file)
         config = model_server_config_pb2.ModelServerConfig()
-        config.model_config_list.config.add(name=self.model_name, base_path=self.model_base_path, model_platform="tensorflow")
+        config.model_config_list.config.add(
+            name=self.model_name, base_path=self.model_base_path, model_platform="tensorflow"
+        )
         return config
 
     def metrics_path(self) -> str | None:

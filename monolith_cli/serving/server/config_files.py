@@ -100,7 +100,9 @@ def tls_of_ssl_config(path: str) -> Iterator[Tls]:
     if not config.server_key or not config.server_cert:
         raise errors.ConfigError(f"--ssl_config_file {path}: server_key and server_cert must both be set")
     if config.client_verify and not config.custom_ca:
-        raise errors.ConfigError(f"--ssl_config_file {path}: client_verify needs custom_ca, which signs clients' certificates")
+        raise errors.ConfigError(
+            f"--ssl_config_file {path}: client_verify needs custom_ca, which signs clients' certificates"
+        )
     with tempfile.TemporaryDirectory(prefix="monolith-serve-") as folder:
         files = {"key": config.server_key, "cert": config.server_cert}
         if config.client_verify:

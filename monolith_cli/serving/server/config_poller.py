@@ -11,7 +11,8 @@ from monolith_cli.serving.server.status import StatusError
 
 
 class ConfigPoller:
-    """Every `wait_s` seconds, 0 for never. A file that changed is taken into use; one with a mistake is logged and the old one stays."""
+    """Every `wait_s` seconds, 0 for never. A file that changed is taken into use; one with a mistake is logged and the
+    old one stays."""
 
     def __init__(self, path: str | None, wait_s: float, catalog: Catalog, log):
         self._path, self._wait_s, self._catalog, self._log = path, wait_s, catalog, log

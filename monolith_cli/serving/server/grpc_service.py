@@ -28,10 +28,21 @@ _MODEL = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 
 class GrpcServer:
-    """addresses: `host:port` or `unix:PATH` each. threads: requests worked on at once; what is beyond 32 times as many is refused."""
+    """addresses: `host:port` or `unix:PATH` each. threads: requests worked on at once; what is beyond 32 times as many
+    is refused."""
 
-    def __init__(self, predictor: Predictor, catalog, metrics, addresses: list[str], *, tls=None, threads: int, max_message_bytes: int,
-                 arguments=()):  # fmt: skip
+    def __init__(
+        self,
+        predictor: Predictor,
+        catalog,
+        metrics,
+        addresses: list[str],
+        *,
+        tls=None,
+        threads: int,
+        max_message_bytes: int,
+        arguments=(),
+    ):
         self._predictor, self._catalog, self._metrics = predictor, catalog, metrics
         options = {
             "grpc.max_send_message_length": max_message_bytes,
@@ -39,7 +50,9 @@ class GrpcServer:
             "grpc.so_reuseport": 0,  # a second server on the same port must fail, not take half of the requests
         }
         self._server = grpc.server(
-            ThreadPoolExecutor(threads, "grpc"), options=list((options | dict(arguments)).items()), maximum_concurrent_rpcs=32 * threads
+            ThreadPoolExecutor(threads, "grpc"),
+            options=list((options | dict(arguments)).items()),
+            maximum_concurrent_rpcs=32 * threads,
         )
         self._add_services()
         for address in addresses:
@@ -54,7 +67,9 @@ class GrpcServer:
         except RuntimeError:
             bound = 0
         if not bound:
-            raise errors.CannotCreateError(f"gRPC cannot listen on {address}: is the port taken, the address this host's?")
+            raise errors.CannotCreateError(
+                f"gRPC cannot listen on {address}: is the port taken, the address this host's?"
+            )
 
     def _add_services(self) -> None:
         from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -64,14 +79,19 @@ class GrpcServer:
             _PREDICTION: {
                 "Predict": grpc.unary_unary_rpc_method_handler(self._predict),
                 "GetModelMetadata": self._handler(self._metadata, get_model_metadata_pb2.GetModelMetadataRequest),
-                **{name: grpc.unary_unary_rpc_method_handler(self._unimplemented) for name in ("Classify", "Regress", "MultiInference")},
+                **{
+                    name: grpc.unary_unary_rpc_method_handler(self._unimplemented)
+                    for name in ("Classify", "Regress", "MultiInference")
+                },
             },
             _MODEL: {
                 "GetModelStatus": self._handler(self._status, get_model_status_pb2.GetModelStatusRequest),
                 "HandleReloadConfigRequest": self._handler(self._reload, model_management_pb2.ReloadConfigRequest),
             },
         }
-        self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(n, methods) for n, methods in services.items()])
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(n, methods) for n, methods in services.items()]
+        )
         self._health = health.HealthServicer()
         self._serving = health_pb2.HealthCheckResponse
         self._health_names = ["", *services]
@@ -113,7 +133,10 @@ class GrpcServer:
 
     @staticmethod
     def _unimplemented(raw: bytes, context):
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server answers Predict; Classify, Regress and MultiInference are not built")
+        context.abort(
+            grpc.StatusCode.UNIMPLEMENTED,
+            "this server answers Predict; Classify, Regress and MultiInference are not built",
+        )
 
     def _metadata(self, request):
         return model_metadata(self._predictor, request.model_spec, list(request.metadata_field))

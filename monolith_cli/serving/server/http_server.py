@@ -1,4 +1,5 @@
-"""A small HTTP/1.1 server: a thread a connection, with bounds on connections, headers, bodies and idle time; TLS where asked for."""
+"""A small HTTP/1.1 server: a thread a connection, with bounds on connections, headers, bodies and idle time; TLS where
+asked for."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ class HttpServer:
     """handle(Request) -> Response. address: (host, port)."""
 
     def __init__(self, address: tuple[str, int], handle, *, tls: Tls | None = None, max_body_bytes: int):
-        handler = type("Handler", (_Handler,), {"handle_request": staticmethod(handle), "max_body_bytes": max_body_bytes})
+        handler = type(
+            "Handler", (_Handler,), {"handle_request": staticmethod(handle), "max_body_bytes": max_body_bytes}
+        )
         kind = _V6Server if ":" in address[0] else _Server
         try:
             self._server = kind(address, handler)
@@ -78,7 +81,9 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
             context.load_verify_locations(cadata=read_pem(tls.ca, "--tls-ca").decode("ascii"))
             context.verify_mode = ssl.CERT_REQUIRED
     except (ssl.SSLError, UnicodeDecodeError) as e:
-        raise errors.ConfigError(f"the TLS files {tls.cert}, {tls.key} do not go together or are no PEM files: {e}") from None
+        raise errors.ConfigError(
+            f"the TLS files {tls.cert}, {tls.key} do not go together or are no PEM files: {e}"
+        ) from None
     return context
 
 
@@ -258,7 +263,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
             self.wfile.flush()
 
-    def log_message(self, format, *args):  # noqa: A002 - the name is http.server's
+    def log_message(self, format, *args):  # the name is http.server's
         """Requests are counted in the metrics, not logged one by one."""
 
 

@@ -1,7 +1,8 @@
 """Loads and unloads versions so that there is always one to serve: a new version is AVAILABLE before an old one goes.
 
-What should be served (`set_aspired`) comes from the directories; what is served follows. A version that fails is tried again after a while,
-and ends with its error when it has been tried often enough; the others are untouched. A version goes when its last request is done.
+What should be served (`set_aspired`) comes from the directories; what is served follows. A version that fails is tried
+again after a while, and ends with its error when it has been tried often enough; the others are untouched. A version
+goes when its last request is done.
 """
 
 from __future__ import annotations
@@ -47,11 +48,15 @@ class Manager:
             if self._stopping:
                 return
             versions = self._models.setdefault(name, {})
-            anew = [n for n in paths if n not in versions or (versions[n].state == State.END and not versions[n].aspired)]
+            anew = [
+                n for n in paths if n not in versions or (versions[n].state == State.END and not versions[n].aspired)
+            ]
             for number, version in versions.items():
                 version.aspired = number in paths
                 if version.aspired and number not in anew and version.path != paths[number]:
-                    self._log.warning(f"{version} goes on being served from {version.path}; {paths[number]} has the same number")
+                    self._log.warning(
+                        f"{version} goes on being served from {version.path}; {paths[number]} has the same number"
+                    )
             for number in sorted(anew, reverse=True):
                 self._begin(name, number, paths[number])
             self._settle(name)
@@ -75,10 +80,16 @@ class Manager:
         self._changed.notify_all()
 
     def _forget(self, name: str) -> None:
-        ended = sorted((v for v in self._models[name].values() if v.state == State.END and not v.aspired), key=lambda v: v.since)
+        ended = sorted(
+            (v for v in self._models[name].values() if v.state == State.END and not v.aspired), key=lambda v: v.since
+        )
         for version in ended[:-_ENDED_VERSIONS]:
             del self._models[name][version.number]
-        idle = [n for n, versions in self._models.items() if all(v.state == State.END and not v.aspired for v in versions.values())]
+        idle = [
+            n
+            for n, versions in self._models.items()
+            if all(v.state == State.END and not v.aspired for v in versions.values())
+        ]
         for other in idle[:-_ENDED_MODELS]:
             del self._models[other]
 
@@ -89,6 +100,7 @@ class Manager:
                 self._changed.notify_all()
                 return
             version.enter(State.LOADING, version.error)
+            version.loading = True
             self._changed.notify_all()
         began = time.monotonic()
         try:
@@ -99,7 +111,7 @@ class Manager:
         seconds = time.monotonic() - began
         self._metrics.count_load(version.name, True, seconds)
         with self._changed:
-            version.model = model
+            version.model, version.loading = model, False
             version.enter(State.AVAILABLE)
             self._settle(version.name)
         self._log.summary(f"{version} is available, loaded from {version.path} in {seconds:.2f} s")
@@ -107,12 +119,14 @@ class Manager:
     def _failed(self, version: ServedVersion, error: StatusError) -> None:
         self._metrics.count_load(version.name, False, 0.0)
         with self._changed:
-            version.attempts += 1
+            version.attempts, version.loading = version.attempts + 1, False
             again = version.aspired and not self._stopping and version.attempts <= self._policy.max_retries
             version.enter(State.LOADING if again else State.END, error)
             self._changed.notify_all()
         what = f"tried again in {self._policy.retry_interval_s:g} s" if again else "given up"
-        self._log.error(f"{version} can not be loaded from {version.path}: {error.code.name}: {error.message}; attempt {version.attempts}, {what}")
+        self._log.error(
+            f"{version} can not be loaded from {version.path}: {error.code.name}: {error.message}; attempt {version.attempts}, {what}"
+        )
         if again:
             timer = threading.Timer(self._policy.retry_interval_s, self._retry, [version])
             timer.daemon = True
@@ -133,7 +147,8 @@ class Manager:
         self._log.summary(f"{version} is unloaded")
 
     def acquire(self, name: str, number: int | None = None) -> ServedVersion:
-        """The version of that number, or the newest that is available; to be given back by `release`. NOT_FOUND where none is."""
+        """The version of that number, or the newest that is available; to be given back by `release`. NOT_FOUND where
+        none is."""
         with self._changed:
             versions = self._models.get(name, {})
             if number is None:
@@ -155,7 +170,11 @@ class Manager:
     def status(self, name: str) -> list[tuple[int, State, StatusError | None]]:
         """Version, state and error of all versions of a model, newest first; empty for a model that is not known."""
         with self._changed:
-            return sorted(((v.number, v.state, v.error) for v in self._models.get(name, {}).values()), reverse=True, key=lambda s: s[0])
+            return sorted(
+                ((v.number, v.state, v.error) for v in self._models.get(name, {}).values()),
+                reverse=True,
+                key=lambda s: s[0],
+            )
 
     def is_available(self, name: str, number: int) -> bool:
         return any(n == number and state == State.AVAILABLE for n, state, _ in self.status(name))
@@ -170,12 +189,14 @@ class Manager:
             return counted
 
     def wait_for(self, names: list[str]) -> dict[str, list[ServedVersion]]:
-        """Waits until every wanted version of these models is available or has failed, and of each model one is available or all
-        have ended. Returns the models of which none is, with the versions that failed."""
+        """Waits until every wanted version of these models is available or has failed, and of each model one is
+        available or all have ended. Returns the models of which none is, with the versions that failed."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or all(self._is_settled(n) for n in names))
             failed = {n: [v for v in self._models.get(n, {}).values() if v.aspired] for n in names}
-        return {n: versions for n, versions in failed.items() if versions and all(v.state == State.END for v in versions)}
+        return {
+            n: versions for n, versions in failed.items() if versions and all(v.state == State.END for v in versions)
+        }
 
     def wait_for_attempts(self, names: list[str]) -> None:
         """Waits until every wanted version of these models is available, or has been tried once."""
@@ -188,7 +209,9 @@ class Manager:
 
     def _is_settled(self, name: str) -> bool:
         wanted = [v for v in self._models.get(name, {}).values() if v.aspired]
-        return self._is_tried(name) and (any(v.state == State.AVAILABLE for v in wanted) or all(v.state == State.END for v in wanted))
+        return self._is_tried(name) and (
+            any(v.state == State.AVAILABLE for v in wanted) or all(v.state == State.END for v in wanted)
+        )
 
     def stop_loading(self) -> None:
         """Loads nothing more and keeps nobody waiting; what is available is served on."""
@@ -196,20 +219,18 @@ class Manager:
             self._stopping = True
             self._changed.notify_all()
 
-    def stop(self) -> None:
-        """Loads nothing more, and unloads all; waits until it is done. No request may come any more."""
+    def stop(self, patience_s: float = 10.0) -> bool:
+        """Loads nothing more, and unloads all; whether it was done in time. No request may come any more."""
+        self.stop_loading()
+        self._loaders.shutdown(wait=False, cancel_futures=True)
         with self._changed:
-            self._stopping = True
-            for name, versions in self._models.items():
+            for name, versions in list(self._models.items()):
                 for version in versions.values():
                     version.aspired = False
                 self._settle(name)
-        self._loaders.shutdown(wait=True, cancel_futures=True)
-        with self._changed:
-            for name in self._models:
-                self._settle(name)
-            done = self._changed.wait_for(lambda: not self._loaded(), 10.0)
+            done = self._changed.wait_for(lambda: not self._at_work(), patience_s)
         self._unloaders.shutdown(wait=done, cancel_futures=True)
+        return done
 
-    def _loaded(self) -> list[ServedVersion]:
-        return [v for versions in self._models.values() for v in versions.values() if v.model is not None]
+    def _at_work(self) -> list[ServedVersion]:
+        return [v for versions in self._models.values() for v in versions.values() if v.model is not None or v.loading]

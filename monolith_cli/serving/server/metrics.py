@@ -22,8 +22,8 @@ class _Histogram:
 
 
 class Metrics:
-    """versions: () -> {(model, state): count}, asked when the text is made. Model names of requests are only taken as labels where
-    `knows` says so: a client must not make series as it likes."""
+    """versions: () -> {(model, state): count}, asked when the text is made. Model names of requests are only taken as
+    labels where `knows` says so: a client must not make series as it likes."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -37,11 +37,26 @@ class Metrics:
         model = model if self.knows(model) else ""
         with self._lock:
             self._add((":tensorflow:serving:request_count", ("model_name", model), ("status", status)), 1)
-            self._observe((":tensorflow:serving:request_latency", ("model_name", model), ("API", api), ("entrypoint", entrypoint)), seconds * 1e6)
+            self._observe(
+                (
+                    ":tensorflow:serving:request_latency",
+                    ("model_name", model),
+                    ("API", api),
+                    ("entrypoint", entrypoint),
+                ),
+                seconds * 1e6,
+            )
 
     def count_load(self, model: str, good: bool, seconds: float) -> None:
         with self._lock:
-            self._add((":tensorflow:cc:saved_model:load_attempt_count", ("model_path", model), ("status", "success" if good else "fail")), 1)
+            self._add(
+                (
+                    ":tensorflow:cc:saved_model:load_attempt_count",
+                    ("model_path", model),
+                    ("status", "success" if good else "fail"),
+                ),
+                1,
+            )
             if good:
                 self._add((":tensorflow:cc:saved_model:load_latency", ("model_path", model)), round(seconds * 1e6))
 
@@ -53,7 +68,9 @@ class Metrics:
     def count_warmup(self, model: str, records: int, seconds: float) -> None:
         with self._lock:
             self._add((":tensorflow:serving:model_warmup_records", ("model_name", model)), records)
-            self._observe((":tensorflow:serving:model_warmup_latency", ("model_path", model), ("status", "OK")), seconds * 1e6)
+            self._observe(
+                (":tensorflow:serving:model_warmup_latency", ("model_path", model), ("status", "OK")), seconds * 1e6
+            )
 
     def _add(self, key: tuple, value: float) -> None:
         if key in self._counters or len(self._counters) < _MAX_SERIES:
@@ -68,7 +85,9 @@ class Metrics:
 
     def text(self) -> str:
         """Prometheus' text format."""
-        gauges = {("monolith_serve_versions", ("model_name", m), ("state", s)): n for (m, s), n in self.versions().items()}
+        gauges = {
+            ("monolith_serve_versions", ("model_name", m), ("state", s)): n for (m, s), n in self.versions().items()
+        }
         gauges[("process_start_time_seconds",)] = round(self._started, 3)
         with self._lock:
             counters = dict(self._counters)

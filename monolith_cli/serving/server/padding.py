@@ -8,7 +8,8 @@ from monolith_cli.serving.server.status import invalid
 
 
 def to_same_shape(arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """All dimensions but 0 filled up to the largest, with each array's first element. INVALID_ARGUMENT where ranks differ."""
+    """All dimensions but 0 filled up to the largest, with each array's first element. INVALID_ARGUMENT where ranks
+    differ."""
     if len({x.shape[1:] for x in arrays}) == 1:
         return arrays
     if len({x.ndim for x in arrays}) > 1:
@@ -25,7 +26,7 @@ def _filled(x: np.ndarray, largest: tuple[int, ...]) -> np.ndarray:
 
 
 def to_rows(x: np.ndarray, rows: int) -> np.ndarray:
-    """Filled up to that many rows with copies of the first, which the graph is known to take; of no rows, with zeros."""
+    """Filled up to that many rows with copies of the first, which the graph takes; of no rows, with zeros."""
     missing = rows - x.shape[0]
     if x.shape[0]:
         return np.concatenate([x, np.repeat(x[:1], missing, axis=0)])

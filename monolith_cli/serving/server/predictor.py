@@ -52,8 +52,8 @@ class Predictor:
     def predict(self, spec, read_inputs, output_filter=(), deadline: float | None = None) -> Answer:
         """read_inputs(signature) -> alias -> (array, DataType). deadline: on the clock of time.monotonic, or None.
 
-        Raises StatusError: NOT_FOUND (model or version), FAILED_PRECONDITION (signature), INVALID_ARGUMENT (inputs, outputs),
-        UNAVAILABLE (too much is waiting), DEADLINE_EXCEEDED, and what the graph itself fails with.
+        Raises StatusError: NOT_FOUND (model or version), FAILED_PRECONDITION (signature), INVALID_ARGUMENT (inputs,
+        outputs), UNAVAILABLE (too much is waiting), DEADLINE_EXCEEDED, and what the graph itself fails with.
         """
         with self.version(spec) as held:
             signature = held.model.signature(spec.signature_name)
@@ -67,7 +67,7 @@ class Predictor:
     def _compute(self, held: ServedVersion, signature: Signature, inputs, outputs, deadline) -> list[np.ndarray]:
         if self._batches is None or not inputs:
             return held.model.call(signature, inputs, outputs)
-        # Inputs of different ranks never share a batch; of different shapes behind dimension 0 only where they are padded.
+        # Inputs of different ranks never share a batch; of different shapes behind dimension 0 only if padded.
         padded = self._batches.config.pad_variable_length
         shapes = tuple([x.ndim if padded else x.shape[1:] for x in inputs])
         return self._batches.run(held.queue(signature, outputs, shapes), inputs, deadline)
@@ -79,7 +79,11 @@ class Predictor:
         found = self._manager.status(spec.name)
         choice = spec.WhichOneof("version_choice")
         if choice:
-            number = spec.version.value if choice == "version" else self._catalog.version_of_label(spec.name, spec.version_label)
+            number = (
+                spec.version.value
+                if choice == "version"
+                else self._catalog.version_of_label(spec.name, spec.version_label)
+            )
             found = [s for s in found if s[0] == number]
             if not found:
                 raise not_found(f"Could not find version {number} of model {spec.name}")

@@ -17,7 +17,9 @@ from monolith_cli.serving.server.metadata import SIGNATURE_DEF, model_metadata, 
 from monolith_cli.serving.server.predictor import Predictor
 from monolith_cli.serving.server.status import StatusError, invalid
 
-_MODEL = re.compile(r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d{1,19})|/labels/(?P<label>[^/:]+))?(?P<rest>/metadata|:[a-z]+)?")
+_MODEL = re.compile(
+    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d{1,19})|/labels/(?P<label>[^/:]+))?(?P<rest>/metadata|:[a-z]+)?"
+)
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -25,20 +27,26 @@ class RestApi:
     """A function of requests. ready: () -> whether the server should get traffic. timeout_s: of a predict request.
     metrics_path: None serves no metrics."""
 
-    def __init__(self, predictor: Predictor, metrics, ready, *, timeout_s: float, metrics_path: str | None = METRICS_PATH):
+    def __init__(
+        self, predictor: Predictor, metrics, ready, *, timeout_s: float, metrics_path: str | None = METRICS_PATH
+    ):
         self._predictor, self._metrics, self._ready = predictor, metrics, ready
         self._timeout_s, self._metrics_path = timeout_s, metrics_path
 
     def operations(self, request: Request) -> Response:
         """Metrics, also under /metrics, and health alone."""
         path = METRICS_PATH if request.path == "/metrics" else request.path.partition("?")[0]
-        return self._operation(request.method, path, METRICS_PATH) or _json(404, {"error": f"Malformed request: {request.method} {path}"})
+        return self._operation(request.method, path, METRICS_PATH) or _json(
+            404, {"error": f"Malformed request: {request.method} {path}"}
+        )
 
     def _operation(self, method: str, path: str, metrics_path: str | None) -> Response | None:
         if method in ("GET", "HEAD") and path == metrics_path:
             return Response(200, self._metrics.text().encode(), metrics_module.CONTENT_TYPE)
         if method in ("GET", "HEAD") and path == "/healthz":
-            return Response(200, b"ok\n", "text/plain") if self._ready() else Response(503, b"not ready\n", "text/plain")
+            return (
+                Response(200, b"ok\n", "text/plain") if self._ready() else Response(503, b"not ready\n", "text/plain")
+            )
         return None
 
     def __call__(self, request: Request) -> Response:
@@ -62,8 +70,11 @@ class RestApi:
             return self._predict(request, spec)
         if verb == "/metadata":
             return _metadata_json(model_metadata(self._predictor, spec, [SIGNATURE_DEF]))
-        return json_format.MessageToDict(model_status(self._predictor, spec), preserving_proto_field_name=True,
-                                         always_print_fields_with_no_presence=True)  # fmt: skip
+        return json_format.MessageToDict(
+            model_status(self._predictor, spec),
+            preserving_proto_field_name=True,
+            always_print_fields_with_no_presence=True,
+        )
 
     def _predict(self, request: Request, spec):
         deadline = time.monotonic() + self._timeout_s
@@ -109,4 +120,6 @@ def _metadata_json(response) -> dict:
 
 
 def _json(status: int, value) -> Response:
-    return Response(status, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n", "application/json")
+    return Response(
+        status, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n", "application/json"
+    )

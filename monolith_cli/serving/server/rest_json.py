@@ -31,9 +31,16 @@ def parse_body(body: bytes) -> dict:
 
 def read_inputs(request: dict, signature: Signature) -> dict:
     """alias -> (array, DataType), for `Signature.order_inputs`."""
-    columns = _columns_of_rows(request["instances"], signature) if "instances" in request else _columns(request["inputs"], signature)
+    columns = (
+        _columns_of_rows(request["instances"], signature)
+        if "instances" in request
+        else _columns(request["inputs"], signature)
+    )
     signature.check_inputs(columns)
-    return {alias: (_array(alias, value, signature.inputs[alias].dtype), signature.inputs[alias].dtype) for alias, value in columns.items()}
+    return {
+        alias: (_array(alias, value, signature.inputs[alias].dtype), signature.inputs[alias].dtype)
+        for alias, value in columns.items()
+    }
 
 
 def _is_b64(value) -> bool:
@@ -120,7 +127,9 @@ def answer(outputs: dict[str, np.ndarray], by_row: bool) -> dict:
         return {"outputs": next(iter(values.values())) if len(values) == 1 else values}
     sizes = {array.shape[0] if array.ndim else None for array in outputs.values()}
     if None in sizes or len(sizes) > 1:
-        raise failed_precondition('outputs have no common dimension 0 and cannot be written as rows: ask with "inputs" instead of "instances"')
+        raise failed_precondition(
+            'outputs have no common dimension 0 and cannot be written as rows: ask with "inputs" instead of "instances"'
+        )
     columns = {alias: _plain(alias, array) for alias, array in outputs.items()}
     if len(columns) == 1:
         return {"predictions": next(iter(columns.values()))}

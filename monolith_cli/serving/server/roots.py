@@ -25,8 +25,10 @@ class Roots:
         """The path, resolved. PERMISSION_DENIED where it lies outside, INVALID_ARGUMENT where it is not absolute."""
         place = _resolved(path)
         if not any(place == root or place.startswith(root.rstrip("/") + "/") for root in self._roots):
-            raise StatusError(grpc.StatusCode.PERMISSION_DENIED,
-                              f"{what} {path} lies outside of the folders this server may load models from; --model-root allows more")  # fmt: skip
+            raise StatusError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"{what} {path} lies outside of the folders this server may load models from; --model-root allows more",
+            )
         return place
 
 

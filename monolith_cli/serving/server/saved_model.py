@@ -1,8 +1,9 @@
-"""One SavedModel, loaded: its signatures, and calls of them with NumPy arrays. What uses TensorFlow's sessions is here."""
+"""One SavedModel, loaded: its signatures, and calls of them with NumPy arrays. TensorFlow's sessions are here."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import threading
@@ -19,14 +20,17 @@ from monolith_cli.serving.server.runtime import tensorflow
 from monolith_cli.serving.server.status import StatusError, failed_precondition, from_number, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
+# Signatures by which a SavedModel names its own initialization: nobody calls those.
+_INTERNAL = "__saved_model_"
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How SavedModels are loaded: their tags, the session's configuration (ConfigProto), libraries of ops besides our own.
+    """How SavedModels are loaded: their tags, the session's configuration (ConfigProto), libraries of ops besides our
+    own.
 
-    Where `inter_op_parallelism_threads` is 0, a call runs one op after the other in the caller's thread: requests are what is
-    parallel. An op itself still uses `intra_op_parallelism_threads`.
+    Where `inter_op_parallelism_threads` is 0, a call runs one op after the other in the caller's thread: requests are
+    what is parallel. An op itself still uses `intra_op_parallelism_threads`.
     """
 
     tags: tuple[str, ...] = ("serve",)
@@ -36,7 +40,8 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output of a signature. shape: None where the rank is unknown, -1 for a free dimension. default: an array or None."""
+    """One input or output of a signature. shape: None where the rank is unknown, -1 for a free dimension. default: an
+    array or None."""
 
     name: str
     dtype: int
@@ -46,7 +51,9 @@ class Tensor:
     def check(self, alias: str, array: np.ndarray, dtype: int) -> None:
         """INVALID_ARGUMENT where an array is no value of this input."""
         if dtype != self.dtype:
-            raise invalid(f"input {alias} is expected to be {tensors.type_name(self.dtype)} but is {tensors.type_name(dtype)}")
+            raise invalid(
+                f"input {alias} is expected to be {tensors.type_name(self.dtype)} but is {tensors.type_name(dtype)}"
+            )
         if self.shape is None:
             return
         fits = len(array.shape) == len(self.shape)
@@ -54,7 +61,9 @@ class Tensor:
             fits = fits and (want < 0 or have == want)
         if not fits:
             wanted = ["?" if size < 0 else size for size in self.shape]
-            raise invalid(f"input {alias} has the shape {list(array.shape)} where {str(wanted).replace(chr(39), '')} is expected")
+            raise invalid(
+                f"input {alias} has the shape {list(array.shape)} where {str(wanted).replace(chr(39), '')} is expected"
+            )
 
 
 class Signature:
@@ -62,7 +71,9 @@ class Signature:
 
     def __init__(self, name: str, proto: meta_graph_pb2.SignatureDef):
         self.name, self.method = name, proto.method_name
-        self.inputs = {alias: self._tensor(proto.inputs[alias], proto.defaults, alias) for alias in sorted(proto.inputs)}
+        self.inputs = {
+            alias: self._tensor(proto.inputs[alias], proto.defaults, alias) for alias in sorted(proto.inputs)
+        }
         self.outputs = {alias: self._tensor(proto.outputs[alias], {}, alias) for alias in sorted(proto.outputs)}
         self.required = {alias for alias, tensor in self.inputs.items() if tensor.default is None}
 
@@ -84,7 +95,8 @@ class Signature:
             )
 
     def order_inputs(self, given: dict) -> list[np.ndarray]:
-        """alias -> (array, DataType) as the list that `SavedModel.call` takes, defaults filled in. INVALID_ARGUMENT where it does not fit."""
+        """alias -> (array, DataType) as the list that `SavedModel.call` takes, defaults filled in. INVALID_ARGUMENT
+        where it does not fit."""
         self.check_inputs(given)
         ordered = []
         for alias, tensor in self.inputs.items():
@@ -102,7 +114,9 @@ class Signature:
             return tuple(self.outputs)
         for alias in output_filter:
             if alias not in self.outputs:
-                raise invalid(f"output tensor alias not found in signature: {alias}; there are {{{','.join(self.outputs)}}}")
+                raise invalid(
+                    f"output tensor alias not found in signature: {alias}; there are {{{','.join(self.outputs)}}}"
+                )
         if len(set(output_filter)) != len(output_filter):
             raise invalid(f"duplicate output tensor alias in output_filter: {','.join(output_filter)}")
         return tuple(sorted(output_filter))
@@ -126,8 +140,12 @@ class SavedModel:
                 self._session = tf.compat.v1.Session(graph=graph, config=options.session)
                 meta_graph = tf.compat.v1.saved_model.loader.load(self._session, list(options.tags), path)
             self.signature_defs = dict(meta_graph.signature_def)
-            self.signatures = {name: Signature(name, proto) for name, proto in self.signature_defs.items() if proto.inputs or proto.outputs}
-        except BaseException as e:
+            self.signatures = {
+                name: Signature(name, proto)
+                for name, proto in self.signature_defs.items()
+                if not name.startswith(_INTERNAL)
+            }
+        except BaseException as e:  # noqa: BLE001 - whatever stops it, the session is closed
             self.close()
             raise _status_of(e, path) from None
 
@@ -149,15 +167,21 @@ class SavedModel:
     def _make_callable(self, signature: Signature, outputs: tuple[str, ...]):
         for alias, tensor in [*signature.inputs.items(), *((o, signature.outputs[o]) for o in outputs)]:
             if not tensor.name:
-                raise failed_precondition(f"signature {signature.name}: {alias} is no dense tensor, and can not be called from outside")
+                raise failed_precondition(
+                    f"signature {signature.name}: {alias} is no dense tensor, and can not be called from outside"
+                )
         options = config_pb2.CallableOptions(
             feed=[t.name for t in signature.inputs.values()], fetch=[signature.outputs[o].name for o in outputs]
         )
         if self._in_own_thread:
-            options.run_options.inter_op_thread_pool = -1  # no pool: 0.1 ms less a call than handing ops over to other threads
+            options.run_options.inter_op_thread_pool = (
+                -1
+            )  # no pool: 0.1 ms less a call than handing ops over to other threads
         with self._lock:
             # The session's own feed and fetch lists: a call by names would parse them anew each time.
-            made = self._callables.setdefault((signature.name, outputs), self._session._make_callable_from_options(options))
+            made = self._callables.setdefault(
+                (signature.name, outputs), self._session._make_callable_from_options(options)
+            )
         return made
 
     def close(self) -> None:
@@ -170,14 +194,19 @@ class SavedModel:
         gc.collect()  # graphs hold themselves in cycles
 
 
+@functools.cache
+def _load_op_library(path: str) -> None:
+    tf = tensorflow()
+    try:
+        tf.load_op_library(path)
+    except (tf.errors.OpError, OSError) as e:
+        raise failed_precondition(f"--op-library {path}: {getattr(e, 'message', None) or e}") from None
+
+
 def _load_missing_ops(path: str, options: LoadOptions) -> None:
     """Ops that the graph uses and this TensorFlow has not: out of --op-library files, then out of our own library."""
-    tf = tensorflow()
     for library in options.op_libraries:
-        try:
-            tf.load_op_library(library)
-        except (tf.errors.OpError, OSError) as e:
-            raise failed_precondition(f"--op-library {library}: {getattr(e, 'message', None) or e}") from None
+        _load_op_library(library)
     file = os.path.join(path, "saved_model.pb")
     if "://" in path or not os.path.exists(file):
         return

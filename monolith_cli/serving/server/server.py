@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -27,7 +29,8 @@ from monolith_cli.serving.server.status import StatusError
 
 
 def serve(config: ServerConfig, run) -> int:
-    """Serves until SIGTERM or SIGINT, finishes the requests at hand, and returns 143 or 130. A second signal ends it at once.
+    """Serves until SIGTERM or SIGINT, finishes the requests at hand, and returns 143 or 130. A second signal ends it at
+    once.
 
     Raises errors.Error for what is wrong before it serves: files (66, 78), ports (73).
     """
@@ -46,7 +49,10 @@ def serve(config: ServerConfig, run) -> int:
     server.start()
     stop.wait()
     run.log.summary(f"{signal.Signals(caught[0]).name}: finishing the requests at hand")
-    server.stop()
+    if not server.stop():
+        run.log.warning("a version is still being loaded, which cannot be broken off: ending without it")
+        sys.stdout.flush()
+        os._exit(128 + caught[0])  # the interpreter would wait for the thread
     return 128 + caught[0]
 
 
@@ -60,9 +66,13 @@ class ModelServer:
         self._metrics, self._ready = Metrics(), threading.Event()
         self._manager = Manager(self._load, config.load_policy(), log, self._metrics)
         self._catalog = Catalog(
-            self._manager, Roots(list(config.model_roots)), log, poll_s=config.file_system_poll_wait_seconds,
-            labels_of_unavailable=config.allow_version_labels_for_unavailable_models, roots_from_files=not config.model_roots,
-        )  # fmt: skip
+            self._manager,
+            Roots(list(config.model_roots)),
+            log,
+            poll_s=config.file_system_poll_wait_seconds,
+            labels_of_unavailable=config.allow_version_labels_for_unavailable_models,
+            roots_from_files=not config.model_roots,
+        )
         self._metrics.versions, self._metrics.knows = self._manager.counts, self._catalog.knows
         self._check_models()
         arguments = config.channel_arguments()
@@ -70,11 +80,19 @@ class ModelServer:
         self._predictor = Predictor(self._manager, self._catalog, self._batches, config.max_message_bytes)
         with config.server_tls() as tls:
             self._grpc = GrpcServer(
-                self._predictor, self._catalog, self._metrics, config.grpc_addresses(), tls=tls, arguments=arguments,
-                threads=config.grpc_max_threads or DEFAULT_THREADS, max_message_bytes=config.max_message_bytes,
-            )  # fmt: skip
+                self._predictor,
+                self._catalog,
+                self._metrics,
+                config.grpc_addresses(),
+                tls=tls,
+                arguments=arguments,
+                threads=config.grpc_max_threads or DEFAULT_THREADS,
+                max_message_bytes=config.max_message_bytes,
+            )
             self._http = self._http_servers(tls)
-        self._poller = ConfigPoller(config.model_config_file, config.model_config_file_poll_wait_seconds, self._catalog, log)
+        self._poller = ConfigPoller(
+            config.model_config_file, config.model_config_file_poll_wait_seconds, self._catalog, log
+        )
 
     def _check_models(self) -> None:
         try:
@@ -84,11 +102,18 @@ class ModelServer:
 
     def _http_servers(self, tls) -> list[HttpServer]:
         config = self._config
-        rest = RestApi(self._predictor, self._metrics, self._ready.is_set, timeout_s=config.rest_api_timeout_in_ms / 1e3,
-                       metrics_path=config.metrics_path())  # fmt: skip
+        rest = RestApi(
+            self._predictor,
+            self._metrics,
+            self._ready.is_set,
+            timeout_s=config.rest_api_timeout_in_ms / 1e3,
+            metrics_path=config.metrics_path(),
+        )
         made = []
         if config.rest_api_port:
-            made.append(HttpServer((config.bind, config.rest_api_port), rest, tls=tls, max_body_bytes=config.max_message_bytes))
+            made.append(
+                HttpServer((config.bind, config.rest_api_port), rest, tls=tls, max_body_bytes=config.max_message_bytes)
+            )
         if config.metrics_port:
             made.append(HttpServer(("127.0.0.1", config.metrics_port), rest.operations, max_body_bytes=0))
         return made
@@ -108,10 +133,16 @@ class ModelServer:
 
     def start(self) -> None:
         tensorflow()
+        gc.collect()
+        gc.freeze()  # what TensorFlow's import made stays: collections, which hold up all requests, skip it
         self._grpc.start()
         for server in self._http:
             server.start()
-        self._log.summary(f"serving gRPC on {', '.join(self._config.grpc_addresses()) or 'no port'}{self._describe_http()}")
+        self._log.summary(
+            f"serving gRPC on {', '.join(self._config.grpc_addresses()) or 'no port'}{self._describe_http()}"
+        )
+        self._catalog.start()
+        self._poller.start()
         threading.Thread(target=self._load_first, name="load-first", daemon=True).start()
         threading.Thread(target=self._become_ready, name="become-ready", daemon=True).start()
 
@@ -124,8 +155,6 @@ class ModelServer:
             self._catalog.reload(self._models, from_file=True)
         except StatusError as e:
             self._log.error(e.message)
-        self._catalog.start()
-        self._poller.start()
 
     def _become_ready(self) -> None:
         self._catalog.configured.wait()
@@ -133,12 +162,15 @@ class ModelServer:
         self._ready.set()
         self._grpc.set_ready(True)
 
-    def stop(self) -> None:
-        """Takes no new request, finishes those at hand (for at most drain_timeout_s), and unloads all models."""
+    def stop(self) -> bool:
+        """Takes no new request, finishes those at hand (for at most drain_timeout_s), and unloads all models. Whether
+        all threads are done."""
         self._ready.clear()
         self._poller.stop()
         self._manager.stop_loading()
-        stopping = [threading.Thread(target=s.stop, args=(self._config.drain_timeout_s,)) for s in (self._grpc, *self._http)]
+        stopping = [
+            threading.Thread(target=s.stop, args=(self._config.drain_timeout_s,)) for s in (self._grpc, *self._http)
+        ]
         for thread in stopping:
             thread.start()
         for thread in stopping:
@@ -146,4 +178,4 @@ class ModelServer:
         self._catalog.stop()
         if self._batches:
             self._batches.stop()
-        self._manager.stop()
+        return self._manager.stop()

@@ -16,7 +16,8 @@ _MAX_VERSION = 2**63 - 1
 
 
 def find_versions(base_path: str) -> dict[int, str]:
-    """Number -> folder of all versions below base_path; a version is a folder with a decimal name. OSError where it cannot be read."""
+    """Number -> folder of all versions below base_path; a version is a folder with a decimal name. OSError where it
+    cannot be read."""
     if is_uri(base_path):
         return _find_remote(base_path)
     found: dict[int, str] = {}
@@ -70,7 +71,10 @@ class DirectorySource:
         missing = [n for n in policy.specific.versions if n not in found]
         allowed = {n: path for n, path in chosen.items() if self._is_allowed(name, path)}
         if not chosen:
-            self._say(name, f"model {name}: no version to serve in {base_path}" + (f", {missing} are missing" if missing else ""))
+            self._say(
+                name,
+                f"model {name}: no version to serve in {base_path}" + (f", {missing} are missing" if missing else ""),
+            )
         elif missing:
             self._say(name, f"model {name}: versions {missing} are not in {base_path}")
         elif len(allowed) == len(chosen):

@@ -1,7 +1,7 @@
 """TensorProto -> NumPy array and back, without TensorFlow.
 
-Responses are written field by field as bytes: `float_val` packed is the array's own memory behind a tag and a length. Values leave in
-the typed fields, as the stock server sends them, so that clients in any language read them.
+Responses are written field by field as bytes: `float_val` packed is the array's own memory behind a tag and a length.
+Values leave in the typed fields, as the stock server sends them, so that clients in any language read them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def to_array(proto: tensor_pb2.TensorProto, name: str, max_bytes: int) -> np.nda
         raise invalid(f"input {name}: the shape {list(shape)} is not fully known")
     count = math.prod(shape)
     if count * kind.itemsize > max_bytes:
-        raise StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"input {name}: shape {list(shape)} is beyond {max_bytes} bytes")
+        raise StatusError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED, f"input {name}: shape {list(shape)} is beyond {max_bytes} bytes"
+        )
     if proto.tensor_content:
         return _from_content(proto, name, kind, shape, count)
     values = _from_values(proto, kind, getattr(proto, field))
@@ -89,7 +91,9 @@ def _from_content(proto, name, kind, shape, count) -> np.ndarray:
     if kind.hasobject:
         raise invalid(f"input {name}: strings come in string_val, not in tensor_content")
     if len(content) != count * kind.itemsize:
-        raise invalid(f"input {name}: tensor_content of {len(content)} bytes for {list(shape)} of {type_name(proto.dtype)}")
+        raise invalid(
+            f"input {name}: tensor_content of {len(content)} bytes for {list(shape)} of {type_name(proto.dtype)}"
+        )
     return np.frombuffer(content, kind).reshape(shape)
 
 
@@ -104,7 +108,11 @@ def _from_values(proto, kind, values) -> np.ndarray:
         pairs = np.array(values, kind.type(0).real.dtype)
         return pairs[: len(pairs) // 2 * 2].view(kind)
     with np.errstate(all="ignore"):
-        wide = np.array(values, np.int64) if kind.kind == "i" or kind.kind == "u" and kind.itemsize < 8 else np.array(values, kind)
+        wide = (
+            np.array(values, np.int64)
+            if kind.kind == "i" or kind.kind == "u" and kind.itemsize < 8
+            else np.array(values, kind)
+        )
         return wide.astype(kind)
 
 
@@ -130,7 +138,9 @@ def to_bytes(array: np.ndarray) -> bytes:
     raw = _RAW_FIELDS.get(number)
     if raw is None:
         return to_proto(array).SerializeToString()
-    shape = b"".join([b"\x12" + _varint(len(d)) + d for d in [b"\x08" + _varint(size) if size else b"" for size in array.shape]])
+    shape = b"".join(
+        [b"\x12" + _varint(len(d)) + d for d in [b"\x08" + _varint(size) if size else b"" for size in array.shape]]
+    )
     head = b"\x08" + _varint(number) + field_bytes(2, shape)
     return head + field_bytes(raw, array.tobytes()) if array.size else head
 

@@ -29,7 +29,7 @@ class ServedVersion:
     def __init__(self, name: str, number: int, path: str):
         self.name, self.number, self.path = name, number, path
         self.state, self.error = State.START, None
-        self.aspired, self.attempts, self.holders = True, 0, 0
+        self.aspired, self.loading, self.attempts, self.holders = True, False, 0, 0
         self.model: SavedModel | None = None
         self.since = time.time()
         self._queues: dict[tuple, BatchQueue] = {}

@@ -9,8 +9,8 @@ import grpc
 
 from monolith_cli.serving.protos import prediction_log_pb2
 from monolith_cli.serving.server import tensors
-from monolith_cli.serving.server.saved_model import SavedModel
 from monolith_cli.serving.server.runtime import tensorflow
+from monolith_cli.serving.server.saved_model import SavedModel
 from monolith_cli.serving.server.status import StatusError, invalid
 
 FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
@@ -18,7 +18,8 @@ MAX_RECORDS = 1000
 
 
 def replay(model: SavedModel, max_bytes: int) -> int:
-    """Calls the model with every record, and returns how many there were. A record that fails fails the version, with its own status."""
+    """Calls the model with every record, and returns how many there were. A record that fails fails the version, with
+    its own status."""
     path = os.path.join(model.path, FILE)
     if not os.path.exists(path):
         return 0
@@ -36,8 +37,7 @@ def replay(model: SavedModel, max_bytes: int) -> int:
 def _records(path: str) -> Iterator[bytes]:
     tf = tensorflow()
     try:
-        for record in tf.compat.v1.io.tf_record_iterator(path):
-            yield record
+        yield from tf.compat.v1.io.tf_record_iterator(path)
     except tf.errors.OpError as e:
         raise StatusError(grpc.StatusCode.DATA_LOSS, f"{path}: {e.message}") from None
 
