@@ -87,6 +87,24 @@ model_config_list {
   config { name: "n" base_path: "/models/n" model_platform: "tensorflow" model_version_policy { specific { versions: 7 } } }
 }
 TEXT
+"$python" - "$examples/../tests" <<'PYTHON'
+import sys
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
+import saved_models
+saved_models.double("models/double", 1)
+saved_models.mlp("models/ranking", 1)
+PYTHON
+cat > models.conf <<TEXT
+model_config_list {
+  config { name: "double" base_path: "$PWD/models/double" model_platform: "tensorflow" }
+  config { name: "ranking" base_path: "$PWD/models/ranking" model_platform: "tensorflow" model_version_policy { latest { num_versions: 2 } } }
+}
+TEXT
+cat > batching.conf <<'TEXT'
+max_batch_size { value: 1024 }
+batch_timeout_micros { value: 1000 }
+max_enqueued_batches { value: 100 }
+TEXT
 cat > agent.conf <<'CONF'
 bzid demo
 base_name movie
@@ -107,21 +125,3 @@ for sub in ("entry", "ps_0", "ps_1"):
     with open(f"{folder}/saved_model.pb", "wb") as f:
         f.write(saved.SerializeToString())
 PYTHON
-"$python" - "$examples/../tests" <<'PYTHON'
-import sys
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
-import saved_models
-saved_models.double("models/double", 1)
-saved_models.mlp("models/ranking", 1)
-PYTHON
-cat > models.conf <<TEXT
-model_config_list {
-  config { name: "double" base_path: "$PWD/models/double" model_platform: "tensorflow" }
-  config { name: "ranking" base_path: "$PWD/models/ranking" model_platform: "tensorflow" model_version_policy { latest { num_versions: 2 } } }
-}
-TEXT
-cat > batching.conf <<'TEXT'
-max_batch_size { value: 1024 }
-batch_timeout_micros { value: 1000 }
-max_enqueued_batches { value: 100 }
-TEXT
