@@ -5,7 +5,7 @@ Importing it imports TensorFlow; the stream commands never do.
 
 from monolith_cli.model.combiners import Combiner, FirstN, ReduceMean, ReduceSum
 from monolith_cli.model.errors import ModelError
-from monolith_cli.model.feature import FeatureColumn, FeatureSlot, FeatureSlotConfig
+from monolith_cli.model.feature import FeatureColumn, FeatureSlice, FeatureSlot, FeatureSlotConfig
 from monolith_cli.model.model import EVAL, PREDICT, TRAIN, ClipType, MonolithModel
 from monolith_cli.model.parsers import parse_example_batch, parse_examples, parse_instances
 from monolith_cli.model.spec import EstimatorSpec
@@ -54,6 +54,7 @@ __all__ = [
     "EstimatorSpec",
     "FTRLWithGroupSparsityOptimizer",
     "FeatureColumn",
+    "FeatureSlice",
     "FeatureSlot",
     "FeatureSlotConfig",
     "FirstN",

@@ -21,6 +21,7 @@ from monolith_cli.model.spec import Head, ModelResult, normalize
 from monolith_cli.tables import filters
 from monolith_cli.tables.graph import MultiTable, RestoreReport
 from monolith_cli.training import gradients, plan
+from monolith_cli.training.layout_lookup import LayoutLookup, update_time
 
 tf1 = tf.compat.v1
 
@@ -86,15 +87,15 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
         rows = _batch_rows(features)
         filtering = _Filtering(model, seed) if configs and mode == TRAIN else None
         tables = MultiTable(TABLES_NAME, configs, seed=seed, **(filtering.arguments if filtering else {})) if configs else None
-        lookup = _Lookup(tables, configs, model, features, training=mode == TRAIN)
-        bound = model._factory.bind(features, lookup.outputs)
+        lookup = _lookup(tables, configs, model, features, mode == TRAIN, filtering)
+        bound = model._factory.bind(features, lookup.outputs, lookup.layouts)
         before = set(graph.get_operations())
         with user_code(model.model_file, "model_fn"):
             result = normalize(model.model_fn(bound, mode), model.head_name, model._default_dense_optimizer)
             _check_heads(result, mode)
             loss = None if mode == PREDICT else _total_loss(result, model, mode)
             train = _train_op(graph, before, model, loss, result, lookup, rows) if mode == TRAIN else None
-        model.notes += [n for n in [*result.notes, *plan.expire_notes(model._factory)] if n not in model.notes]
+        model.notes += [n for n in [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)] if n not in model.notes]
         return BuiltGraph(
             graph=graph,
             model=model,
@@ -203,8 +204,19 @@ class _TableFiles:
         return {name: int(size) for name, size in zip(self._names, session.run(self._sizes))}
 
 
+def _lookup(tables, configs, model, features, training: bool, filtering):
+    """The lookup of all features, as the model has it."""
+    if tables is None or not model.enable_fused_layout:
+        return _Lookup(tables, configs, model, features, training)
+    # A filter counts how often an id occurs: each time has to be seen.
+    unique = filtering is None or filtering.handle is None
+    return LayoutLookup(tables, configs, model._factory, features, training, unique)
+
+
 class _Lookup:
     """The fused lookup of all columns, and the update of their tables."""
+
+    layouts = None
 
     def __init__(self, tables, configs, model, features, training: bool):
         self.tables, self.configs = tables, configs
@@ -214,8 +226,7 @@ class _Lookup:
             if not isinstance(ids, tf.RaggedTensor):
                 raise ModelError(f"feature {name!r} is dense in this mode, and sparse in mode 'train'")
         self.outputs = tables.lookup(self.ids, self.plans, insert_missing=training) if self.plans else {}
-        req_time = features.get("req_time")
-        self.req_time = None if req_time is None else tf.reduce_max(tf.cast(req_time, tf.int64))
+        self.req_time = update_time(features)
 
     def apply(self, grads: dict[str, list], step) -> tf.Operation:
         rates = plan.learning_rates(self.configs)

@@ -58,6 +58,7 @@ def train(config: TrainConfig, run) -> dict:
     runtime.import_tensorflow(run.log.verbosity > 1)
     from monolith_cli.training.checkpoint import CheckpointDirectory
     from monolith_cli.training.loop import Cadence, TrainLoop
+    from monolith_cli.training.plan import empty_table_notes
     from monolith_cli.training.session import running
     from monolith_cli.training.summaries import SummaryWriter
 
@@ -84,7 +85,11 @@ def train(config: TrainConfig, run) -> dict:
             run.log.warning(
                 "nothing to train: " + ("every record of the input was trained on" if ready.prefix else "the input is empty")
             )
-        return _summary(ready, loop.progress)
+        summary = _summary(ready, loop.progress)
+        if loop.progress.examples:
+            for note in empty_table_notes(ready.built.model._factory, summary["tables"]):
+                run.log.warning(note)
+        return summary
 
 
 @dataclass
