@@ -9,6 +9,7 @@ from monolith_cli.model.feature import FeatureColumn, FeatureSlice, FeatureSlot,
 from monolith_cli.model.model import EVAL, PREDICT, TRAIN, ClipType, MonolithModel
 from monolith_cli.model.parsers import parse_example_batch, parse_examples, parse_instances
 from monolith_cli.model.spec import EstimatorSpec
+from monolith_cli.model.tasks import INVALID_LABEL, Task, multi_task_spec
 from monolith_cli.tables.config import (
     AdadeltaOptimizer,
     AdagradOptimizer,
@@ -62,6 +63,7 @@ __all__ = [
     "Fp16Compressor",
     "Fp32Compressor",
     "FtrlOptimizer",
+    "INVALID_LABEL",
     "LearningRateFunction",
     "ModelError",
     "MomentumOptimizer",
@@ -78,7 +80,9 @@ __all__ = [
     "SgdOptimizer",
     "StochasticRoundingFloat16OptimizerWrapper",
     "TRAIN",
+    "Task",
     "ZerosInitializer",
+    "multi_task_spec",
     "parse_example_batch",
     "parse_examples",
     "parse_instances",
