@@ -64,3 +64,31 @@ def broker(tmp_path_factory):
         pytest.skip(f"no Kafka broker: {e}")
     yield made
     made.stop()
+
+
+def _zookeeper(n, folder):
+    """n running ZooKeeper servers; skipped without them, unless MONOLITH_REQUIRE_SERVERS=1."""
+    import zookeeper_ensemble
+
+    try:
+        return zookeeper_ensemble.Ensemble(n, folder).start()
+    except zookeeper_ensemble.NoZooKeeper as e:
+        if os.environ.get("MONOLITH_REQUIRE_SERVERS") == "1":
+            pytest.fail(f"no ZooKeeper: {e}")
+        pytest.skip(f"no ZooKeeper: {e}")
+
+
+@pytest.fixture(scope="module")
+def zookeeper(tmp_path_factory):
+    """One ZooKeeper server, a `zookeeper_ensemble.Ensemble`."""
+    made = _zookeeper(1, tmp_path_factory.mktemp("zookeeper"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def zookeeper_ensemble(tmp_path_factory):
+    """Three ZooKeeper servers, a `zookeeper_ensemble.Ensemble`. A test that killed or stalled one brings it back."""
+    made = _zookeeper(3, tmp_path_factory.mktemp("zookeeper"))
+    yield made
+    made.stop()

@@ -81,3 +81,47 @@ configs {
   }
 }
 TEXT
+cat > models.cfg <<'TEXT'
+model_config_list {
+  config { name: "m" base_path: "/models/m" model_platform: "tensorflow" }
+  config { name: "n" base_path: "/models/n" model_platform: "tensorflow" model_version_policy { specific { versions: 7 } } }
+}
+TEXT
+"$python" - "$examples/../tests" <<'PYTHON'
+import sys
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
+import saved_models
+saved_models.double("models/double", 1)
+saved_models.mlp("models/ranking", 1)
+PYTHON
+cat > models.conf <<TEXT
+model_config_list {
+  config { name: "double" base_path: "$PWD/models/double" model_platform: "tensorflow" }
+  config { name: "ranking" base_path: "$PWD/models/ranking" model_platform: "tensorflow" model_version_policy { latest { num_versions: 2 } } }
+}
+TEXT
+cat > batching.conf <<'TEXT'
+max_batch_size { value: 1024 }
+batch_timeout_micros { value: 1000 }
+max_enqueued_batches { value: 100 }
+TEXT
+cat > agent.conf <<'CONF'
+bzid demo
+base_name movie
+base_path /models/movie
+num_ps 2
+deploy_type mixed
+zk_servers 127.0.0.1:2181
+CONF
+mkdir -p export/ffm
+"$python" - <<'PYTHON'
+import os
+from tensorflow.core.protobuf import saved_model_pb2
+for sub in ("entry", "ps_0", "ps_1"):
+    folder = f"export/ffm/{sub}/1700000000"
+    os.makedirs(folder)
+    saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
+    saved.meta_graphs.add().graph_def.node.add(name="call", op="TfServingRemotePredict").attr["model_name"].s = b"ffm:ps_0"
+    with open(f"{folder}/saved_model.pb", "wb") as f:
+        f.write(saved.SerializeToString())
+PYTHON

@@ -32,10 +32,14 @@ def shell(script: str, folder: Path, timeout=600, **more: str):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_page_runs_from_top_to_bottom(page, tmp_path):
+def test_page_runs_from_top_to_bottom(page, tmp_path, request):
     for name in ("examples",):
         shutil.copytree(ROOT / name, tmp_path / name)
-    done = shell(blocks(page), tmp_path)
+    script, more = blocks(page), {}
+    for variable, start in SERVERS.items():
+        if variable in script:
+            more |= start(request, tmp_path)
+    done = shell(script, tmp_path, **more)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -60,13 +64,70 @@ def kafka_topics(broker, folder) -> str:
     return broker.address
 
 
+def zookeeper_nodes(zookeeper) -> str:
+    """The nodes that examples speak of: a replica of the model movie. Returns the address of the server."""
+    from monolith_cli.serving.zookeeper.connection import ZkConfig, connect
+    from monolith_cli.serving.zookeeper.paths import replica_path
+    from monolith_cli.serving.zookeeper.records import ReplicaMeta, State
+
+    path = replica_path("demo", "movie", "ps", 0, 7)
+    with connect(ZkConfig(zookeeper.servers)) as c:
+        if c.exists(path) is None:
+            c.create(path, ReplicaMeta(address="10.0.0.7:8500", stat=State.AVAILABLE).to_json())
+    return zookeeper.servers
+
+
+@pytest.fixture
+def model_server():
+    """What examples call $TFS (gRPC) and $TFS_REST (port of its REST API): model m, which scores whatever it is given."""
+    from fake_tfs import FakeTfs, Model
+    from top_helpers import Page
+
+    from monolith_cli.serving.protos import predict_pb2, types_pb2
+
+    def score(request):
+        reply = predict_pb2.PredictResponse(model_spec=request.model_spec)
+        count = len(request.inputs["instances"].string_val)
+        reply.outputs["output"].dtype = types_pb2.DT_FLOAT
+        reply.outputs["output"].tensor_shape.dim.add(size=count)
+        reply.outputs["output"].float_val.extend([0.5] * count)
+        return reply
+
+    page = Page()
+    page.add("m", 1)
+    with FakeTfs([Model("m", data=2)], predict=score) as tfs:
+        yield {"TFS": tfs.settle().target, "TFS_REST": str(page.port)}
+    page.close()
+
+
+# Variable of an example -> what starts the server it speaks of and gives the variables: (request, folder) -> dict.
+SERVERS = {
+    "$BROKER": lambda request, folder: {"BROKER": kafka_topics(request.getfixturevalue("broker"), folder)},
+    "$ZOOKEEPER": lambda request, folder: {"ZOOKEEPER": zookeeper_nodes(request.getfixturevalue("zookeeper"))},
+    "$TFS": lambda request, folder: request.getfixturevalue("model_server"),
+}
+
+
+def while_it_serves(line: str) -> str:
+    """The line of a model server in the background, on free ports, until it is ready and then ends as it should."""
+    from monolith_cli.serving.addresses import free_port
+
+    rest = free_port()
+    line = line.replace("8500", str(free_port())).replace("8501", str(rest))
+    return f"""{line} &
+    for i in $(seq 300); do curl -sf http://127.0.0.1:{rest}/healthz && break; kill -0 $! || exit 1; sleep 0.2; done
+    kill $!
+    wait $! || [ $? = 143 ]"""
+
+
 @pytest.mark.parametrize("name,example", EXAMPLES, ids=[f"{n}: {e.caption}" for n, e in EXAMPLES])
 def test_example_of_manual(name, example, sandbox, tmp_path, request):
     assert name in example.line
     folder, more = tmp_path / "work", {}
     shutil.copytree(sandbox, folder)
-    if "$BROKER" in example.line:
-        more["BROKER"] = kafka_topics(request.getfixturevalue("broker"), folder)
-    done = shell(example.line, folder, **more)
+    for variable, start in SERVERS.items():
+        if variable in example.line:
+            more |= start(request, folder)
+    done = shell(while_it_serves(example.line) if name == "monolith-serve" else example.line, folder, **more)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Traceback" not in done.stderr

@@ -31,10 +31,18 @@ COMMANDS = {
     "table-reshard": "table_reshard",
     "table-stat": "table_stat",
     "table-verify": "table_verify",
+    "agent-client": "agent_client",
+    "agent-controller": "agent_controller",
+    "serving-client": "serving_client",
+    "tfs-client": "tfs_client",
+    "zk": "zk",
     "model-show": "model_show",
     "monolith-train": "monolith_train",
     "monolith-eval": "monolith_eval",
     "monolith-predict": "monolith_predict",
+    "monolith-agent": "monolith_agent",
+    "monolith-top": "monolith_top",
+    "monolith-serve": "monolith_serve",
     "monolith": "monolith",
 }
 

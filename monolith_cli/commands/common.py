@@ -38,8 +38,8 @@ def version_line(name: str) -> str:
 
 
 def environment_prefix(name: str) -> str:
-    """pb-head -> MONOLITH_PB_HEAD, monolith-train -> MONOLITH_TRAIN."""
-    return "MONOLITH" + ("_" + name.removeprefix("monolith").lstrip("-") if name != "monolith" else "").upper().replace("-", "_")
+    """pb-head -> MONOLITH_PB_HEAD, monolith-train -> MONOLITH_TRAIN, zk tree -> MONOLITH_ZK_TREE."""
+    return "MONOLITH" + ("_" + name.removeprefix("monolith").lstrip("-") if name != "monolith" else "").upper().replace("-", "_").replace(" ", "_")
 
 
 def long_name(param: click.Parameter) -> str:
@@ -71,9 +71,7 @@ def _load_config(ctx: click.Context, param, path: str | None):
         raise errors.NoInputError(f"--config {path}: no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise errors.ConfigError(f"--config {path}: {e}") from None
-    settings = tables.get(ctx.command.name, {})
-    if not isinstance(settings, dict):
-        raise errors.ConfigError(f"--config {path}: [{ctx.command.name}] must be a table")
+    settings = _settings_of(tables, ctx, path)
     known = {long_name(p): p for p in ctx.command.params if isinstance(p, click.Option)}
     for key in settings:
         if key not in known:
@@ -81,6 +79,26 @@ def _load_config(ctx: click.Context, param, path: str | None):
     # One value of an option that may be repeated need not be a list; click would take a string for a list of letters.
     ctx.default_map = {known[k].name: [v] if known[k].multiple and not isinstance(v, list) else v for k, v in settings.items()}
     ctx.meta["monolith.config"] = path
+
+
+def _settings_of(tables: dict, ctx: click.Context, path: str) -> dict:
+    """The table of a command; for one of a group, [group.command] over what of [group] it knows."""
+    name, _, verb = ctx.command.name.partition(" ")
+    settings = tables.get(name, {})
+    own = settings.get(verb, {}) if verb and isinstance(settings, dict) else {}
+    for table, called in ((settings, name), (own, f"{name}.{verb}")):
+        if not isinstance(table, dict):
+            raise errors.ConfigError(f"--config {path}: [{called}] must be a table")
+    if not verb:
+        return settings
+    siblings = ctx.parent.command.commands.values()
+    of_siblings = {long_name(p) for c in siblings for p in c.params if isinstance(p, click.Option)}
+    shared = {k: v for k, v in settings.items() if not isinstance(v, dict)}
+    for key in shared:
+        if key not in of_siblings:
+            raise errors.ConfigError(f"--config {path}: [{name}] {key}: no such setting{_near(key, of_siblings)}")
+    mine = {long_name(p) for p in ctx.command.params}
+    return {k: v for k, v in shared.items() if k in mine} | own
 
 
 def _near(word: str, words) -> str:

@@ -13,6 +13,7 @@ import click
 from monolith_cli import __version__
 from monolith_cli.commands import COMMANDS, load, verbs
 from monolith_cli.commands.common import environment_prefix
+from monolith_cli.commands.group import CommandGroup
 
 FILES_TEXT = "Files that a command writes appear whole: they are written beside their name and renamed when they are complete."
 
@@ -22,11 +23,11 @@ def escape(text: str) -> str:
     return "\n".join("\\&" + line if line.startswith((".", "'")) else line for line in text.split("\n"))
 
 
-def _option_lines(command: click.Command) -> list[str]:
+def _option_lines(command: click.Command, wanted=lambda param: True) -> list[str]:
     lines = []
     ctx = click.Context(command, info_name=command.name)
     for param in command.get_params(ctx):
-        if not isinstance(param, click.Option):
+        if not isinstance(param, click.Option) or not wanted(param):
             continue
         record = param.get_help_record(ctx)
         if record is None:
@@ -37,6 +38,17 @@ def _option_lines(command: click.Command) -> list[str]:
         if variable:
             lines.append(f"Environment: {escape(', '.join(param.envvar))}.")
     return lines
+
+
+def _verb_lines(group: click.Group) -> list[str]:
+    """A sub-section for each command of a group: what it does and the options that are its own; at the end those all share."""
+    common = set.intersection(*({p.name for p in c.params if isinstance(p, click.Option)} for c in group.commands.values()))
+    lines = [".SH COMMANDS"]
+    for name, command in group.commands.items():
+        lines += [f".SS {escape(f'{group.name} {name} [OPTION]... {_arguments(command)}'.rstrip())}", *_paragraphs(command.short_help), *_paragraphs(command.help)]
+        lines += _option_lines(command, lambda p: p.name not in common and p.name != "help")
+    first = next(iter(group.commands.values()))
+    return [*lines, ".SS Options of every command", *_option_lines(first, lambda p: p.name in common)]
 
 
 def _arguments(command: click.Command) -> str:
@@ -62,9 +74,12 @@ def man_page(name: str) -> str:
     command = load(name)
     out = [f'.TH {name.upper()} 1 "" "monolith\\-cli {__version__}" "monolith\\-cli manual"', ".SH NAME",
            f"{escape(name)} \\- {escape((command.short_help or '').rstrip('.'))}", ".SH SYNOPSIS",
-           f"\\fB{escape(name)}\\fR [\\fIOPTION\\fR]... {escape(_arguments(command))}".rstrip(), ".SH DESCRIPTION"]
+           f"\\fB{escape(name)}\\fR " + (escape("COMMAND [OPTION]... [ARGUMENT]...") if isinstance(command, CommandGroup) else
+                                    f"[\\fIOPTION\\fR]... {escape(_arguments(command))}".rstrip()), ".SH DESCRIPTION"]
     out += _paragraphs(command.help or command.short_help)
-    if isinstance(command, click.Group):
+    if isinstance(command, CommandGroup):
+        out += _verb_lines(command)
+    elif isinstance(command, click.Group):
         out += [".SH VERBS"]
         for verb, target in sorted(verbs().items()):
             out += [".TP", f"\\fB{escape(verb)}\\fR", f"{escape(load(target).short_help)} See {escape(target)}(1)."]

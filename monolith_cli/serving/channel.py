@@ -44,13 +44,18 @@ def read_pem(path: str | None, what: str) -> bytes | None:
     return pem
 
 
-def open_channel(target: str, tls: Tls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES) -> grpc.Channel:
-    """A channel to `host:port`. It connects when first used; TLS where `tls` is given, else plain text."""
+def open_channel(target: str, tls: Tls | None = None, max_message_bytes: int = MAX_MESSAGE_BYTES,
+                 reconnect_s: float | None = None) -> grpc.Channel:
+    """A channel to `host:port`. It connects when first used; TLS where `tls` is given, else plain text. reconnect_s: a server that went
+    away is tried again at most this many seconds apart (None: gRPC's two minutes)."""
     options = [
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.enable_http_proxy", 0),
     ]
+    if reconnect_s is not None:
+        milliseconds = max(100, int(reconnect_s * 1000))
+        options += [(f"grpc.{name}_reconnect_backoff_ms", milliseconds) for name in ("initial", "min", "max")]
     if tls is None:
         return grpc.insecure_channel(target, options)
     if tls.server_name:

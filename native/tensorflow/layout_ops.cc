@@ -1,7 +1,6 @@
 // All layouts of a model from the rows that were looked up, in one op, and its gradient (spec 40, sections 8.3 and 8.4).
 #include <algorithm>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "core/layouts/layout_fill.h"
@@ -20,7 +19,9 @@ using layouts::LayoutPlan;
 using layouts::Offsets;
 using tf::shape_inference::InferenceContext;
 
-constexpr int64_t kRowsPerUnit = 1024;
+constexpr int64_t kRowsPerUnit = 512;
+// Layouts take turns after so many rows: what one has read of the embeddings of a fid the next finds in the cache.
+constexpr int64_t kRowsTogether = 32;
 
 // The attributes must fit the plan; inputs after `lists` lists are those that both ops have.
 absl::Status CheckAttributes(const LayoutPlan& plan, int lists, int ps_num, int num_out) {
@@ -173,13 +174,13 @@ class EmbeddingToLayoutOp : public LayoutKernel {
       outputs.push_back(tensor->flat<float>().data());
     }
     const bool threads = offsets.num_fids > kFidsWorthThreads;
-    const int64_t step = threads ? kRowsPerUnit : offsets.rows;
-    std::vector<std::pair<size_t, int64_t>> units;  // layout, first row
-    for (size_t i = 0; i < plan_.layouts.size(); ++i)
-      for (int64_t begin = 0; begin < offsets.rows; begin += step) units.push_back({i, begin});
-    return ForEachUnit(ctx, units.size(), threads, [&](size_t i) {
-      const auto [layout, begin] = units[i];
-      layouts::FillLayout(plan_, plan_.layouts[layout], offsets, embeddings, begin, std::min(begin + step, offsets.rows), outputs.data());
+    const int64_t step = threads ? kRowsPerUnit : std::max<int64_t>(offsets.rows, 1);
+    const int64_t units = (offsets.rows + step - 1) / step;
+    return ForEachUnit(ctx, static_cast<size_t>(units), threads, [&](size_t unit) {
+      const int64_t end = std::min((static_cast<int64_t>(unit) + 1) * step, offsets.rows);
+      for (int64_t begin = static_cast<int64_t>(unit) * step; begin < end; begin += kRowsTogether)
+        for (const layouts::Layout& layout : plan_.layouts)
+          layouts::FillLayout(plan_, layout, offsets, embeddings, begin, std::min(begin + kRowsTogether, end), outputs.data());
     });
   }
 };

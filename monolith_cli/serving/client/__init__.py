@@ -1,0 +1,1 @@
+"""TensorFlow Serving client: status, metadata, reload, predict, load generator. Talks to any TensorFlow Serving."""

@@ -1,0 +1,1 @@
+"""What decides which models are served where: declarations and layouts in ZooKeeper."""

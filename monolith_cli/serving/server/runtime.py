@@ -1,0 +1,25 @@
+"""TensorFlow, imported once and silently, when the first model is loaded."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+
+
+@functools.cache
+def tensorflow():
+    """The module."""
+    from monolith_cli.training.runtime import quiet_stderr
+
+    verbose = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") < "3"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    if "tensorflow" not in sys.modules:
+        with quiet_stderr(verbose):
+            import tensorflow
+    import tensorflow
+
+    if not verbose:
+        tensorflow.get_logger().setLevel("ERROR")
+    return tensorflow

@@ -1,0 +1,130 @@
+"""Two agents of one version that serve the same sub model, and what the drills ask of them."""
+
+import json
+from pathlib import Path
+
+from agents import PS, SESSION_S, Agent, Client, wait_until
+
+from monolith_cli.serving.zookeeper.records import ContainerServiceInfo, ModelMeta, ReplicaMeta, SavedModelDeployConfig
+
+
+class Fleet:
+    """version: of the agents. models: folder with the model's `ps_0`. server: program of the model server, None:
+    monolith-serve.
+
+    ask() makes ZooKeeper want the model, take_back() not any more; listed() are its replicas in ZooKeeper, told() the
+    addresses each agent answers with.
+    """
+
+    def __init__(self, version, folder, zookeeper, connection, models, server=None):
+        self.version, self.connection, self.models, self.bzid = version, connection, models, f"fleet{version}"
+        self.model = "ps_0" if version == 1 else "m:ps_0"
+        self.root = {
+            1: f"/{self.bzid}/service/m/ps:0",
+            2: f"/{self.bzid}/service/m/ps:0",
+            3: f"/{self.bzid}/binding/m",
+        }[version]
+        self.key = {1: "ps:0", 2: "m:ps:0", 3: "m:ps_0"}[version]
+        base = {"bzid": self.bzid, "agent_version": version, "num_ps": 1} | ({"tfs_binary": server} if server else {})
+        conf = (
+            base
+            | {
+                1: {"base_name": "m", "base_path": models, "deploy_type": "ps", "file_system_poll_wait_seconds_ps": 1},
+                2: {"deploy_type": "ps"},
+                3: {"deploy_type": "unified", "layout_pattern": "main", "layout_filters": "ps_{i}; i % 1 == 0"},
+            }[version]
+        )
+        flags = () if version == 1 else ("--model-root", str(models))
+        self.agents = [
+            Agent(
+                Path(folder) / f"{version}-{i}",
+                zookeeper,
+                conf,
+                *flags,
+                MY_POD_NAME=f"pod-{i}",
+                SHARD_ID="0",
+                REPLICA_ID=str(i),
+            )
+            for i in range(2)
+        ]
+        self.client = Client(self.addresses, self.model)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for agent in self.agents:
+            agent.__exit__(*error)
+
+    def ask(self):
+        if self.version == 2:
+            path, data = f"/{self.bzid}/portal/m", ModelMeta(model_name="m", model_dir=str(self.models)).to_json()
+            self.connection.set(path, data) if self.connection.exists(path) else self.connection.create(path, data)
+        if self.version == 3:
+            self.connection.create(
+                f"/{self.bzid}/saved_models/m/ps_0", SavedModelDeployConfig(f"{self.models}/ps_0", "latest").to_json()
+            )
+            self.connection.create(f"/{self.bzid}/layouts/main/m:ps_0")
+
+    def take_back(self):
+        if self.version != 1:
+            self.connection.delete({2: f"/{self.bzid}/portal/m", 3: f"/{self.bzid}/layouts/main/m:ps_0"}[self.version])
+
+    def containers_are_known(self):
+        """Version 2: an order is given to the containers that are there."""
+        return self.version != 2 or len(self.connection.children(f"/{self.bzid}/resource")) == 2
+
+    def listed(self) -> list[str]:
+        """Replicas in ZooKeeper that say they are AVAILABLE."""
+        nodes = self.connection.children(self.root)
+        if self.version == 3:
+            return nodes
+        return [n for n in nodes if json.loads(self.connection.get(f"{self.root}/{n}")[0])["stat"] == 30]
+
+    def owners(self) -> set[int]:
+        """Sessions that the registrations belong to."""
+        return {self.connection.exists(f"{self.root}/{n}").ephemeralOwner for n in self.listed()}
+
+    def told(self, agent) -> list[str]:
+        return sorted(agent.heart_beat(PS).get(self.key, []))
+
+    def addresses(self) -> list[str]:
+        """What a client sees that asks the agents in turn, and the next one where one does not answer."""
+        for agent in self.agents:
+            try:
+                return self.told(agent)
+            except Exception:  # noqa: BLE001
+                continue
+        return []
+
+    def wait_whole(self, limit_s=30.0):
+        """Both replicas are listed, and both agents tell of both."""
+        wait_until(lambda: len(self.listed()) == 2, limit_s, "two registrations")
+        wait_until(lambda: all(len(self.told(a)) == 2 for a in self.agents), limit_s, "two addresses from each agent")
+
+    def prove_watches(self, limit_s=10.0):
+        """A replica that comes and goes is seen by both agents."""
+        address, nodes = "127.0.0.1:9", {}
+        meta = ReplicaMeta(address=address, stat=30, model_name="m", server_type="ps", task=0, replica=77).to_json()
+        if self.version == 3:
+            nodes[f"/{self.bzid}/container_service/x;None;None:guest"] = ContainerServiceInfo(grpc=address).to_json()
+            nodes[f"{self.root}/ps_0:x;None;None:guest"] = b""
+        else:
+            nodes[f"{self.root}/77"] = meta
+        for path, data in nodes.items():
+            self.connection.create(path, data, ephemeral=True)
+        try:
+            wait_until(lambda: all(address in self.told(a) for a in self.agents), limit_s, "the guest")
+        finally:
+            for path in nodes:
+                self.connection.delete(path)
+        wait_until(lambda: all(address not in self.told(a) for a in self.agents), limit_s, "the guest's leaving")
+
+    def check_client(self, more=20):
+        """The client has gone on, and without a failure."""
+        before = self.client.ok
+        wait_until(lambda: self.client.ok >= before + more, 15, "answers")
+        assert self.client.failures == []
+
+
+__all__ = ["SESSION_S", "Fleet"]
