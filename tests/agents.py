@@ -1,7 +1,9 @@
-"""monolith-agent as a process, for tests: configuration, environment, log; what it answers; and a client that predicts all the while."""
+"""monolith-agent as a process, for tests: configuration, environment, log; what it answers; and a client that
+predicts all the while."""
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from monolith_cli.serving.protos import predict_pb2, prediction_service_pb2_grpc
 from monolith_cli.serving.zookeeper.connection import ZkConfig, connect
 from monolith_protos import agent_service_pb2 as pb
 
+WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # a killed test run leaves no agent
 ROOT = Path(__file__).resolve().parent.parent
 SESSION_S = 3.0
 PS, ENTRY, DENSE = pb.ServerType.PS, pb.ServerType.ENTRY, pb.ServerType.DENSE
@@ -38,36 +41,74 @@ def wait_until(done, limit_s=30.0, what="it"):
 def fake_server(folder) -> str:
     """A program that stands for a model server; its path."""
     path = Path(folder) / "fake-model-server"
-    path.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT}:{ROOT / "tests"} exec {sys.executable} {ROOT / "tests" / "fake_model_server.py"} "$@"\n')
+    path.write_text(
+        f'#!/bin/sh\nPYTHONPATH={ROOT}:{ROOT / "tests"} exec {sys.executable} {ROOT / "tests" / "fake_model_server.py"} "$@"\n'
+    )
     path.chmod(0o755)
     return str(path)
 
 
 class Agent:
-    """One agent. conf: keys of its configuration; environment: as the container has it. The server is monolith-serve unless conf has
-    tfs_binary. Ends with the test, its servers with it."""
+    """One agent. conf: keys of its configuration; environment: as the container has it. The server is monolith-serve
+    unless conf has tfs_binary. Ends with the test, its servers with it."""
 
     def __init__(self, folder, zookeeper, conf, *flags, start=True, session_s=SESSION_S, **environment):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = addresses.free_port()
         self.metrics_port = addresses.free_port()
-        lines = [f"{k} {v}" for k, value in ({"zk_servers": zookeeper} | conf).items() for v in (value if isinstance(value, list) else [value])]
-        (self.folder / "agent.conf").write_text("\n".join([*lines, f"agent_port {self.port}", f"run_dir {self.folder / 'run'}"]) + "\n")
+        lines = [
+            f"{k} {v}"
+            for k, value in ({"zk_servers": zookeeper} | conf).items()
+            for v in (value if isinstance(value, list) else [value])
+        ]
+        (self.folder / "agent.conf").write_text(
+            "\n".join([*lines, f"agent_port {self.port}", f"run_dir {self.folder / 'run'}"]) + "\n"
+        )
         self.log = self.folder / "agent.log"
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("MONOLITH_", "TCE_", "MY_", "PORT", "SHARD_ID", "REPLICA_ID"))}
-        self.env |= {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self.env = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("MONOLITH_", "TCE_", "MY_", "PORT", "SHARD_ID", "REPLICA_ID"))
+        }
+        self.env |= {
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
         self.env |= {"MONOLITH_PYTHON": sys.executable} | environment
-        self.command = [sys.executable, "-m", "monolith_cli", "monolith-agent", "--conf", str(self.folder / "agent.conf"), "-v",
-                        "--tfs-log", str(self.folder / "tfs.log"), "--zk-session-timeout", str(session_s), "--status-interval", "0.2",
-                        "--drain", "0.5", "--restart-pause", "0.2", "--metrics-port", str(self.metrics_port), *map(str, flags)]
+        self.command = [
+            sys.executable,
+            "-m",
+            "monolith_cli",
+            "monolith-agent",
+            "--conf",
+            str(self.folder / "agent.conf"),
+            "-v",
+            "--tfs-log",
+            str(self.folder / "tfs.log"),
+            "--zk-session-timeout",
+            str(session_s),
+            "--status-interval",
+            "0.2",
+            "--drain",
+            "0.5",
+            "--restart-pause",
+            "0.2",
+            "--metrics-port",
+            str(self.metrics_port),
+            *map(str, flags),
+        ]
         self.process = None
         if start:
             self.start()
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self.env, cwd=self.folder)
+            # A session of its own: the kernel hangs up on what is stopped in a process group that a test run's shell leaves behind.
+            self.process = subprocess.Popen(
+                [*WITH_US, *self.command], stdout=log, stderr=log, env=self.env, cwd=self.folder, start_new_session=True
+            )
         return self
 
     def stop(self, limit_s=60.0) -> int:
@@ -82,6 +123,7 @@ class Agent:
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self):
+        assert self.process.poll() is None, f"the agent ended with {self.process.returncode} while it stood still"
         self.process.send_signal(signal.SIGCONT)
 
     def __enter__(self):
@@ -89,7 +131,7 @@ class Agent:
 
     def __exit__(self, kind, *_):
         if self.process and self.process.poll() is None:
-            self.resume()
+            self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
             try:
                 self.process.wait(30)
@@ -134,20 +176,25 @@ class Agent:
             with contextlib.suppress(psutil.Error):
                 line = " ".join(process.cmdline())
                 if "--model_config_file" in line and "warden" not in line and "/bin/sh" not in line:
-                    found[next(a for a in process.cmdline() if a.startswith("--port=")).removeprefix("--port=")] = process.pid
+                    found[next(a for a in process.cmdline() if a.startswith("--port=")).removeprefix("--port=")] = (
+                        process.pid
+                    )
         return found
 
 
 class Client:
-    """Predicts again and again, at addresses that `find()` gives (asked for every 0.2 s, the last good answer is kept), one after the
-    other; a call that fails is tried at the other addresses before it counts as a failure."""
+    """Predicts again and again, at addresses that `find()` gives (asked for every 0.2 s, the last good answer is
+    kept), one after the other; a call that fails is tried at the other addresses before it counts as a failure."""
 
     def __init__(self, find, model, threads=2, inputs=None):
         self._find, self._model, self._inputs = find, model, inputs
         self.addresses, self.ok, self.failures, self.values = [], 0, [], set()
         self._recent = set()
         self._done, self._channels = threading.Event(), {}
-        self._threads = [threading.Thread(target=self._look, daemon=True), *(threading.Thread(target=self._call, daemon=True) for _ in range(threads))]
+        self._threads = [
+            threading.Thread(target=self._look, daemon=True),
+            *(threading.Thread(target=self._call, daemon=True) for _ in range(threads)),
+        ]
 
     def __enter__(self):
         for t in self._threads:
@@ -173,8 +220,14 @@ class Client:
 
     def _stub(self, address):
         if address not in self._channels:
-            options = [("grpc.max_reconnect_backoff_ms", 200), ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50)]
-            self._channels[address] = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address, options))
+            options = [
+                ("grpc.max_reconnect_backoff_ms", 200),
+                ("grpc.initial_reconnect_backoff_ms", 50),
+                ("grpc.min_reconnect_backoff_ms", 50),
+            ]
+            self._channels[address] = prediction_service_pb2_grpc.PredictionServiceStub(
+                grpc.insecure_channel(address, options)
+            )
         return self._channels[address]
 
     def _call(self):

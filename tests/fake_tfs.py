@@ -1,4 +1,5 @@
-"""A TensorFlow Serving without models: the two gRPC services, and versions that go through their states, as tests ask for it.
+"""A TensorFlow Serving without models: the two gRPC services, and versions that go through their states, as tests ask
+for it.
 
     with FakeTfs([Model("m", "/models/m", policy="latest", data=2)]) as tfs:
         tfs.settle()                                     # every version AVAILABLE
@@ -8,9 +9,9 @@
         tfs.delay("GetModelStatus", 2.0)
         stub = model_service_pb2_grpc.ModelServiceStub(grpc.insecure_channel(tfs.target))
 
-Spec 60, 3.17. With `manual=True` nothing moves until `step()` (one event) or `settle()` (all of them). A random new version comes by itself only
-with `bump_every_s`. `stock=True` answers a request for an unknown model as the real server does: with the error NOT_FOUND, not with a record.
-"""
+Spec 60, 3.17. With `manual=True` nothing moves until `step()` (one event) or `settle()` (all of them). A random new
+version comes by itself only with `bump_every_s`. `stock=True` answers a request for an unknown model as the real server
+does: with the error NOT_FOUND, not with a record."""
 
 from __future__ import annotations
 
@@ -34,8 +35,12 @@ from monolith_cli.serving.protos import (
 )
 
 _Status = get_model_status_pb2.ModelVersionStatus
-_NEXT = {_Status.UNKNOWN: _Status.START, _Status.START: _Status.LOADING, _Status.LOADING: _Status.AVAILABLE,
-         _Status.UNLOADING: _Status.END}
+_NEXT = {
+    _Status.UNKNOWN: _Status.START,
+    _Status.START: _Status.LOADING,
+    _Status.LOADING: _Status.AVAILABLE,
+    _Status.UNLOADING: _Status.END,
+}
 _RPC_CODE = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -62,8 +67,19 @@ class Model:
         """Of a ModelConfig message."""
         policy = config.model_version_policy.WhichOneof("policy_choice") or "latest"
         chosen = getattr(config.model_version_policy, policy)
-        data = {"latest": lambda: chosen.num_versions or 1, "all": lambda: None, "specific": lambda: tuple(chosen.versions)}[policy]()
-        return cls(config.name, config.base_path, policy, data, config.model_platform or "tensorflow", dict(config.version_labels))
+        data = {
+            "latest": lambda: chosen.num_versions or 1,
+            "all": lambda: None,
+            "specific": lambda: tuple(chosen.versions),
+        }[policy]()
+        return cls(
+            config.name,
+            config.base_path,
+            policy,
+            data,
+            config.model_platform or "tensorflow",
+            dict(config.version_labels),
+        )
 
 
 @dataclass
@@ -75,15 +91,33 @@ class _Version:
 
 
 class FakeTfs(model_service_pb2_grpc.ModelServiceServicer, prediction_service_pb2_grpc.PredictionServiceServicer):
-    """models: `Model`s, or `ModelServerConfig`, or the path of a text file of one. address: host:port, port 0 for a free one.
-    credentials: grpc.ServerCredentials for TLS. predict: request -> PredictResponse; without it Predict is unimplemented.
-    signatures: model -> SignatureDefMap, for metadata. requests: (method, request) of every call, in order."""
+    """models: `Model`s, or `ModelServerConfig`, or the path of a text file of one. address: host:port, port 0 for a
+    free one. credentials: grpc.ServerCredentials for TLS. predict: request -> PredictResponse; without it Predict is
+    unimplemented. signatures: model -> SignatureDefMap, for metadata. requests: (method, request) of every call, in
+    order."""
 
     UNKNOWN, START, LOADING, AVAILABLE, UNLOADING, END = (
-        _Status.UNKNOWN, _Status.START, _Status.LOADING, _Status.AVAILABLE, _Status.UNLOADING, _Status.END)
+        _Status.UNKNOWN,
+        _Status.START,
+        _Status.LOADING,
+        _Status.AVAILABLE,
+        _Status.UNLOADING,
+        _Status.END,
+    )
 
-    def __init__(self, models=(), *, address: str = "127.0.0.1:0", manual: bool = False, stock: bool = False, credentials=None, predict=None,
-                 signatures=None, bump_every_s: float | None = None, threads: int = 16):
+    def __init__(
+        self,
+        models=(),
+        *,
+        address: str = "127.0.0.1:0",
+        manual: bool = False,
+        stock: bool = False,
+        credentials=None,
+        predict=None,
+        signatures=None,
+        bump_every_s: float | None = None,
+        threads: int = 16,
+    ):
         self.predict, self.signatures, self.stock = predict, dict(signatures or {}), stock
         self.requests: list[tuple[str, object]] = []
         self._models: dict[str, Model] = {}
@@ -100,7 +134,11 @@ class FakeTfs(model_service_pb2_grpc.ModelServiceServicer, prediction_service_pb
         self._server = grpc.server(futures.ThreadPoolExecutor(threads), options=[("grpc.so_reuseport", 0)])
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(self, self._server)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_secure_port(address, credentials) if credentials else self._server.add_insecure_port(address)
+        self.port = (
+            self._server.add_secure_port(address, credentials)
+            if credentials
+            else self._server.add_insecure_port(address)
+        )
         assert self.port, f"cannot listen on {address}"
         self.target = f"{address.rpartition(':')[0]}:{self.port}"
 
@@ -145,7 +183,8 @@ class FakeTfs(model_service_pb2_grpc.ModelServiceServicer, prediction_service_pb
                     self._events.append((name, number))
 
     def add_version(self, name: str, version: int | None = None) -> int:
-        """A new version (default: the highest plus one); with the policy latest the lowest ones above its number leave."""
+        """A new version (default: the highest plus one); with the policy latest the lowest ones above its number
+        leave."""
         with self._lock:
             model = self._models[name]
             number = version if version is not None else max(self._versions[name], default=0) + 1
@@ -268,7 +307,9 @@ class FakeTfs(model_service_pb2_grpc.ModelServiceServicer, prediction_service_pb
     def GetModelStatus(self, request, context):
         self._enter("GetModelStatus", request, context)
         with self._lock:
-            chosen = {v: (found.state, found.code, found.message) for v, found in self._chosen(request.model_spec).items()}
+            chosen = {
+                v: (found.state, found.code, found.message) for v, found in self._chosen(request.model_spec).items()
+            }
         if not chosen and self.stock:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {request.model_spec.name}")
         chosen = chosen or {-1: (self.UNKNOWN, 5, f"{request.model_spec.name} is not found")}
@@ -301,9 +342,17 @@ class FakeTfs(model_service_pb2_grpc.ModelServiceServicer, prediction_service_pb
         if model is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({spec.name})")
         if self.stock and list(request.metadata_field) != ["signature_def"]:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Metadata field {request.metadata_field[0]} is not supported")
-        known = {"model_name": model.name, "base_path": model.base_path, "version_policy": model.policy, "version_data": model.data,
-                 "model_platform": model.platform, "signature_name": spec.signature_name or "serving_default"}
+            context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"Metadata field {request.metadata_field[0]} is not supported"
+            )
+        known = {
+            "model_name": model.name,
+            "base_path": model.base_path,
+            "version_policy": model.policy,
+            "version_data": model.data,
+            "model_platform": model.platform,
+            "signature_name": spec.signature_name or "serving_default",
+        }
         if spec.WhichOneof("version_choice") and chosen:
             version = next(iter(chosen))
             label = next((name for name, v in model.labels.items() if v == version), None)
@@ -313,7 +362,9 @@ class FakeTfs(model_service_pb2_grpc.ModelServiceServicer, prediction_service_pb
             if name in known:
                 reply.metadata[name].CopyFrom(any_pb2.Any(value=repr(known[name]).encode()))
         if "signature_def" in request.metadata_field:
-            reply.metadata["signature_def"].Pack(self.signatures.get(spec.name, get_model_metadata_pb2.SignatureDefMap()))
+            reply.metadata["signature_def"].Pack(
+                self.signatures.get(spec.name, get_model_metadata_pb2.SignatureDefMap())
+            )
         return reply
 
     def Predict(self, request, context):
@@ -321,7 +372,9 @@ class FakeTfs(model_service_pb2_grpc.ModelServiceServicer, prediction_service_pb
         if self.predict is None:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "Predict is not implemented here")
         if self.stock and request.model_spec.name not in self.models():
-            context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({request.model_spec.name})")
+            context.abort(
+                grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({request.model_spec.name})"
+            )
         return self.predict(request)
 
 

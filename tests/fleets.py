@@ -9,23 +9,44 @@ from monolith_cli.serving.zookeeper.records import ContainerServiceInfo, ModelMe
 
 
 class Fleet:
-    """version: of the agents. models: folder with the model's `ps_0`. server: program of the model server, None: monolith-serve.
+    """version: of the agents. models: folder with the model's `ps_0`. server: program of the model server, None:
+    monolith-serve.
 
-    ask() makes ZooKeeper want the model, take_back() not any more; listed() are its replicas in ZooKeeper, told() the addresses each
-    agent answers with.
+    ask() makes ZooKeeper want the model, take_back() not any more; listed() are its replicas in ZooKeeper, told() the
+    addresses each agent answers with.
     """
 
     def __init__(self, version, folder, zookeeper, connection, models, server=None):
         self.version, self.connection, self.models, self.bzid = version, connection, models, f"fleet{version}"
         self.model = "ps_0" if version == 1 else "m:ps_0"
-        self.root = {1: f"/{self.bzid}/service/m/ps:0", 2: f"/{self.bzid}/service/m/ps:0", 3: f"/{self.bzid}/binding/m"}[version]
+        self.root = {
+            1: f"/{self.bzid}/service/m/ps:0",
+            2: f"/{self.bzid}/service/m/ps:0",
+            3: f"/{self.bzid}/binding/m",
+        }[version]
         self.key = {1: "ps:0", 2: "m:ps:0", 3: "m:ps_0"}[version]
         base = {"bzid": self.bzid, "agent_version": version, "num_ps": 1} | ({"tfs_binary": server} if server else {})
-        conf = base | {1: {"base_name": "m", "base_path": models, "deploy_type": "ps", "file_system_poll_wait_seconds_ps": 1},
-                       2: {"deploy_type": "ps"}, 3: {"deploy_type": "unified", "layout_pattern": "main", "layout_filters": "ps_{i}; i % 1 == 0"}}[version]
+        conf = (
+            base
+            | {
+                1: {"base_name": "m", "base_path": models, "deploy_type": "ps", "file_system_poll_wait_seconds_ps": 1},
+                2: {"deploy_type": "ps"},
+                3: {"deploy_type": "unified", "layout_pattern": "main", "layout_filters": "ps_{i}; i % 1 == 0"},
+            }[version]
+        )
         flags = () if version == 1 else ("--model-root", str(models))
-        self.agents = [Agent(Path(folder) / f"{version}-{i}", zookeeper, conf, *flags, MY_POD_NAME=f"pod-{i}", SHARD_ID="0", REPLICA_ID=str(i))
-                       for i in range(2)]
+        self.agents = [
+            Agent(
+                Path(folder) / f"{version}-{i}",
+                zookeeper,
+                conf,
+                *flags,
+                MY_POD_NAME=f"pod-{i}",
+                SHARD_ID="0",
+                REPLICA_ID=str(i),
+            )
+            for i in range(2)
+        ]
         self.client = Client(self.addresses, self.model)
 
     def __enter__(self):
@@ -40,7 +61,9 @@ class Fleet:
             path, data = f"/{self.bzid}/portal/m", ModelMeta(model_name="m", model_dir=str(self.models)).to_json()
             self.connection.set(path, data) if self.connection.exists(path) else self.connection.create(path, data)
         if self.version == 3:
-            self.connection.create(f"/{self.bzid}/saved_models/m/ps_0", SavedModelDeployConfig(f"{self.models}/ps_0", "latest").to_json())
+            self.connection.create(
+                f"/{self.bzid}/saved_models/m/ps_0", SavedModelDeployConfig(f"{self.models}/ps_0", "latest").to_json()
+            )
             self.connection.create(f"/{self.bzid}/layouts/main/m:ps_0")
 
     def take_back(self):

@@ -105,3 +105,23 @@ max_batch_size { value: 1024 }
 batch_timeout_micros { value: 1000 }
 max_enqueued_batches { value: 100 }
 TEXT
+cat > agent.conf <<'CONF'
+bzid demo
+base_name movie
+base_path /models/movie
+num_ps 2
+deploy_type mixed
+zk_servers 127.0.0.1:2181
+CONF
+mkdir -p export/ffm
+"$python" - <<'PYTHON'
+import os
+from tensorflow.core.protobuf import saved_model_pb2
+for sub in ("entry", "ps_0", "ps_1"):
+    folder = f"export/ffm/{sub}/1700000000"
+    os.makedirs(folder)
+    saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
+    saved.meta_graphs.add().graph_def.node.add(name="call", op="TfServingRemotePredict").attr["model_name"].s = b"ffm:ps_0"
+    with open(f"{folder}/saved_model.pb", "wb") as f:
+        f.write(saved.SerializeToString())
+PYTHON

@@ -18,11 +18,21 @@ def test_messages_t12():
     assert pb.HeartBeatRequest(server_type=pb.DENSE).SerializeToString().hex() == "0802"
     reply = pb.HeartBeatResponse(addresses={"ps:0": pb.AddressList(address=["1.1.1.1:1", "1.1.1.2:1"])})
     assert reply.SerializeToString().hex() == "0a1e0a0470733a3012160a09312e312e312e313a310a09312e312e312e323a31"
-    assert pb.GetReplicasRequest(server_type=pb.ENTRY, task=3, model_name="m").SerializeToString().hex() == "080110031a016d"
+    assert (
+        pb.GetReplicasRequest(server_type=pb.ENTRY, task=3, model_name="m").SerializeToString().hex()
+        == "080110031a016d"
+    )
     fields = [(f.number, f.name, f.type) for f in pb.GetResourceResponse.DESCRIPTOR.fields]
     string, int32, int64, float_ = 9, 5, 3, 2
-    assert fields == [(1, "address", string), (2, "shard_id", int32), (3, "replica_id", int32), (4, "memory", int64), (5, "cpu", float_),
-                      (6, "network", float_), (7, "work_load", float_)]
+    assert fields == [
+        (1, "address", string),
+        (2, "shard_id", int32),
+        (3, "replica_id", int32),
+        (4, "memory", int64),
+        (5, "cpu", float_),
+        (6, "network", float_),
+        (7, "work_load", float_),
+    ]
     assert pb.DESCRIPTOR.package == "monolith.serving.agent_service"
 
 
@@ -56,8 +66,13 @@ def test_heart_beat_and_replicas(run, agent):
     done = run("agent-client", "hb", "--target", agent.target, "--server_type", "dense")
     assert done.stdout.decode() == 'ps:0  -> (2) \n\taddress: "1.1.1.1:1"\n\taddress: "1.1.1.2:1"\nps:1  -> (0) \n\t\n'
     assert agent.asked[-1].server_type == pb.DENSE
-    assert json.loads(run("agent-client", "--cmd_type=hb", "--target", agent.target, "--json").stdout) == {"ps:0": ["1.1.1.1:1", "1.1.1.2:1"], "ps:1": []}
-    done = run("agent-client", "gr", "--target", agent.target, "--task", "3", "--model-name", "m", "--server-type", "entry")
+    assert json.loads(run("agent-client", "--cmd_type=hb", "--target", agent.target, "--json").stdout) == {
+        "ps:0": ["1.1.1.1:1", "1.1.1.2:1"],
+        "ps:1": [],
+    }
+    done = run(
+        "agent-client", "gr", "--target", agent.target, "--task", "3", "--model-name", "m", "--server-type", "entry"
+    )
     assert done.stdout == b"ENTRY 3  =>  ['m:3']\n"
     assert run("serving-client", "heartbeat", "--target", agent.target, "--json").returncode == 0
     done = run("serving-client", "replicas", "--target", agent.target, "--model-name", "m", "--task", "2")
@@ -101,14 +116,20 @@ def test_addresses_with_and_without_location(client, session):
     assert client("addr", "--model-name", "m").stdout == b"m has not load !\n"
     first = ReplicaMeta(address="1.1.1.1:1", archon_address="1.1.1.1:2", stat=State.AVAILABLE)
     session.create(paths.replica_path("b", "m", "ps", 1, 7, "lf:default"), first.to_json())
-    session.create(paths.replica_path("b", "m", "entry", 0, 3), ReplicaMeta(address="2:1", stat=State.LOADING).to_json())
+    session.create(
+        paths.replica_path("b", "m", "entry", 0, 3), ReplicaMeta(address="2:1", stat=State.LOADING).to_json()
+    )
     session.create(paths.task_path("b", "m", "ps", 0), b"")
     lines = client("--cmd_type", "get", "--args", "addr", "--model_name", "m").stdout.decode().splitlines()
-    assert lines == ["/b/service/m/entry:0/00000000003\tarchon_address: None\taddress: 2:1\tstate: LOADING",
-                     "/b/service/m/lf:default/ps:1/7\tarchon_address: 1.1.1.1:2\taddress: 1.1.1.1:1\tstate: AVAILABLE"]
+    assert lines == [
+        "/b/service/m/entry:0/00000000003\tarchon_address: None\taddress: 2:1\tstate: LOADING",
+        "/b/service/m/lf:default/ps:1/7\tarchon_address: 1.1.1.1:2\taddress: 1.1.1.1:1\tstate: AVAILABLE",
+    ]
     found = json.loads(client("addresses", "--model-name", "m", "--json", program="serving-client").stdout)
-    assert [(r["path"], r["state"], r["task"]) for r in found] == [("/b/service/m/entry:0/00000000003", "LOADING", -1),
-                                                                  ("/b/service/m/lf:default/ps:1/7", "AVAILABLE", -1)]
+    assert [(r["path"], r["state"], r["task"]) for r in found] == [
+        ("/b/service/m/entry:0/00000000003", "LOADING", -1),
+        ("/b/service/m/lf:default/ps:1/7", "AVAILABLE", -1),
+    ]
     session.set(paths.replica_path("b", "m", "entry", 0, 3), b"{")
     done = client("addr", "--model-name", "m", check=False)
     assert done.returncode == 65 and "/b/service/m/entry:0/00000000003" in done.stderr
@@ -131,7 +152,10 @@ def test_listings(client, session):
 
 def test_load_and_unload(client, session):
     client("load", "--model-name", "m", "--model_dir", "/d", "--ckpt", "model.ckpt-1", "--num_shard", "2")
-    meta = b'{"model_name": "m", "model_dir": "/d", "ckpt": "model.ckpt-1", "num_shard": 2, "action": "NONE", "spec_replicas": []}'
+    meta = (
+        b'{"model_name": "m", "model_dir": "/d", "ckpt": "model.ckpt-1", "num_shard": 2, '
+        b'"action": "NONE", "spec_replicas": []}'
+    )
     assert session.get("/b/portal/m")[0] == meta
     client("load", "--model-name", "m", "--model-dir", "/e")  # written over
     assert b'"/e"' in session.get("/b/portal/m")[0]
@@ -153,7 +177,10 @@ def test_clean(client, session):
     assert session.exists("/b/service/m/ps:0/1")
     assert client("clean", "--args", "pub", "--yes").stdout == b"/b/publish/0:0:m\n"
     assert session.children("/b/publish") == [] and session.exists("/b/service/m/ps:0/1")
-    assert json.loads(client("clean", "addr", "--yes", "--json", program="serving-client").stdout) == {"removed": ["/b/service/m"], "dry_run": False}
+    assert json.loads(client("clean", "addr", "--yes", "--json", program="serving-client").stdout) == {
+        "removed": ["/b/service/m"],
+        "dry_run": False,
+    }
     assert session.children("/b/service") == []
     assert client("clean", "--args", "lock", "-y", check=False).returncode == 2
 
@@ -164,8 +191,16 @@ def test_model_info(run, tmp_path):
             (tmp_path / "exported" / sub / version).mkdir(parents=True)
             (tmp_path / "exported" / sub / version / "saved_model.pb").write_bytes(b"x" * 15)
     done = run("agent-client", "get", "--args", "info", "--model-dir", tmp_path / "exported")
-    assert done.stdout.decode() == f"{{'entry': (15, '{tmp_path}/exported/entry/200'), 'ps_0': (15, '{tmp_path}/exported/ps_0/200')}}\n"
-    assert json.loads(run("agent-client", "get", "--args", "info", "--model-dir", tmp_path / "exported", "--json").stdout)["ps_0"]["bytes"] == 15
+    assert (
+        done.stdout.decode()
+        == f"{{'entry': (15, '{tmp_path}/exported/entry/200'), 'ps_0': (15, '{tmp_path}/exported/ps_0/200')}}\n"
+    )
+    assert (
+        json.loads(run("agent-client", "get", "--args", "info", "--model-dir", tmp_path / "exported", "--json").stdout)[
+            "ps_0"
+        ]["bytes"]
+        == 15
+    )
     assert run("agent-client", "get", "--args", "info", check=False).returncode == 2
 
 

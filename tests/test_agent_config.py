@@ -1,17 +1,21 @@
 """The agent's configuration record: what follows from it and from the environment of the container (spec 60, 3.1 and 3.2)."""
 
 import dataclasses
+import os
 import socket
 import socketserver
+import subprocess
+import sys
 from concurrent import futures
 
 import grpc
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monolith_cli import errors
-from monolith_cli.serving.agent.config import FIELDS, PASS_THROUGH, AgentConfig, is_absolute, load_config
+from monolith_cli.serving.agent.config import FIELDS, PASS_THROUGH, AgentConfig, DeployType, is_absolute, load_config
 from monolith_cli.serving.agent.ports import HeldPorts, dense_environments, replica_id_of_pod
 
 MIXED = {
@@ -30,6 +34,10 @@ def test_replica_id_of_a_pod(environ, number):
     """T1."""
     assert replica_id_of_pod(environ) == number
     assert AgentConfig(deploy_type="entry", environ=environ).replica_id == number
+
+
+def test_replica_id_of_a_pod_whose_name_is_no_text():
+    assert replica_id_of_pod({"MY_POD_NAME": os.fsdecode(b"pod\xff")}) >= 0
 
 
 def test_replica_id_by_agent_version():
@@ -82,6 +90,46 @@ def test_ports_of_each_deploy_type(settings, index, want):
     used = [p for p in ports(c).values() if p]
     assert len(used) == len(set(used))
     c.release_ports()
+
+
+VARIABLES = ["PORT", *(f"PORT{i}" for i in range(2, 11)), "SHARD_ID", "REPLICA_ID", "MONOLITH_HOST_SHARD_N", "DENSE_SERVICE_IDX", "MY_POD_NAME",
+             "MY_HOST_IP", "TCE_INTERNAL_IDC", "TCE_CLUSTER", "TCE_PSM", "MONOLITH_AGENT_RUN_DIR"]
+
+
+@given(st.sampled_from(list(DeployType)), st.booleans(), st.sampled_from([1, 2, 3]),
+       st.dictionaries(st.sampled_from(VARIABLES), st.integers(0, 40000).map(str)), st.integers(1, 65535) | st.none())
+def test_ports_are_the_given_ones_and_never_one_for_two(deploy, dense_alone, version, environ, agent_port):
+    try:
+        c = AgentConfig(deploy_type=deploy, dense_alone=dense_alone, agent_version=version, environ=environ, agent_port=agent_port)
+    except errors.ConfigError:
+        return
+    used = [p for p in ports(c).values() if p]
+    assert len(used) == len(set(used)) and all(0 < p < 65536 for p in used)
+    given_ports = {int(v) for n, v in environ.items() if n.startswith("PORT")}
+    if environ.get("PORT3", "0") != "0" and not (deploy == "dense" and environ.get("DENSE_SERVICE_IDX", "0") != "0"):
+        own = "entry" if deploy == "mixed" else deploy
+        assert c.ports(own)[0] == int(environ["PORT3"])
+    chosen = set(used) - given_ports - {agent_port}
+    assert chosen == set(c.held_ports._sockets)
+    c.release_ports()
+
+
+@given(st.dictionaries(st.sampled_from(VARIABLES), st.text(st.characters(exclude_characters="\0"), max_size=12)))
+def test_no_environment_makes_a_trace(environ):
+    try:
+        c = AgentConfig(deploy_type="ps", bzid="b", base_name="m", environ=environ)
+        assert (c.path_prefix, c.location is None or ":" in c.location) == ("/b/service/m", True)
+        c.container_cluster, c.idc, c.ps_tasks  # noqa: B018
+        c.release_ports()
+    except errors.Error:
+        return
+
+
+def test_free_ports_are_none_that_somebody_named(monkeypatch):
+    seen = []
+    monkeypatch.setattr(HeldPorts, "hold", lambda self, avoid: (seen.append(set(avoid)), 30000 + len(seen))[1])
+    AgentConfig(deploy_type="ps", agent_port=41, environ={"PORT": "42", "PORT1": "43", "PORT9": "44"})
+    assert len(seen) == 6 and all({41, 42, 43, 44} <= s for s in seen)
 
 
 def test_agent_port_is_kept_if_configured():
@@ -177,6 +225,23 @@ def test_run_directory(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.CannotCreateError, match="run directory"):
         AgentConfig(deploy_type="entry", run_dir=f"{tmp_path}/file/x", environ={}).run_path("f")
+
+
+def test_a_run_directory_of_its_own_goes_with_the_process(tmp_path):
+    program = """if True:
+        import os
+        from monolith_cli.serving.agent.config import AgentConfig
+        c = AgentConfig(deploy_type="entry", environ={})
+        path = c.run_path("f")
+        open(path, "w").close()
+        if (pid := os.fork()) == 0:
+            raise SystemExit
+        os.waitpid(pid, 0)
+        print(path, os.path.exists(path))
+    """
+    env = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    said = subprocess.run([sys.executable, "-c", program], env=env, check=True, capture_output=True, text=True).stdout
+    assert said.startswith(f"{tmp_path}/monolith-agent-") and said.endswith("/f True\n") and not list(tmp_path.iterdir())
 
 
 def test_the_environment_is_read_when_the_record_is_made(tmp_path, monkeypatch):

@@ -34,7 +34,9 @@ def make_export(base, model_name="ffm:ps_0", ps=5, versions=("99", "100"), newes
     for sub in ["entry", *(f"ps_{i}" for i in range(ps))]:
         for v in versions:
             (base / sub / v).mkdir(parents=True)
-            (base / sub / v / "saved_model.pb").write_bytes(saved_model_bytes(model_name if v == newest else "old:ps_0", **more))
+            (base / sub / v / "saved_model.pb").write_bytes(
+                saved_model_bytes(model_name if v == newest else "old:ps_0", **more)
+            )
     (base / "entry" / "checkpoint").write_text("no folder")
     (base / "entry" / "temp-300").mkdir()
     (base / "README").write_text("no folder")
@@ -63,9 +65,17 @@ def test_declare_publish_unpublish_t22(controller, session, tmp_path):
     export = make_export(tmp_path / "ffm")
     done = controller("--cmd=decl", "--export_base", export, "--bzid", "gip")
     lines = done.stdout.decode().splitlines()
-    assert lines[0] == "" and lines[1] == f"ffm:entry\t{export}/entry\tlatest" and lines[2] == f"ffm:ps_0\t{export}/ps_0\tlatest_once" and len(lines) == 7
+    assert (
+        lines[0] == ""
+        and lines[1] == f"ffm:entry\t{export}/entry\tlatest"
+        and lines[2] == f"ffm:ps_0\t{export}/ps_0\tlatest_once"
+        and len(lines) == 7
+    )
     assert session.children("/gip/saved_models/ffm") == ["entry", "ps_0", "ps_1", "ps_2", "ps_3", "ps_4"]
-    assert session.get("/gip/saved_models/ffm/ps_3")[0] == json.dumps({"model_base_path": f"{export}/ps_3", "version_policy": "latest_once"}).encode()
+    assert (
+        session.get("/gip/saved_models/ffm/ps_3")[0]
+        == json.dumps({"model_base_path": f"{export}/ps_3", "version_policy": "latest_once"}).encode()
+    )
 
     def layout():
         return session.children("/gip/layouts/main")
@@ -75,11 +85,18 @@ def test_declare_publish_unpublish_t22(controller, session, tmp_path):
     controller("--cmd", "pub", "--bzid", "gip", "--model_name=ffm:ps_*", "--layout", "/gip/layouts/main")
     assert layout() == ["ffm:entry", *(f"ffm:ps_{i}" for i in range(5))]
     out = controller("unpub", "--bzid", "gip", "--model-name", "ffm:ps_*", "--layout", "main", "--yes", "--json")
-    assert json.loads(out.stdout) == {"layout": "/gip/layouts/main", "action": "unpub", "changed": [f"ffm:ps_{i}" for i in range(5)], "dry_run": False,
-                                      "saved_models": ["ffm:entry"]}
+    assert json.loads(out.stdout) == {
+        "layout": "/gip/layouts/main",
+        "action": "unpub",
+        "changed": [f"ffm:ps_{i}" for i in range(5)],
+        "dry_run": False,
+        "saved_models": ["ffm:entry"],
+    }
     controller("unpub", "--bzid", "gip", "--model-name", "ffm:entry", "--layout", "main", "-y")
     assert layout() == []
-    again = controller("unpub", "--bzid", "gip", "--model-name", "ffm:entry", "--layout", "main", "--skip-exit-code", "9", check=False)
+    again = controller(
+        "unpub", "--bzid", "gip", "--model-name", "ffm:entry", "--layout", "main", "--skip-exit-code", "9", check=False
+    )
     assert again.returncode == 9  # nothing to take out: nothing to ask, and nothing done
 
 
@@ -96,8 +113,17 @@ def test_what_deletes_asks(controller, session, zookeeper):
         master, slave = pty.openpty()
         os.write(master, answer)
         command = [sys.executable, "-m", "monolith_cli", "agent-controller", "--zk-servers", zookeeper.servers, *words]
-        asked = subprocess.run(command, stdin=slave, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60, check=False)
-        assert asked.returncode == 0 and b"Take m:ps_0 out of the layout /b/layouts/l? [y/N]" in asked.stderr, asked.stderr
+        asked = subprocess.run(
+            command,
+            stdin=slave,
+            capture_output=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            timeout=60,
+            check=False,
+        )
+        assert asked.returncode == 0 and b"Take m:ps_0 out of the layout /b/layouts/l? [y/N]" in asked.stderr, (
+            asked.stderr
+        )
         os.close(master)
         os.close(slave)
         assert session.children("/b/layouts/l") == left
@@ -123,11 +149,25 @@ def test_bzid_info(controller, session):
     bindings = found["model_info"]["ffm"]["ps_0"].pop("bindings")
     assert sorted(bindings) == ["psm;lf;default:fe80::1", "psm;lf;default:pod-7"]
     assert found == {
-        "model_info": {"ffm": {"entry": {"deploy_config": config["entry"]}, "ps_0": {"deploy_config": config["ps_0"]}, "sub_graphs_available": 1,
-                               "sub_graphs_total": 2},
-                       "idle": {"entry": {"deploy_config": '{"model_base_path": "/i/entry", "version_policy": "latest"}'}, "sub_graphs_total": 1}},
-        "container_info": {"psm;lf;default": {i: {"service_info": info.to_json().decode(), "saved_models": ["ffm:ps_0"]} for i in ("fe80::1", "pod-7")}},
-        "layout_info": {"l": ["ffm:entry", "ffm:ps_0"]}}
+        "model_info": {
+            "ffm": {
+                "entry": {"deploy_config": config["entry"]},
+                "ps_0": {"deploy_config": config["ps_0"]},
+                "sub_graphs_available": 1,
+                "sub_graphs_total": 2,
+            },
+            "idle": {
+                "entry": {"deploy_config": '{"model_base_path": "/i/entry", "version_policy": "latest"}'},
+                "sub_graphs_total": 1,
+            },
+        },
+        "container_info": {
+            "psm;lf;default": {
+                i: {"service_info": info.to_json().decode(), "saved_models": ["ffm:ps_0"]} for i in ("fe80::1", "pod-7")
+            }
+        },
+        "layout_info": {"l": ["ffm:entry", "ffm:ps_0"]},
+    }
     assert controller("bzid_info", "--bzid", "gip", "--json").stdout.count(b"\n") == 1
     nodes.close()
 
@@ -156,7 +196,9 @@ def test_sync_targets(session, zookeeper):
 
 
 def test_the_model_is_named_by_the_newest_version(tmp_path):
-    assert find_model_name(make_export(tmp_path / "a", ps=0)) == "ffm"  # 100 is newer than 99, though "99" sorts behind it
+    assert (
+        find_model_name(make_export(tmp_path / "a", ps=0)) == "ffm"
+    )  # 100 is newer than 99, though "99" sorts behind it
     assert find_model_name(make_export(tmp_path / "b", "m", ps=0, in_function=True)) == "m"
     assert find_model_name(make_export(tmp_path / "c", None, ps=0)) is None
 
@@ -174,12 +216,23 @@ def test_declaring_again_and_under_another_name(controller, session, tmp_path):
     assert session.exists("/test/saved_models/mine") is None
 
 
-@pytest.mark.parametrize("args,code,part", [
-    (["decl"], 2, "--export-base"), (["pub", "--model-name", "m:*"], 2, "--layout"), (["pub", "--layout", "l"], 2, "MODEL:PATTERN"),
-    (["pub", "--layout", "l", "--model-name", "m"], 2, "MODEL:PATTERN"), (["pub", "--layout", "l", "--model-name", "m:*"], 66, "nothing of m is declared"),
-    (["decl", "--export-base", "/no/such"], 66, "/no/such"), (["--bzid", "a/b"], 2, "--bzid"), (["--cmd", "list"], 2, "list"),
-    (["--arch", "other"], 2, "entry_ps"), (["decl", "--export-base", "empty"], 66, "no version"), (["decl", "--export-base", "broken"], 65, "no SavedModel"),
-    (["decl", "--export-base", "nameless"], 2, "--model-name")])
+@pytest.mark.parametrize(
+    "args,code,part",
+    [
+        (["decl"], 2, "--export-base"),
+        (["pub", "--model-name", "m:*"], 2, "--layout"),
+        (["pub", "--layout", "l"], 2, "MODEL:PATTERN"),
+        (["pub", "--layout", "l", "--model-name", "m"], 2, "MODEL:PATTERN"),
+        (["pub", "--layout", "l", "--model-name", "m:*"], 66, "nothing of m is declared"),
+        (["decl", "--export-base", "/no/such"], 66, "/no/such"),
+        (["--bzid", "a/b"], 2, "--bzid"),
+        (["--cmd", "list"], 2, "list"),
+        (["--arch", "other"], 2, "entry_ps"),
+        (["decl", "--export-base", "empty"], 66, "no version"),
+        (["decl", "--export-base", "broken"], 65, "no SavedModel"),
+        (["decl", "--export-base", "nameless"], 2, "--model-name"),
+    ],
+)
 def test_mistakes(controller, tmp_path, args, code, part):
     (tmp_path / "empty" / "entry").mkdir(parents=True)
     (tmp_path / "broken" / "entry" / "1").mkdir(parents=True)

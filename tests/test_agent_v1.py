@@ -1,4 +1,5 @@
-"""Agent of version 1: registration, the gate of the entry, restarts, orderly end; with a model server that has no models."""
+"""Agent of version 1: registration, the gate of the entry, restarts, orderly end; with a model server that has no
+models."""
 
 import json
 import signal
@@ -13,7 +14,14 @@ REPLICA = "294473408336"
 
 
 def conf(folder, **more):
-    return {"bzid": "gip", "base_name": "movie", "base_path": "/models", "num_ps": 2, "deploy_type": "mixed", "tfs_binary": fake_server(folder)} | more
+    return {
+        "bzid": "gip",
+        "base_name": "movie",
+        "base_path": "/models",
+        "num_ps": 2,
+        "deploy_type": "mixed",
+        "tfs_binary": fake_server(folder),
+    } | more
 
 
 def state(connection, path):
@@ -33,14 +41,19 @@ def test_mixed_container_from_start_to_end(zookeeper, tmp_path):
         assert list(ps) == ["ps:0", "ps:1"] and ps["ps:0"] == ps["ps:1"] == agent.replicas(PS, 1)
         meta = json.loads(data)
         archon = meta["archon_address"]
-        assert data.decode() == (f'{{"address": "{ps["ps:1"][0]}", "address_ipv6": "[::]:{ps["ps:1"][0].split(":")[1]}", "stat": 30, "model_name": null, '
-                                 f'"server_type": null, "task": -1, "replica": -1, "archon_address": "{archon}", '
-                                 f'"archon_address_ipv6": "[::]:{archon.split(":")[1]}"}}')
+        assert data.decode() == (
+            f'{{"address": "{ps["ps:1"][0]}", "address_ipv6": "[::]:{ps["ps:1"][0].split(":")[1]}", "stat": 30, "model_name": null, '
+            f'"server_type": null, "task": -1, "replica": -1, "archon_address": "{archon}", '
+            f'"archon_address_ipv6": "[::]:{archon.split(":")[1]}"}}'
+        )
         assert agent.heart_beat(DENSE) == {}
         status, body = agent.http("/healthz")
         assert status == 200 and json.loads(body)["servers"] == {"ps": "ready", "entry": "ready"}
         status, body = agent.http("/metrics")
-        assert 'monolith_agent_server_running{server="ps"} 1.0' in body and "monolith_agent_zookeeper_connected 1.0" in body
+        assert (
+            'monolith_agent_server_running{server="ps"} 1.0' in body
+            and "monolith_agent_zookeeper_connected 1.0" in body
+        )
         assert 'monolith_agent_nodes{state="published"} 3.0' in body
         assert agent.stop() == 143
         assert connection.children(f"{root}/ps:0") == [] == connection.children(f"{root}/entry:0")
@@ -51,12 +64,27 @@ def test_mixed_container_from_start_to_end(zookeeper, tmp_path):
 
 def test_entry_waits_for_parameter_servers(zookeeper, tmp_path):
     base = conf(tmp_path, bzid="gate", num_ps=2)
-    with zk(zookeeper.servers) as connection, Agent(tmp_path / "e", zookeeper.servers, base | {"deploy_type": "entry"}, **POD) as entry:
-        wait_until(lambda: connection.exists(f"/gate/service/movie/entry:0/{REPLICA}".replace(REPLICA, REPLICA.zfill(11))), what="registration")
+    with (
+        zk(zookeeper.servers) as connection,
+        Agent(tmp_path / "e", zookeeper.servers, base | {"deploy_type": "entry"}, **POD) as entry,
+    ):
+        wait_until(
+            lambda: connection.exists(f"/gate/service/movie/entry:0/{REPLICA}".replace(REPLICA, REPLICA.zfill(11))),
+            what="registration",
+        )
         wait_until(lambda: "the entry waits for ps:0, ps:1" in entry.log.read_text())
         assert not entry.server_pids()
-        shards = [Agent(tmp_path / f"s{i}", zookeeper.servers, base | {"deploy_type": "ps", "num_shard": 2}, MY_POD_NAME=f"ps-{i}", SHARD_ID=str(i),
-                        MONOLITH_HOST_SHARD_N="2") for i in range(2)]
+        shards = [
+            Agent(
+                tmp_path / f"s{i}",
+                zookeeper.servers,
+                base | {"deploy_type": "ps", "num_shard": 2},
+                MY_POD_NAME=f"ps-{i}",
+                SHARD_ID=str(i),
+                MONOLITH_HOST_SHARD_N="2",
+            )
+            for i in range(2)
+        ]
         with shards[0], shards[1]:
             wait_until(lambda: entry.heart_beat(ENTRY).get("entry:0"), what="the entry")
             found = entry.heart_beat(PS)
@@ -70,7 +98,9 @@ def test_without_pod_name_the_entry_draws_a_number_and_lends_it(zookeeper, tmp_p
                 wait_until(lambda: agent.heart_beat(ENTRY).get("entry:0"), what="the entry")
                 assert connection.children("/draw/service/movie/entry:0") == [f"{number:011d}"]
                 assert connection.children("/draw/service/movie/ps:0") == [str(number)]
-    with Agent(tmp_path / "ps", zookeeper.servers, conf(tmp_path, bzid="draw", deploy_type="ps"), SHARD_ID="0") as alone:
+    with Agent(
+        tmp_path / "ps", zookeeper.servers, conf(tmp_path, bzid="draw", deploy_type="ps"), SHARD_ID="0"
+    ) as alone:
         assert alone.process.wait(30) == 78
         assert "set MY_POD_NAME" in alone.log.read_text()
 
@@ -78,7 +108,12 @@ def test_without_pod_name_the_entry_draws_a_number_and_lends_it(zookeeper, tmp_p
 def test_a_crashed_server_is_started_again_and_listed_meanwhile_as_unknown(zookeeper, tmp_path):
     import os
 
-    with zk(zookeeper.servers) as connection, Agent(tmp_path, zookeeper.servers, conf(tmp_path, bzid="crash", num_ps=1), "--restart-pause", "2", **POD) as agent:
+    with (
+        zk(zookeeper.servers) as connection,
+        Agent(
+            tmp_path, zookeeper.servers, conf(tmp_path, bzid="crash", num_ps=1), "--restart-pause", "2", **POD
+        ) as agent,
+    ):
         path = f"/crash/service/movie/ps:0/{REPLICA}"
         wait_until(lambda: state(connection, path) == 30, what="ps")
         wait_until(lambda: len(agent.server_pids()) == 2)
@@ -97,14 +132,24 @@ def test_a_server_that_keeps_ending_ends_the_agent(zookeeper, tmp_path):
     binary.write_text("#!/bin/sh\nexit 3\n")
     binary.chmod(0o755)
     with zk(zookeeper.servers) as connection:
-        with Agent(tmp_path, zookeeper.servers, conf(tmp_path, bzid="ends", tfs_binary=str(binary)), "--max-restarts", "1", **POD) as agent:
+        with Agent(
+            tmp_path,
+            zookeeper.servers,
+            conf(tmp_path, bzid="ends", tfs_binary=str(binary)),
+            "--max-restarts",
+            "1",
+            **POD,
+        ) as agent:
             assert agent.process.wait(30) == 69
             assert "exit 3, after 1 new starts in a row" in agent.log.read_text()
         assert connection.children("/ends/service/movie/ps:0") == []
 
 
 def test_a_deleted_node_comes_back(zookeeper, tmp_path):
-    with zk(zookeeper.servers) as connection, Agent(tmp_path, zookeeper.servers, conf(tmp_path, bzid="clean", num_ps=1), **POD) as agent:
+    with (
+        zk(zookeeper.servers) as connection,
+        Agent(tmp_path, zookeeper.servers, conf(tmp_path, bzid="clean", num_ps=1), **POD) as agent,
+    ):
         wait_until(lambda: agent.heart_beat(PS).get("ps:0"), what="ps")
         connection.delete("/clean/service", recursive=True)
         wait_until(lambda: state(connection, f"/clean/service/movie/ps:0/{REPLICA}") == 30, 10, "the node")
@@ -115,20 +160,29 @@ def test_locations(zookeeper, tmp_path):
     """dc_aware: own idc and cluster alone are handed out, and their nodes lie a level deeper."""
     base = conf(tmp_path, bzid="dc", num_ps=1, deploy_type="ps", dc_aware="true")
     here = {"TCE_INTERNAL_IDC": "LF", "TCE_LOGICAL_CLUSTER": "Default", "SHARD_ID": "0"}
-    with (zk(zookeeper.servers) as connection,
-          Agent(tmp_path / "a", zookeeper.servers, base, MY_POD_NAME="a", **here) as a,
-          Agent(tmp_path / "b", zookeeper.servers, base, MY_POD_NAME="b", **here | {"TCE_INTERNAL_IDC": "HL"}) as b):
+    with (
+        zk(zookeeper.servers) as connection,
+        Agent(tmp_path / "a", zookeeper.servers, base, MY_POD_NAME="a", **here) as a,
+        Agent(tmp_path / "b", zookeeper.servers, base, MY_POD_NAME="b", **here | {"TCE_INTERNAL_IDC": "HL"}) as b,
+    ):
         wait_until(lambda: a.heart_beat(PS).get("ps:0") and b.heart_beat(PS).get("ps:0"), what="both")
         assert connection.children("/dc/service/movie") == ["hl:default", "lf:default"]
         assert a.heart_beat(PS) != b.heart_beat(PS) and len(a.replicas(PS)) == 1 == len(b.replicas(PS))
+        a.process.send_signal(signal.SIGHUP)  # its terminal went away
+        assert a.process.wait(30) == 129
+        assert connection.children("/dc/service/movie/lf:default/ps:0") == []
 
 
 def test_dense_processes(zookeeper, tmp_path):
-    """A dense deployment is several agents, each with a replica id of its own (T32); one that ends takes the others along."""
+    """A dense deployment is several agents, each with a replica id of its own (T32); one that ends takes the others
+    along."""
     base = conf(tmp_path, bzid="mps", deploy_type="dense", dense_alone="true", dense_service_num=2)
     with zk(zookeeper.servers) as connection, Agent(tmp_path, zookeeper.servers, base, **POD) as agent:
         first = int(REPLICA) * 2
-        wait_until(lambda: connection.children("/mps/service/movie/dense:0") == [str(first), str(first + 1)], what="two replicas")
+        wait_until(
+            lambda: connection.children("/mps/service/movie/dense:0") == [str(first), str(first + 1)],
+            what="two replicas",
+        )
         for i in range(2):
             wait_until(lambda i=i: state(connection, f"/mps/service/movie/dense:0/{first + i}") == 30, what="AVAILABLE")
         assert (tmp_path / "dense_tfs.log.mps0").exists() and (tmp_path / "dense_tfs.log.mps1").exists()
@@ -145,6 +199,7 @@ def test_a_second_signal_ends_at_once(zookeeper, tmp_path):
         agent.process.terminate()
         assert agent.process.wait(5) == 143
         import psutil
+
         wait_until(lambda: not any(psutil.pid_exists(p) for p in pids), 5, "the end of the servers")
 
 

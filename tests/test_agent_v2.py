@@ -1,4 +1,5 @@
-"""Agent of version 2: what a person asks for becomes orders, orders become models, models become nodes; with a server that has no models."""
+"""Agent of version 2: what a person asks for becomes orders, orders become models, models become nodes; with a server
+that has no models."""
 
 import json
 import threading
@@ -33,7 +34,12 @@ def conf(folder, bzid, **more):
 
 
 def environment(shard, replica, shards):
-    return {"SHARD_ID": str(shard), "REPLICA_ID": str(replica), "MONOLITH_HOST_SHARD_N": str(shards), "MY_POD_NAME": f"pod-{shard}-{replica}"}
+    return {
+        "SHARD_ID": str(shard),
+        "REPLICA_ID": str(replica),
+        "MONOLITH_HOST_SHARD_N": str(shards),
+        "MY_POD_NAME": f"pod-{shard}-{replica}",
+    }
 
 
 def ask(connection, bzid, model, folder):
@@ -42,18 +48,36 @@ def ask(connection, bzid, model, folder):
 
 
 def orders(connection, bzid):
-    return {name: json.loads(connection.get(f"/{bzid}/publish/{name}")[0])["sub_models"] for name in connection.children(f"/{bzid}/publish")}
+    return {
+        name: json.loads(connection.get(f"/{bzid}/publish/{name}")[0])["sub_models"]
+        for name in connection.children(f"/{bzid}/publish")
+    }
 
 
 def test_life_of_a_model_over_two_shards(zookeeper, tmp_path):
     export = make_export(tmp_path / "m", "entry", "ps_0", "ps_1", "ps_2")
     with zk(zookeeper.servers) as connection:
-        agents = [Agent(tmp_path / f"a{i}", zookeeper.servers, conf(tmp_path, "v2"), "--model-root", tmp_path, **environment(i, 0, 2)) for i in range(2)]
+        agents = [
+            Agent(
+                tmp_path / f"a{i}",
+                zookeeper.servers,
+                conf(tmp_path, "v2"),
+                "--model-root",
+                tmp_path,
+                **environment(i, 0, 2),
+            )
+            for i in range(2)
+        ]
         with agents[0], agents[1]:
             wait_until(lambda: connection.children("/v2/resource") == ["0:0", "1:0"], what="resources")
             ask(connection, "v2", "m", export)
             for agent in agents:
-                wait_until(lambda a=agent: sorted(a.heart_beat(PS)) == ["m:ps:0", "m:ps:1", "m:ps:2"] and all(a.heart_beat(PS).values()), what="ps")
+                wait_until(
+                    lambda a=agent: (
+                        sorted(a.heart_beat(PS)) == ["m:ps:0", "m:ps:1", "m:ps:2"] and all(a.heart_beat(PS).values())
+                    ),
+                    what="ps",
+                )
                 wait_until(lambda a=agent: len(a.heart_beat(ENTRY).get("m:entry:0", [])) == 2, what="entries")
             found = orders(connection, "v2")
             assert sorted(found) == ["0:0:m", "1:0:m"]
@@ -66,18 +90,46 @@ def test_life_of_a_model_over_two_shards(zookeeper, tmp_path):
             # A new version: asking again is enough.
             make_export(tmp_path / "m", "entry", "ps_0", "ps_1", "ps_2", version=200)
             ask(connection, "v2", "m", export)
-            wait_until(lambda: all(p.endswith("/200") for o in orders(connection, "v2").values() for p in o.values()), 10, "new orders")
-            wait_until(lambda: "versions: 200" in (agents[0].folder / "run" / "ps_model_config.pbtxt").read_text(), 10, "new config")
+            wait_until(
+                lambda: all(p.endswith("/200") for o in orders(connection, "v2").values() for p in o.values()),
+                10,
+                "new orders",
+            )
+            wait_until(
+                lambda: "versions: 200" in (agents[0].folder / "run" / "ps_model_config.pbtxt").read_text(),
+                10,
+                "new config",
+            )
             wait_until(lambda: all(a.heart_beat(PS)["m:ps:2"] for a in agents), 10, "ps again")
             connection.delete("/v2/portal/m")
-            wait_until(lambda: connection.children("/v2/publish") == [] and not any(agents[1].heart_beat(PS).values()), 10, "the end")
-            wait_until(lambda: all(connection.children(f"/v2/service/m/{t}") == [] for t in connection.children("/v2/service/m")), 10, "no node")
+            wait_until(
+                lambda: connection.children("/v2/publish") == [] and not any(agents[1].heart_beat(PS).values()),
+                10,
+                "the end",
+            )
+            wait_until(
+                lambda: all(
+                    connection.children(f"/v2/service/m/{t}") == [] for t in connection.children("/v2/service/m")
+                ),
+                10,
+                "no node",
+            )
 
 
 def test_another_agent_leads_when_the_leader_is_killed(zookeeper, tmp_path):
     export = make_export(tmp_path / "m", "entry", "ps_0")
     with zk(zookeeper.servers) as connection:
-        agents = [Agent(tmp_path / f"a{i}", zookeeper.servers, conf(tmp_path, "lead"), "--model-root", tmp_path, **environment(0, i, 1)) for i in range(2)]
+        agents = [
+            Agent(
+                tmp_path / f"a{i}",
+                zookeeper.servers,
+                conf(tmp_path, "lead"),
+                "--model-root",
+                tmp_path,
+                **environment(0, i, 1),
+            )
+            for i in range(2)
+        ]
         with agents[0], agents[1]:
             leader = wait_until(lambda: [a for a in agents if "this agent leads" in a.log.read_text()], what="a leader")
             wait_until(lambda: len(connection.children("/lead/resource")) == 2)
@@ -95,8 +147,17 @@ def test_another_agent_leads_when_the_leader_is_killed(zookeeper, tmp_path):
 def test_mistakes_of_the_portal(zookeeper, tmp_path):
     export = make_export(tmp_path / "models" / "m", "entry", "ps_0")
     elsewhere = make_export(tmp_path / "elsewhere", "entry")
-    with zk(zookeeper.servers) as connection, Agent(tmp_path / "a", zookeeper.servers, conf(tmp_path, "wrong"), "--model-root", tmp_path / "models",
-                                                    **environment(0, 0, 1)) as agent:
+    with (
+        zk(zookeeper.servers) as connection,
+        Agent(
+            tmp_path / "a",
+            zookeeper.servers,
+            conf(tmp_path, "wrong"),
+            "--model-root",
+            tmp_path / "models",
+            **environment(0, 0, 1),
+        ) as agent,
+    ):
         connection.create("/wrong/portal/junk", b"{")
         ask(connection, "wrong", "outside", elsewhere)
         ask(connection, "wrong", "missing", tmp_path / "models" / "none")
@@ -107,9 +168,14 @@ def test_mistakes_of_the_portal(zookeeper, tmp_path):
         assert f"model outside waits: model_dir {elsewhere} is outside of what --model-root allows" in log
         assert "model missing waits" in log
         # Orders that somebody else writes are held to the same folders.
-        connection.create("/wrong/publish/0:0:evil", PublishMeta(0, 0, "evil", 1, 1, {"entry": f"{elsewhere}/entry/100"}).to_json())
+        connection.create(
+            "/wrong/publish/0:0:evil", PublishMeta(0, 0, "evil", 1, 1, {"entry": f"{elsewhere}/entry/100"}).to_json()
+        )
         wait_until(lambda: "evil:entry" in agent.log.read_text(), 10)
-        assert f"evil:entry: {elsewhere}/entry/100 is no version path within what --model-root allows" in agent.log.read_text()
+        assert (
+            f"evil:entry: {elsewhere}/entry/100 is no version path within what --model-root allows"
+            in agent.log.read_text()
+        )
         assert sorted(agent.heart_beat(ENTRY)) == ["m:entry:0"]
 
 
@@ -136,7 +202,8 @@ def give(mirror, *metas):
 
 
 def test_expected_loading(mirror):
-    """60, 3.10: own order; else one of the own shard (a replica that was added); else only the entry; UNLOAD and incomplete ones not."""
+    """60, 3.10: own order; else one of the own shard (a replica that was added); else only the entry; UNLOAD and
+    incomplete ones not."""
     sub = {"ps_1": "/a/ps_1/1", "entry": "/a/entry/1"}
     give(mirror, PublishMeta(0, 0, "m", 2, 2, {"entry": "/a/entry/1"}))
     time.sleep(0.3)
@@ -144,11 +211,16 @@ def test_expected_loading(mirror):
     give(mirror, PublishMeta(1, 0, "m", 2, 2, sub))
     wait_until(mirror.expected_loading)
     assert mirror.published_event.is_set()
-    assert mirror.expected_loading()["m"] == PublishMeta(1, 2, "m", 2, 2, sub)  # though the order with the fewest sub models is of another shard
+    assert mirror.expected_loading()["m"] == PublishMeta(
+        1, 2, "m", 2, 2, sub
+    )  # though the order with the fewest sub models is of another shard
     # A model whose name ends alike does not disturb it.
     give(mirror, PublishMeta(0, 0, "xm", 1, 1, {"entry": "/b/entry/1", "ps_0": "/b/ps_0/1"}))
     wait_until(lambda: "xm" in mirror.expected_loading())
-    assert mirror.expected_loading()["xm"].sub_models == {"entry": "/b/entry/1"} and set(mirror.expected_loading()) == {"m", "xm"}
+    assert mirror.expected_loading()["xm"].sub_models == {"entry": "/b/entry/1"} and set(mirror.expected_loading()) == {
+        "m",
+        "xm",
+    }
     give(mirror, PublishMeta(1, 2, "own", 1, 1, {"ps_9": "/c/ps_9/1"}))
     wait_until(lambda: "own" in mirror.expected_loading())
     assert mirror.expected_loading()["own"].sub_models == {"ps_9": "/c/ps_9/1"}
@@ -164,7 +236,11 @@ def test_expected_loading(mirror):
 
 def test_portal_events_and_orders(mirror):
     base = f"{mirror.base}/publish"
-    give(mirror, PublishMeta(0, 0, "gone", 1, 1, {"entry": "/a/entry/1"}), PublishMeta(0, 0, "m", 1, 1, {"entry": "/a/entry/1"}))
+    give(
+        mirror,
+        PublishMeta(0, 0, "gone", 1, 1, {"entry": "/a/entry/1"}),
+        PublishMeta(0, 0, "m", 1, 1, {"entry": "/a/entry/1"}),
+    )
     ask(mirror.other, mirror.bzid, "m", "/a")
     wait_until(lambda: len(mirror.orders()) == 2)
     mirror.watch_portal()
@@ -175,7 +251,12 @@ def test_portal_events_and_orders(mirror):
     time.sleep(0.3)
     mirror.other.delete(f"{mirror.base}/portal/n")
     seen = [mirror.portal_events.get(timeout=5) for _ in range(4)]
-    assert [(e.model_name, e.action) for e in seen] == [("m", "NONE"), ("n", "CREATED"), ("n", "CHANGED"), ("n", "DELETED")]
+    assert [(e.model_name, e.action) for e in seen] == [
+        ("m", "NONE"),
+        ("n", "CREATED"),
+        ("n", "CHANGED"),
+        ("n", "DELETED"),
+    ]
     assert seen[1].model_dir == "/b" and seen[3].model_dir is None
     assert mirror.is_newer_than_orders("m")
     metas = [PublishMeta(s, 0, "m", 1, 2, {"entry": f"/a/entry/{s}"}) for s in range(2)]
@@ -198,18 +279,29 @@ def test_number_of_replicas_and_queries(mirror):
     mirror.other.create(spec(1, 1).path(f"{mirror.base}/resource"), spec(1, 1).to_json())
     wait_until(lambda: mirror.num_replicas() == 2)
     for replica, stat in ((0, 30), (1, 20)):
-        meta = ReplicaMeta(address=f"h:{replica + 1}", stat=stat, model_name="m", server_type="ps", task=3, replica=replica)
+        meta = ReplicaMeta(
+            address=f"h:{replica + 1}", stat=stat, model_name="m", server_type="ps", task=3, replica=replica
+        )
         mirror.other.create(meta.path(mirror.bzid), meta.to_json())
     wait_until(lambda: mirror.replicas() == {"m:ps:3": ["h:1"]})
     assert mirror.task_replicas("m", "ps", 3) == ["h:1"] and mirror.task_replicas("m", "ps", 4) == []
 
 
 def test_placing_by_room():
-    info = {"entry": (10, "/e/1"), "ps_0": (50, "/p0/1"), "ps_1": (40, "/p1/1"), "ps_2": (30, "/p2/1"), "dense_0": (5, "/d/1")}
+    info = {
+        "entry": (10, "/e/1"),
+        "ps_0": (50, "/p0/1"),
+        "ps_1": (40, "/p1/1"),
+        "ps_2": (30, "/p2/1"),
+        "dense_0": (5, "/d/1"),
+    }
     placed = place(info, 2, {0: 100, 1: 100})
     assert [sorted(p) for p in placed] == [["dense_0", "entry", "ps_0"], ["entry", "ps_1", "ps_2"]]
     assert placed[1]["ps_2"] == "/p2/1"
-    assert [sorted(p) for p in place(info, 2, {0: 200, 1: 40})] == [["entry", "ps_0", "ps_1", "ps_2"], ["dense_0", "entry"]]
+    assert [sorted(p) for p in place(info, 2, {0: 200, 1: 40})] == [
+        ["entry", "ps_0", "ps_1", "ps_2"],
+        ["dense_0", "entry"],
+    ]
     with pytest.raises(errors.TryAgainError, match="no shard has room for ps_0, 50 bytes; the most is 49"):
         place(info, 2, {0: 59, 1: 20})
     with pytest.raises(errors.TryAgainError, match="shard 1 has no room for the entry"):

@@ -32,10 +32,14 @@ def shell(script: str, folder: Path, timeout=600, **more: str):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_page_runs_from_top_to_bottom(page, tmp_path):
+def test_page_runs_from_top_to_bottom(page, tmp_path, request):
     for name in ("examples",):
         shutil.copytree(ROOT / name, tmp_path / name)
-    done = shell(blocks(page), tmp_path)
+    script, more = blocks(page), {}
+    for variable, start in SERVERS.items():
+        if variable in script:
+            more |= start(request, tmp_path)
+    done = shell(script, tmp_path, **more)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -58,6 +62,19 @@ def kafka_topics(broker, folder) -> str:
         if topic == "events":
             assert shell('pb-publish "kafka://$BROKER/events" clicks.pb', folder, BROKER=broker.address).returncode == 0
     return broker.address
+
+
+def zookeeper_nodes(zookeeper) -> str:
+    """The nodes that examples speak of: a replica of the model movie. Returns the address of the server."""
+    from monolith_cli.serving.zookeeper.connection import ZkConfig, connect
+    from monolith_cli.serving.zookeeper.paths import replica_path
+    from monolith_cli.serving.zookeeper.records import ReplicaMeta, State
+
+    path = replica_path("demo", "movie", "ps", 0, 7)
+    with connect(ZkConfig(zookeeper.servers)) as c:
+        if c.exists(path) is None:
+            c.create(path, ReplicaMeta(address="10.0.0.7:8500", stat=State.AVAILABLE).to_json())
+    return zookeeper.servers
 
 
 @pytest.fixture
@@ -86,7 +103,7 @@ def model_server():
 # Variable of an example -> what starts the server it speaks of and gives the variables: (request, folder) -> dict.
 SERVERS = {
     "$BROKER": lambda request, folder: {"BROKER": kafka_topics(request.getfixturevalue("broker"), folder)},
-    "$ZOOKEEPER": lambda request, folder: {"ZOOKEEPER": request.getfixturevalue("zookeeper").servers},
+    "$ZOOKEEPER": lambda request, folder: {"ZOOKEEPER": zookeeper_nodes(request.getfixturevalue("zookeeper"))},
     "$TFS": lambda request, folder: request.getfixturevalue("model_server"),
 }
 

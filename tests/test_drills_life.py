@@ -1,6 +1,7 @@
-"""The whole life of a model with real model servers and a real ensemble, for agents of all versions: declared, published, loaded, served,
-a new version rolled in, unloaded; two replicas, and a client that predicts all the while and must not notice. Then a server that crashes
-and an agent that is killed, with a model that takes its time to load."""
+"""The whole life of a model with real model servers and a real ensemble, for agents of all versions: declared,
+published, loaded, served, a new version rolled in, unloaded; two replicas, and a client that predicts all the while
+and must not notice. Then a server that crashes and an agent that is killed, with a model that takes its time to
+load."""
 
 import os
 import signal
@@ -17,7 +18,10 @@ LOAD_S = 120.0  # TensorFlow's start, twice, on a busy machine
 def test_life_of_a_model(version, zookeeper_ensemble, tmp_path):
     models = tmp_path / "models"
     saved_models.constant(models / "ps_0", 1)
-    with zk(zookeeper_ensemble.servers, 30.0) as connection, Fleet(version, tmp_path, zookeeper_ensemble.servers, connection, models) as fleet:
+    with (
+        zk(zookeeper_ensemble.servers, 30.0) as connection,
+        Fleet(version, tmp_path, zookeeper_ensemble.servers, connection, models) as fleet,
+    ):
         if version != 1:
             for agent in fleet.agents:
                 wait_until(lambda a=agent: a.heart_beat() == {}, LOAD_S, "the agent")
@@ -37,7 +41,7 @@ def test_life_of_a_model(version, zookeeper_ensemble, tmp_path):
             fleet.wait_whole()
             # A server crashes, and comes back with its models.
             agent = fleet.agents[0]
-            (_, pid), = agent.server_pids().items()
+            ((_, pid),) = agent.server_pids().items()
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda: len(fleet.listed()) == 1, 10, "its being struck off")
             fleet.check_client()
@@ -59,4 +63,3 @@ def test_life_of_a_model(version, zookeeper_ensemble, tmp_path):
         fleet.take_back()
         wait_until(lambda: fleet.addresses() == [] == fleet.listed(), 20, "its being unloaded")
         assert all(fleet.agents[i].process.poll() is None for i in range(2))
-

@@ -1,5 +1,5 @@
-"""Drills against a real ensemble of three, for agents of all versions: two replicas, and a client that predicts all the while and must not
-notice. Model servers are stand-ins; test_drills_life.py has real ones."""
+"""Drills against a real ensemble of three, for agents of all versions: two replicas, and a client that predicts all
+the while and must not notice. Model servers are stand-ins; test_drills_life.py has real ones."""
 
 import contextlib
 import os
@@ -21,7 +21,9 @@ def fleet(request, zookeeper_ensemble, tmp_path_factory):
     version.mkdir(parents=True)
     (version / "saved_model.pb").write_bytes(b"")
     with zk(zookeeper_ensemble.servers, 30.0) as connection:
-        with Fleet(request.param, folder, zookeeper_ensemble.servers, connection, folder / "models", fake_server(folder)) as made:
+        with Fleet(
+            request.param, folder, zookeeper_ensemble.servers, connection, folder / "models", fake_server(folder)
+        ) as made:
             wait_until(made.containers_are_known, what="containers")
             made.ask()
             made.wait_whole()
@@ -84,7 +86,8 @@ def test_the_network_stalls_for_longer_than_a_session(fleet, zookeeper_ensemble)
 
 
 def test_a_session_expires(fleet):
-    """An agent stands still for longer than its session; its server goes on. The others strike it off in time, and it comes back."""
+    """An agent stands still for longer than its session; its server goes on. The others strike it off in time, and it
+    comes back."""
     still, other = fleet.agents
     still.pause()
     begun = time.monotonic()
@@ -104,17 +107,21 @@ def test_an_agent_is_killed(fleet):
     wait_until(lambda: len(fleet.listed()) == 1, SESSION_S + SLACK_S, "the stale registration's end")
     wait_until(lambda: len(fleet.told(other)) == 1, SLACK_S, "one address")
     import psutil
+
     wait_until(lambda: not any(psutil.pid_exists(p) for p in pids), 5, "the end of its servers")
     killed.start()
     fleet.wait_whole()
 
 
 def test_an_agent_is_killed_and_started_at_once(fleet):
-    """The nodes of the run before are still there when it registers; they must not take its own along when their session ends."""
+    """The nodes of the run before are still there when it registers; they must not take its own along when their
+    session ends."""
     agent, before = fleet.agents[0], fleet.owners()
     agent.kill()
     agent.start()
-    wait_until(lambda: len(fleet.owners()) == 2 and len(fleet.owners() & before) == 1, what="registrations of the new run")
+    wait_until(
+        lambda: len(fleet.owners()) == 2 and len(fleet.owners() & before) == 1, what="registrations of the new run"
+    )
     end = time.monotonic() + SESSION_S + SLACK_S
     while time.monotonic() < end:
         assert len(fleet.listed()) == 2
@@ -123,7 +130,7 @@ def test_an_agent_is_killed_and_started_at_once(fleet):
 
 def test_a_server_crashes(fleet):
     agent = fleet.agents[0]
-    (port, pid), = agent.server_pids().items()
+    ((port, pid),) = agent.server_pids().items()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: len(fleet.listed()) == 1, 5, "the dead server's being struck off")
     wait_until(lambda: len(fleet.listed()) == 2, 20, "its return")

@@ -49,7 +49,10 @@ def test_t29_states_of_latest_two():
         assert status(tfs, "other") == [(-1, 0, 5, "other is not found")]
 
 
-@pytest.mark.parametrize("policy,data,first", [("latest", 3, [1, 2, 3]), ("all", None, [1]), ("specific", (7, 5), [5, 7]), ("specific", 4, [4])])
+@pytest.mark.parametrize(
+    "policy,data,first",
+    [("latest", 3, [1, 2, 3]), ("all", None, [1]), ("specific", (7, 5), [5, 7]), ("specific", 4, [4])],
+)
 def test_first_versions_by_policy_become_available(policy, data, first):
     with FakeTfs([Model("m", policy=policy, data=data)]) as tfs:
         tfs.settle()
@@ -78,7 +81,11 @@ def test_reload_removes_adds_and_leaves_alone():
     with FakeTfs([Model("a"), Model("b", data=2)]) as tfs:
         tfs.settle()
         tfs.set_state("b", 2, tfs.START)
-        done = reload(tfs, 'model_config_list { config { name: "b" } config { name: "c" model_version_policy { specific { versions: 9 } } } }')
+        done = reload(
+            tfs,
+            'model_config_list { config { name: "b" } '
+            'config { name: "c" model_version_policy { specific { versions: 9 } } } }',
+        )
         assert done.error_code == 0
         tfs.settle()
         assert tfs.models() == ["b", "c"]
@@ -95,19 +102,35 @@ def test_metadata_as_python_writes_it_and_signatures_for_those_who_ask():
         tfs.settle()
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         request = get_model_metadata_pb2.GetModelMetadataRequest(
-            metadata_field=["base_path", "version_data", "version", "version_label", "state", "num_versions", "signature_def"])
+            metadata_field=[
+                "base_path",
+                "version_data",
+                "version",
+                "version_label",
+                "state",
+                "num_versions",
+                "signature_def",
+            ]
+        )
         request.model_spec.name = "m"
         assert dict_of(stub.GetModelMetadata(request)) == {"base_path": b"'/models/m'", "version_data": b"(3, 4)"}
         request.model_spec.version_label = "stable"
         reply = stub.GetModelMetadata(request)
-        assert dict_of(reply) == {"base_path": b"'/models/m'", "version_data": b"(3, 4)", "version": b"3", "version_label": b"'stable'",
-                                  "state": b"30"}
+        assert dict_of(reply) == {
+            "base_path": b"'/models/m'",
+            "version_data": b"(3, 4)",
+            "version": b"3",
+            "version_label": b"'stable'",
+            "state": b"30",
+        }
         unpacked = get_model_metadata_pb2.SignatureDefMap()
         assert reply.metadata["signature_def"].Unpack(unpacked) and unpacked == signatures
 
 
 def dict_of(reply):
-    return {name: any_.value for name, any_ in reply.metadata.items() if name != "signature_def" and any_.type_url == ""}
+    return {
+        name: any_.value for name, any_ in reply.metadata.items() if name != "signature_def" and any_.type_url == ""
+    }
 
 
 def test_predict_errors_and_delays():
@@ -135,7 +158,10 @@ def test_stock_manner_and_random_versions_and_a_file(tmp_path):
         status(tfs, "m")
     assert e.value.code() == grpc.StatusCode.NOT_FOUND
     path = tmp_path / "models.cfg"
-    path.write_text('model_config_list { config { name: "m" model_version_policy { latest { num_versions: 2 } } version_labels { key: "x" value: 2 } } }')
+    path.write_text(
+        'model_config_list { config { name: "m" model_version_policy { latest { num_versions: 2 } } '
+        'version_labels { key: "x" value: 2 } } }'
+    )
     with FakeTfs(path, bump_every_s=0.05) as tfs:
         deadline = time.monotonic() + 20
         while max(tfs.states("m")) < 4 and time.monotonic() < deadline:

@@ -70,14 +70,19 @@ def test_control_c_gives_the_terminal_back(top):
 
 
 def test_an_error_inside_gives_the_terminal_back(tfs):
-    code = ("import sys; from monolith_cli.serving.top import table\n"
-            "def broken(*a): raise RuntimeError('on purpose')\n"
-            "table.summary = broken\nfrom monolith_cli.commands import load\n"
-            f"load('monolith-top').main(['--server', '{tfs.target}'], prog_name='monolith-top')")
+    code = (
+        "import sys; from monolith_cli.serving.top import table\n"
+        "def broken(*a): raise RuntimeError('on purpose')\n"
+        "table.summary = broken\nfrom monolith_cli.commands import load\n"
+        f"load('monolith-top').main(['--server', '{tfs.target}'], prog_name='monolith-top')"
+    )
     terminal = Terminal(command=[sys.executable, "-c", code])
     try:
         assert terminal.end() == 70 and "on purpose" in terminal.text
-        assert termios.tcgetattr(terminal.slave) == terminal.before and "\x1b[?1049l" in terminal.text.partition("on purpose")[0]
+        assert (
+            termios.tcgetattr(terminal.slave) == terminal.before
+            and "\x1b[?1049l" in terminal.text.partition("on purpose")[0]
+        )
     finally:
         terminal.close()
 
@@ -85,7 +90,12 @@ def test_an_error_inside_gives_the_terminal_back(tfs):
 def test_follows_the_size_of_the_terminal(top, tfs):
     terminal = top()
     terminal.wait_for("AVAILABLE", "REGISTERED")
-    for rows, columns, seen, unseen in ((10, 40, "MODEL", "STATE"), (3, 20, "MODEL", "SERVER"), (1, 2, "", "MODEL"), (40, 200, "NOTE", "\0")):
+    for rows, columns, seen, unseen in (
+        (10, 40, "MODEL", "STATE"),
+        (3, 20, "MODEL", "SERVER"),
+        (1, 2, "", "MODEL"),
+        (40, 200, "NOTE", "\0"),
+    ):
         terminal.resize(rows, columns)
         terminal.wait_for(seen)
         terminal.read(1.0)
@@ -126,8 +136,22 @@ def test_scrolls_when_there_are_more_rows_than_lines(top, tfs):
 
 def test_sources_that_are_down_are_shown_and_come_back(top, tfs):
     port = free_port()
-    terminal = top("--server", tfs.target, "--model-name", "m", "--server", f"127.0.0.1:{port}/{port}", "--zk-servers", f"127.0.0.1:{free_port()}",
-                   "--bzid", "b", "--zk-connect-timeout", 0.5, "--timeout", 0.5)
+    terminal = top(
+        "--server",
+        tfs.target,
+        "--model-name",
+        "m",
+        "--server",
+        f"127.0.0.1:{port}/{port}",
+        "--zk-servers",
+        f"127.0.0.1:{free_port()}",
+        "--bzid",
+        "b",
+        "--zk-connect-timeout",
+        0.5,
+        "--timeout",
+        0.5,
+    )
     terminal.wait_for(f"server 127.0.0.1:{port} DOWN", "zookeeper", "AVAILABLE", "DOWN")
     with FakeTfs([Model("m", policy="specific", data=(777,))], address=f"127.0.0.1:{port}") as late:
         late.settle()
@@ -145,7 +169,11 @@ def test_servers_appear_when_zookeeper_tells_of_them(top, tfs, zookeeper):
         terminal = top("--zk-servers", zookeeper.servers, "--bzid", "live")
         terminal.wait_for("zookeeper", "up bzid=live")
         tfs.load(Model("ps_3"))
-        path = connection.create(paths.replica_path("live", "rank", "ps", 3, 1), records.ReplicaMeta(tfs.target, stat=30).to_json(), ephemeral=True)
+        path = connection.create(
+            paths.replica_path("live", "rank", "ps", 3, 1),
+            records.ReplicaMeta(tfs.target, stat=30).to_json(),
+            ephemeral=True,
+        )
         terminal.wait_for("rank", "ps:3", "AVAILABLE")
         connection.delete(path)
         terminal.wait_for("servers 0/0")

@@ -167,6 +167,28 @@ def test_what_cannot_be_started(supervise, tmp_path):
         Restart("sometimes")
 
 
+def test_a_program_that_comes_later_is_started_by_a_restart(supervise, tmp_path):
+    program = tmp_path / "later"
+    restart = Restart("on-failure", backoff_s=0.1, max_backoff_s=0.1)
+    s = supervise(Child("a", [str(program)], restart=restart), Child("b", [str(program)], restart=Restart("always", 0.05, limit=1)))
+    until(lambda: history(s, "a").count("restarting") > 1 and s.poll()[1].state == "failed")
+    assert s.poll()[1].message == f"{program}: there is no such program, after 1 new starts in a row"
+    (tmp_path / "new").write_text("#!/bin/sh\nexec sleep 1000\n")
+    (tmp_path / "new").chmod(0o755)
+    (tmp_path / "new").rename(program)
+    until(lambda: s.poll()[0].state == "ready")
+
+
+def test_a_warden_that_cannot_be_started_does_not_take_the_children_along(supervise, monkeypatch):
+    told = []
+    s = supervise(Child("a", SLEEP), log=told.append)
+    assert s.wait_ready(20)
+    monkeypatch.setattr(s._warden, "keep_alive", lambda: 1 // 0)
+    until(lambda: any("warden: ZeroDivisionError" in t for t in told))
+    time.sleep(0.3)
+    assert s.poll()[0].state == "ready" and s.poll()[0].pid
+
+
 def test_a_child_that_does_not_listen_is_killed_with_all_it_started(supervise, tmp_path):
     mark = f"mark-{os.getpid()}-stubborn"
     s = supervise(Child("a", [*sh("trap '' TERM; sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' \"$0\" & while :; do sleep 0.1; done"), mark]))

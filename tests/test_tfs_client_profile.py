@@ -1,4 +1,5 @@
-"""tfs-client profile: percentiles (T28), both kinds of load, errors, stops, and that a stall cannot hide behind an arrival rate."""
+"""tfs-client profile: percentiles (T28), both kinds of load, errors, stops, and that a stall cannot hide behind an
+arrival rate."""
 
 import json
 import os
@@ -6,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import grpc
@@ -26,7 +26,19 @@ def tfs():
 
 
 def profile(run, tfs, *args, **more):
-    done = run("tfs-client", "profile", "--target", getattr(tfs, "target", tfs), "--model-name", "m", "--samples", 5, "--json", *args, **more)
+    done = run(
+        "tfs-client",
+        "profile",
+        "--target",
+        getattr(tfs, "target", tfs),
+        "--model-name",
+        "m",
+        "--samples",
+        5,
+        "--json",
+        *args,
+        **more,
+    )
     return json.loads(done.stdout) if done.stdout else done
 
 
@@ -46,7 +58,9 @@ def test_closed_loop_keeps_the_threads_busy(run, tfs):
     tfs.delay("Predict", 0.02)
     made = profile(run, tfs, "--parallel-num", 4, "--duration", 1)
     assert made["count"] == len(tfs.calls("Predict")) > 20 and made["errors"] == {} and made["unsent"] == 0
-    assert 20 <= made["min_ms"] <= made["p50_ms"] <= made["p90_ms"] <= made["p99_ms"] <= made["p99.9_ms"] <= made["max_ms"]
+    assert (
+        20 <= made["min_ms"] <= made["p50_ms"] <= made["p90_ms"] <= made["p99_ms"] <= made["p99.9_ms"] <= made["max_ms"]
+    )
     assert made["qps"] == pytest.approx(made["count"] / made["elapsed_s"], rel=0.01)
     request = tfs.calls("Predict")[0]
     batch = example_pb2.ExampleBatch.FromString(request.inputs["example_batch"].string_val[0])
@@ -55,29 +69,33 @@ def test_closed_loop_keeps_the_threads_busy(run, tfs):
 
 
 def test_text_output_ends_with_the_result_line(run, tfs):
-    out = run("tfs-client", "profile", "--target", tfs.target, "--profile-duration", 0.3, "--samples", 2).stdout.decode()
-    assert re.fullmatch(r"\[Profile\] Count: \d+, Avg Latency: [\d.]+, P99 Latency: [\d.]+, QPS: [\d.]+", out.splitlines()[-1])
+    out = run(
+        "tfs-client", "profile", "--target", tfs.target, "--profile-duration", 0.3, "--samples", 2
+    ).stdout.decode()
+    assert re.fullmatch(
+        r"\[Profile\] Count: \d+, Avg Latency: [\d.]+, P99 Latency: [\d.]+, QPS: [\d.]+", out.splitlines()[-1]
+    )
     assert "p99.9" in out and "errors   none" in out
 
 
 def test_arrival_rate_is_kept_and_warm_up_is_not_measured(run, tfs):
     made = profile(run, tfs, "--rate", 100, "--parallel-num", 8, "--duration", 1, "--warm-up", 0.5)
-    assert 80 <= made["count"] <= 101 and made["rate"] == 100
+    assert 95 <= made["count"] + made["unsent"] <= 101 and made["rate"] == 100
     assert len(tfs.calls("Predict")) > made["count"] + 25  # the warm-up was sent
 
 
 def test_a_stall_shows_in_the_latencies_of_what_fell_due_meanwhile(run, tfs):
-    """The server stands still for a second. A loop that waits for answers meets it once; at a rate of 50 about 50 requests do."""
-    stall = threading.Event()
+    """The server stands still for 1.2 s. A loop that waits for answers meets it once; at a rate of 50 about 60
+    requests do."""
 
     def answer(request):
-        stall.wait(5)
+        if len(tfs.calls("Predict")) == 10:
+            time.sleep(1.2)
         return predict_pb2.PredictResponse()
 
     tfs.predict = answer
-    threading.Timer(2.5, stall.set).start()  # commands take a moment to start; the stall is longer than a second in any case
     made = profile(run, tfs, "--rate", 50, "--parallel-num", 1, "--duration", 4)
-    assert made["p90_ms"] > 100 and made["max_lag_ms"] > 500
+    assert made["p90_ms"] > 300 and made["max_lag_ms"] > 900
     assert made["count"] + made["unsent"] >= 190
 
 
@@ -98,7 +116,9 @@ def test_nothing_but_errors(run, tfs):
     done = run("tfs-client", "profile", "--target", tfs.target, "--duration", 0.3, "--samples", 1, check=False)
     assert done.returncode == 66 and "no model" in done.stderr
     assert done.stdout.decode().splitlines()[-1] == "[Profile] Count: 0, Avg Latency: 0, P99 Latency: 0, QPS: 0"
-    done = run("tfs-client", "profile", "--target", "127.0.0.1:1", "--duration", 0.3, "--samples", 1, "--json", check=False)
+    done = run(
+        "tfs-client", "profile", "--target", "127.0.0.1:1", "--duration", 0.3, "--samples", 1, "--json", check=False
+    )
     assert done.returncode == 69 and json.loads(done.stdout)["errors"]["UNAVAILABLE"] > 0
 
 
@@ -111,7 +131,20 @@ def test_requests_go_to_all_targets(run, tfs):
 
 def test_data_folder_is_filled_once(run, tfs, tmp_path):
     folder = tmp_path / "data"
-    args = ["--duration", 0.3, "--profile-data-dir", folder, "--batch-size", 3, "--slots", "1,7", "--user-slots", "1", "--drop-rate", 0]
+    args = [
+        "--duration",
+        0.3,
+        "--profile-data-dir",
+        folder,
+        "--batch-size",
+        3,
+        "--slots",
+        "1,7",
+        "--user-slots",
+        "1",
+        "--drop-rate",
+        0,
+    ]
     profile(run, tfs, *args)
     files = sorted(folder.iterdir())
     assert len(files) == 5 and all(f.suffix == ".pb" and len(f.stem) == 36 for f in files)
@@ -121,7 +154,10 @@ def test_data_folder_is_filled_once(run, tfs, tmp_path):
     known = {data[8:] for data in before}
     assert all(r.inputs["example_batch"].string_val[0] in known for r in tfs.calls("Predict"))
     batch = example_pb2.ExampleBatch.FromString(before[0][8:])
-    assert [(c.name, c.type, len(c.feature)) for c in batch.named_feature_list[:2]] == [("fc_slot_1", 1, 3), ("fc_slot_7", 0, 3)]
+    assert [(c.name, c.type, len(c.feature)) for c in batch.named_feature_list[:2]] == [
+        ("fc_slot_1", 1, 3),
+        ("fc_slot_7", 0, 3),
+    ]
 
 
 def test_records_of_a_file_in_batches(run, tfs, tmp_path):
@@ -129,14 +165,37 @@ def test_records_of_a_file_in_batches(run, tfs, tmp_path):
     run("pb-gen", "-q", "-n", 20, "-o", path)
     profile(run, tfs, "--duration", 0.3, "--input-type", "instance", "--input-file", path, "--batch-size", 8)
     assert {len(r.inputs["instances"].string_val) for r in tfs.calls("Predict")} <= {8, 4}
-    done = run("tfs-client", "profile", "--target", tfs.target, "--input-file", path, "--input-type", "example_batch", check=False)
+    done = run(
+        "tfs-client",
+        "profile",
+        "--target",
+        tfs.target,
+        "--input-file",
+        path,
+        "--input-type",
+        "example_batch",
+        check=False,
+    )
     assert done.returncode == 65 and "byte 0" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_the_result_so_far(tfs, number):
     tfs.delay("Predict", 0.01)
-    command = [sys.executable, "-m", "monolith_cli", "tfs-client", "profile", "--target", tfs.target, "--samples", "2", "--json", "--duration", "60"]
+    command = [
+        sys.executable,
+        "-m",
+        "monolith_cli",
+        "tfs-client",
+        "profile",
+        "--target",
+        tfs.target,
+        "--samples",
+        "2",
+        "--json",
+        "--duration",
+        "60",
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 30
     while len(tfs.calls("Predict")) < 5 and time.monotonic() < deadline:

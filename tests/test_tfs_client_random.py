@@ -57,9 +57,16 @@ def test_default_instance_has_five_ids_of_six_slots():
 
 
 def test_slots_dense_and_extra_of_instances():
-    fields = RandomFields(slots=(1, 3, 200), dense=("a", "b", "label", "n", "z"), dense_shapes=(2, 1, 3, 1, 1),
-                          dense_types=("float", "double", "1", "long", "int32"), extra=("chnid", "actions", "user_id", "is_draw", "rank"),
-                          extra_shapes=(1, 3, 1, 1, 1), actions=(4,), seed=2)
+    fields = RandomFields(
+        slots=(1, 3, 200),
+        dense=("a", "b", "label", "n", "z"),
+        dense_shapes=(2, 1, 3, 1, 1),
+        dense_types=("float", "double", "1", "long", "int32"),
+        extra=("chnid", "actions", "user_id", "is_draw", "rank"),
+        extra_shapes=(1, 3, 1, 1, 1),
+        actions=(4,),
+        seed=2,
+    )
     assert fields.undrawn() == ["z"]
     counts = {1: set(), 3: set(), 200: set()}
     for instance in instances(fields):
@@ -68,11 +75,19 @@ def test_slots_dense_and_extra_of_instances():
             seen.add(slots.count(slot))
         made = {f.name: f for f in instance.feature}
         assert set(made) == {"a", "b", "n"}
-        assert len(made["a"].float_value) == 2 and len(made["b"].float_value) == 1 and all(0 <= v < 1 for v in made["a"].float_value)
+        assert (
+            len(made["a"].float_value) == 2
+            and len(made["b"].float_value) == 1
+            and all(0 <= v < 1 for v in made["a"].float_value)
+        )
         assert 2**62 - 1 <= made["n"].int64_value[0] < 2**63
         assert len(instance.label) == 3 and set(instance.label) <= {0, 1}
         assert list(instance.line_id.actions) == [4, 4, 4] and instance.line_id.user_id == "hello world"
-        assert not instance.line_id.HasField("uid") and 0 <= instance.line_id.chnid <= 10 and instance.line_id.is_draw is False
+        assert (
+            not instance.line_id.HasField("uid")
+            and 0 <= instance.line_id.chnid <= 10
+            and instance.line_id.is_draw is False
+        )
     assert counts == {1: {1}, 3: {0, 1, 2, 3}, 200: {1}}
 
 
@@ -101,10 +116,16 @@ def test_feature_list_says_slot_version_and_how_many(drop_rate):
 def test_names_without_a_list_are_numbered_or_say_their_slot():
     made = batch(RandomFields(sparse=("slot_9", "x", "fc_slot_12", "y"), user_slots=(9,), drop_rate=0, seed=1), 3)
     assert [(c.name, c.id, c.type, len(c.feature)) for c in made.named_feature_list[:4]] == [
-        ("slot_9", 9, 1, 3), ("x", 1, 0, 3), ("fc_slot_12", 12, 0, 3), ("y", 2, 0, 3)]
+        ("slot_9", 9, 1, 3),
+        ("x", 1, 0, 3),
+        ("fc_slot_12", 12, 0, 3),
+        ("y", 2, 0, 3),
+    ]
     shared = made.named_feature_list[0].feature
     assert shared[0] == shared[1] == shared[2]
-    example = example_pb2.Example.FromString(RandomRecords(RandomFields(sparse=("slot_9",), drop_rate=0, dense=("d",))).example())
+    example = example_pb2.Example.FromString(
+        RandomRecords(RandomFields(sparse=("slot_9",), drop_rate=0, dense=("d",))).example()
+    )
     assert [f.name for f in example.named_feature] == ["slot_9", "d"] and len(example.label) == 1
 
 
@@ -113,8 +134,15 @@ def test_the_same_seed_gives_the_same_records():
     assert RandomRecords(RandomFields(**fields)).instance() == RandomRecords(RandomFields(**fields)).instance()
 
 
-@pytest.mark.parametrize("more", [
-    {"sparse": ("a", "a")}, {"dense": ("a",), "dense_shapes": (1, 2)}, {"dense": ("a",), "dense_types": ("flaot",)}, {"slots": (0,)}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"sparse": ("a", "a")},
+        {"dense": ("a",), "dense_shapes": (1, 2)},
+        {"dense": ("a",), "dense_types": ("flaot",)},
+        {"slots": (0,)},
+    ],
+)
 def test_settings_that_cannot_be(more):
     with pytest.raises(errors.UsageError):
         RandomFields(**more)
@@ -134,20 +162,46 @@ def test_t18_headers():
     assert frame_header(Framing(has_sort_id=True)) == bytes(8)
     assert frame_header(Framing(has_sort_id=True, kafka_dump=True)) == bytes(16)
     assert frame_header(Framing(has_sort_id=True, kafka_dump_prefix=True)) == bytes(24)
-    for parts in ({"has_sort_id": True, "kafka_dump": True, "kafka_dump_prefix": True}, {"kafka_dump": True}, {"kafka_dump_prefix": True}):
+    for parts in (
+        {"has_sort_id": True, "kafka_dump": True, "kafka_dump_prefix": True},
+        {"kafka_dump": True},
+        {"kafka_dump_prefix": True},
+    ):
         with pytest.raises(errors.UsageError):
             frame_header(Framing(**parts))
 
 
-@pytest.mark.parametrize("flags", [[], ["--has-sort-id"], ["--has-sort-id", "--kafka-dump"], ["--has_sort_id", "--kafka_dump_prefix"],
-                                   ["--lagrangex-header"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["--has-sort-id"],
+        ["--has-sort-id", "--kafka-dump"],
+        ["--has_sort_id", "--kafka_dump_prefix"],
+        ["--lagrangex-header"],
+    ],
+    ids=" ".join,
+)
 def test_random_files_are_read_back_with_the_flags_they_were_written_with(run, tfs, tmp_path, flags):
     path = tmp_path / "r.pb"
-    args = ["predict", "--target", tfs.target, "--input-type", "instance", "--input-file", path, "--batch-size", 3, *flags]
+    args = [
+        "predict",
+        "--target",
+        tfs.target,
+        "--input-type",
+        "instance",
+        "--input-file",
+        path,
+        "--batch-size",
+        3,
+        *flags,
+    ]
     done = run("tfs-client", *args)
     first = values(tfs)
     assert len(first) == 3 and "3 random instance records written" in done.stderr and str(path) in done.stderr
-    assert path.stat().st_size == sum(len(v) + 8 + {0: 0, 1: 8, 2: 16}[len(flags)] + 8 * ("--kafka_dump_prefix" in flags) for v in first)
+    assert path.stat().st_size == sum(
+        len(v) + 8 + {0: 0, 1: 8, 2: 16}[len(flags)] + 8 * ("--kafka_dump_prefix" in flags) for v in first
+    )
     assert run("tfs-client", *args).stderr == ""
     assert values(tfs) == first
 

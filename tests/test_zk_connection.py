@@ -1,4 +1,5 @@
-"""Sessions with a real ZooKeeper: operations, watches and ephemeral nodes, and what becomes of them when sessions and servers go."""
+"""Sessions with a real ZooKeeper: operations, watches and ephemeral nodes, and what becomes of them when sessions
+and servers go."""
 
 import threading
 import time
@@ -6,10 +7,19 @@ import time
 import pytest
 
 from monolith_cli import errors
-from monolith_cli.serving.zookeeper.connection import (BadVersion, EphemeralNodes, NodeExists, NoNode, NotAllowed, NotEmpty, ZkConfig, connect)
+from monolith_cli.serving.zookeeper.connection import (
+    BadVersion,
+    EphemeralNodes,
+    NodeExists,
+    NoNode,
+    NotAllowed,
+    NotEmpty,
+    ZkConfig,
+    connect,
+)
 
-# No drill may take longer than this to heal: session time-out, election and a slow machine.
-BOUND_S = 30
+# No drill may take longer than this to heal: session time-out, election, and a machine with much else to do.
+BOUND_S = 90
 
 
 def eventually(check, why="", bound_s=BOUND_S):
@@ -136,7 +146,7 @@ def test_a_node_that_somebody_deletes_comes_back(session, zookeeper):
         for _ in range(20):
             made = session.get("/t/e")[1].czxid
             session.delete("/t/e")
-            eventually(lambda: (s := session.exists("/t/e")) and s.czxid != made)
+            eventually(lambda made=made: (s := session.exists("/t/e")) and s.czxid != made)
         assert nodes.paths() == {"/t/e": "published"}
         nodes.withdraw("/t/e")
         time.sleep(0.2)
@@ -181,7 +191,9 @@ def test_nobody_there():
         s.bind(("127.0.0.1", 0))
         servers = f"127.0.0.1:{s.getsockname()[1]}"
         started = time.monotonic()
-        with pytest.raises(errors.UnavailableError, match=f"{servers}: cannot be reached within 0.5 s: Connection refused"):
+        with pytest.raises(
+            errors.UnavailableError, match=f"{servers}: cannot be reached within 0.5 s: Connection refused"
+        ):
             connect(ZkConfig(servers, connect_timeout_s=0.5))
         s.listen()  # takes connections and says nothing
         with pytest.raises(errors.UnavailableError, match="cannot be reached within 0.5 s"):

@@ -11,8 +11,16 @@ from conftest import ROOT
 
 from monolith_cli.serving.zookeeper.connection import ZkConfig, connect
 from monolith_cli.serving.zookeeper.paths import Container, SavedModel, binding_path, container_path
-from monolith_cli.serving.zookeeper.records import (ContainerServiceInfo, ModelMeta, PublishMeta, PublishType, ReplicaMeta, ResourceSpec,
-                                                    SavedModelDeployConfig, State)
+from monolith_cli.serving.zookeeper.records import (
+    ContainerServiceInfo,
+    ModelMeta,
+    PublishMeta,
+    PublishType,
+    ReplicaMeta,
+    ResourceSpec,
+    SavedModelDeployConfig,
+    State,
+)
 
 
 @pytest.fixture
@@ -34,12 +42,17 @@ def zk(run, zookeeper):
 
 def make_every_kind(c):
     pod = Container("psm;lf;default", "fe80::1")
-    made = [("/b/portal/m", ModelMeta("m", "/d").to_json()), ("/b/resource/0:1", ResourceSpec("h:1", 0, 1, 5).to_json()),
-            ("/b/publish/0:1:m", PublishMeta(0, 1, "m", 1, 1, {"entry": "/d/entry/1"}, PublishType.UNLOAD).to_json()),
-            ("/b/service/m/ps:0/7", ReplicaMeta("h:1", stat=State.LOADING).to_json()),
-            ("/b/service/m/lf:default/entry:0/00000000003", ReplicaMeta("h:2", stat=State.AVAILABLE).to_json()),
-            ("/b/saved_models/m/ps_0", SavedModelDeployConfig("/d/ps_0", "latest_once").to_json()), ("/b/layouts/main/m:ps_0", b""),
-            (container_path("b", pod), ContainerServiceInfo(grpc="h:3", debug_info="{}").to_json()), (binding_path("b", SavedModel("m", "ps_0"), pod), b"")]
+    made = [
+        ("/b/portal/m", ModelMeta("m", "/d").to_json()),
+        ("/b/resource/0:1", ResourceSpec("h:1", 0, 1, 5).to_json()),
+        ("/b/publish/0:1:m", PublishMeta(0, 1, "m", 1, 1, {"entry": "/d/entry/1"}, PublishType.UNLOAD).to_json()),
+        ("/b/service/m/ps:0/7", ReplicaMeta("h:1", stat=State.LOADING).to_json()),
+        ("/b/service/m/lf:default/entry:0/00000000003", ReplicaMeta("h:2", stat=State.AVAILABLE).to_json()),
+        ("/b/saved_models/m/ps_0", SavedModelDeployConfig("/d/ps_0", "latest_once").to_json()),
+        ("/b/layouts/main/m:ps_0", b""),
+        (container_path("b", pod), ContainerServiceInfo(grpc="h:3", debug_info="{}").to_json()),
+        (binding_path("b", SavedModel("m", "ps_0"), pod), b""),
+    ]
     for path, data in made:
         c.create(path, data, ephemeral=path.startswith("/b/service/m/ps"))
     return made
@@ -82,10 +95,23 @@ def test_tree_decodes_every_kind_of_node(zk, session):
     found = {line["path"]: line for line in lines}
     assert {path: found[path]["text"].encode() for path in made} == made
     kinds = {line["kind"] for line in lines}
-    assert kinds == {None, "ModelMeta", "ResourceSpec", "PublishMeta", "ReplicaMeta", "SavedModelDeployConfig", "LayoutEntry", "ContainerServiceInfo", "Binding"}
+    assert kinds == {
+        None,
+        "ModelMeta",
+        "ResourceSpec",
+        "PublishMeta",
+        "ReplicaMeta",
+        "SavedModelDeployConfig",
+        "LayoutEntry",
+        "ContainerServiceInfo",
+        "Binding",
+    }
     binding = found["/b/binding/m/ps_0:psm;lf;default:fe80%3A%3A1"]
     assert binding["value"] == {"model_name": "m", "sub_graph": "ps_0", "cluster": "psm;lf;default", "id": "fe80::1"}
-    assert found["/b/service/m/ps:0/7"]["ephemeral_owner"] == f"0x{session.session_id & (2**64 - 1):x}" and binding["ephemeral_owner"] is None
+    assert (
+        found["/b/service/m/ps:0/7"]["ephemeral_owner"] == f"0x{session.session_id & (2**64 - 1):x}"
+        and binding["ephemeral_owner"] is None
+    )
     assert zk("tree", "/b/portal").stdout.decode() == "/b/portal\n  m  ModelMeta model_name=m model_dir=/d\n"
     assert zk("tree", "/b", "-L", "1").stdout.decode().count("\n") == 9
     assert zk("tree").stdout.decode().startswith("/\n  b\n    binding\n")
@@ -97,7 +123,12 @@ def test_what_cannot_be_read_is_marked(zk, session):
     session.create("/b/long", b"x" * 300)
     session.create("/b/text", "zwei\nZeilen".encode())
     text = zk("tree", "/b").stdout.decode()
-    assert "m  !! this is no ModelMeta" in text and "raw  <2 bytes>" in text and "(300 bytes)" in text and "text  zwei⏎Zeilen" in text
+    assert (
+        "m  !! this is no ModelMeta" in text
+        and "raw  <2 bytes>" in text
+        and "(300 bytes)" in text
+        and "text  zwei⏎Zeilen" in text
+    )
     found = [json.loads(line) for line in zk("tree", "/b", "--json").stdout.decode().splitlines()]
     assert [(n["base64"]) for n in found if "base64" in n] == ["AP8="]
     assert any("/b/portal/m: this is no ModelMeta" in n.get("error", "") for n in found)
@@ -143,14 +174,29 @@ def test_rm_asks(zk, session, zookeeper):
     done = zk("rm", "/b/x", check=False)
     assert done.returncode == 73 and "-r" in done.stderr
     done = zk("rm", "-r", "/b/x", "/b/z", check=False)
-    assert done.returncode == 2 and "remove /b/x, /b/z (3 nodes)" in done.stderr and "1 of the nodes are ephemeral" in done.stderr
-    assert json.loads(zk("rm", "-r", "/b/x", "--dry-run", "--json").stdout) == {"removed": ["/b/x"], "nodes": 2, "dry_run": True}
+    assert (
+        done.returncode == 2
+        and "remove /b/x, /b/z (3 nodes)" in done.stderr
+        and "1 of the nodes are ephemeral" in done.stderr
+    )
+    assert json.loads(zk("rm", "-r", "/b/x", "--dry-run", "--json").stdout) == {
+        "removed": ["/b/x"],
+        "nodes": 2,
+        "dry_run": True,
+    }
     assert session.exists("/b/x/y")
     for answer, there in ((b"n\n", True), (b"y\n", False)):
         master, slave = pty.openpty()
         os.write(master, answer)
         command = [sys.executable, "-m", "monolith_cli", "zk", "rm", "-r", "/b/x", "--zk-servers", zookeeper.servers]
-        asked = subprocess.run(command, stdin=slave, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60, check=False)
+        asked = subprocess.run(
+            command,
+            stdin=slave,
+            capture_output=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            timeout=60,
+            check=False,
+        )
         os.close(master)
         os.close(slave)
         assert asked.returncode == 0 and b"Remove /b/x (2 nodes)? [y/N]" in asked.stderr
@@ -210,7 +256,14 @@ def test_zkcli_reads_what_we_write(session, zookeeper):
     script = "".join(f"get {path}\n" for path, data in made if data) + "ls /b/service/m\nquit\n"
     if not os.path.exists("/usr/share/zookeeper/bin/zkCli.sh"):
         pytest.skip("zkCli.sh is not installed")
-    done = subprocess.run(["/usr/share/zookeeper/bin/zkCli.sh", "-server", zookeeper.servers], input=script, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        ["/usr/share/zookeeper/bin/zkCli.sh", "-server", zookeeper.servers],
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     for _, data in made:
         if data:
             assert data.decode() in done.stdout, done.stdout[-2000:]
@@ -225,5 +278,7 @@ def test_a_path_at_the_end_of_the_servers(run, session, zookeeper):
 
 def test_nobody_there(run):
     done = run("zk", "tree", "--zk-servers", "127.0.0.1:1", "--zk-connect-timeout", "0.3", check=False)
-    assert done.returncode == 69 and done.stderr.startswith("zk: ZooKeeper 127.0.0.1:1: cannot be reached within 0.3 s: Connection refused")
+    assert done.returncode == 69 and done.stderr.startswith(
+        "zk: ZooKeeper 127.0.0.1:1: cannot be reached within 0.3 s: Connection refused"
+    )
     assert "Traceback" not in done.stderr and done.stdout == b""

@@ -64,8 +64,11 @@ class Page:
         for model, values in self.latencies.items():
             for bound in (*BOUNDS, float("inf")):
                 le = "+Inf" if bound == float("inf") else f"{bound:g}"
-                lines.append(f':tensorflow:serving:request_latency_bucket{{model_name="{model}",API="Predict",entrypoint="GRPC",le="{le}"}} '
-                             f"{sum(v <= bound for v in values)}")
+                lines.append(
+                    f':tensorflow:serving:request_latency_bucket{{model_name="{model}",API="Predict",entrypoint="GRPC",'
+                    f'le="{le}"}} '
+                    f"{sum(v <= bound for v in values)}"
+                )
         return "\n".join(lines) + "\n"
 
     def close(self):
@@ -105,10 +108,14 @@ class Terminal:
         self._stream = pyte.Stream(self._screen)
         self.resize(rows, columns, tell=False)
         self.before = termios.tcgetattr(self.slave)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_") and k not in ("LINES", "COLUMNS")}
+        environment = {
+            k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_") and k not in ("LINES", "COLUMNS")
+        }
         environment |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "LANG": "C.UTF-8"} | (env or {})
         command = command or [sys.executable, "-m", "monolith_cli", *map(str, args)]
-        self.process = subprocess.Popen(command, stdin=self.slave, stdout=self.slave, stderr=self.slave, env=environment, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdin=self.slave, stdout=self.slave, stderr=self.slave, env=environment, start_new_session=True
+        )
         self.text = ""
 
     @property

@@ -1,9 +1,11 @@
-"""Real ZooKeeper servers for tests and the sandbox of the manuals: one or several nodes on loopback, from Debian's package `zookeeper`.
+"""Real ZooKeeper servers for tests and the sandbox of the manuals: one or several nodes on loopback, from Debian's
+package `zookeeper`.
 
-Ticks are short (`tick_ms`), so that sessions may time out after two of them; every server can be killed, held still (SIGSTOP), let go
-on and started again with its data. Sessions end by `expire`, as a server ends them.
+Ticks are short (`tick_ms`), so that sessions may time out after two of them; every server can be killed, held still
+(SIGSTOP), let go on and started again with its data. Sessions end by `expire`, as a server ends them.
 
-As a program: `python tests/zookeeper_ensemble.py FOLDER` starts one server, prints its address, and ends when its standard input does.
+As a program: `python tests/zookeeper_ensemble.py FOLDER` starts one server, prints its address, and ends when its
+standard input does.
 """
 
 from __future__ import annotations
@@ -59,20 +61,85 @@ def free_ports(n: int) -> list[int]:
 
 
 def make_certificates(folder: Path) -> None:
-    """ca.pem, client.pem and client.key as PEM; server.p12 and trust.p12 for the servers, which are 127.0.0.1 and localhost."""
+    """ca.pem, client.pem and client.key as PEM; server.p12 and trust.p12 for the servers, which are 127.0.0.1 and
+    localhost."""
+
     def openssl(*args: str) -> None:
         subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=folder)
 
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
+    openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "3650",
+        "-subj",
+        "/CN=test authority",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+    )
     (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
     for who in ("server", "client"):
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}", "-keyout", f"{who}.key", "-out", f"{who}.csr")
-        openssl("x509", "-req", "-in", f"{who}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "3650", "-extfile", "names",
-                "-out", f"{who}.pem")
-    openssl("pkcs12", "-export", "-in", "server.pem", "-inkey", "server.key", "-certfile", "ca.pem", "-name", "server",
-            "-passout", f"pass:{STORE_PASSWORD}", "-out", "server.p12")
-    subprocess.run(["keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", "ca.pem", "-keystore", "trust.p12", "-storetype", "PKCS12",
-                    "-storepass", STORE_PASSWORD], check=True, capture_output=True, cwd=folder)
+        openssl(
+            "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}", "-keyout", f"{who}.key", "-out", f"{who}.csr"
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{who}.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "3650",
+            "-extfile",
+            "names",
+            "-out",
+            f"{who}.pem",
+        )
+    openssl(
+        "pkcs12",
+        "-export",
+        "-in",
+        "server.pem",
+        "-inkey",
+        "server.key",
+        "-certfile",
+        "ca.pem",
+        "-name",
+        "server",
+        "-passout",
+        f"pass:{STORE_PASSWORD}",
+        "-out",
+        "server.p12",
+    )
+    subprocess.run(
+        [
+            "keytool",
+            "-importcert",
+            "-noprompt",
+            "-alias",
+            "ca",
+            "-file",
+            "ca.pem",
+            "-keystore",
+            "trust.p12",
+            "-storetype",
+            "PKCS12",
+            "-storepass",
+            STORE_PASSWORD,
+        ],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
 
 
 class Ensemble:
@@ -83,8 +150,17 @@ class Ensemble:
     sasl: SASL DIGEST-MD5 for SASL_USER, and nothing for others; allow_4lw: four-letter words, "*" or a list.
     """
 
-    def __init__(self, n: int, folder: Path, *, tick_ms: int = 200, sync_ticks: int = 15, tls: str | None = None, sasl: bool = False,
-                 allow_4lw: str = "*"):
+    def __init__(
+        self,
+        n: int,
+        folder: Path,
+        *,
+        tick_ms: int = 200,
+        sync_ticks: int = 15,
+        tls: str | None = None,
+        sasl: bool = False,
+        allow_4lw: str = "*",
+    ):
         self.folder, self._jars, self.n = Path(folder), class_path(), n
         self.folder.mkdir(parents=True, exist_ok=True)
         self._processes: list[subprocess.Popen | None] = [None] * n
@@ -101,30 +177,69 @@ class Ensemble:
             data = self.folder / f"{i}" / "data"
             data.mkdir(parents=True, exist_ok=True)
             (data / "myid").write_text(f"{i + 1}\n")
-            lines = [f"tickTime={tick_ms}", "initLimit=50", f"syncLimit={sync_ticks}", f"dataDir={data}", f"clientPort={self.ports[i]}",
-                     "clientPortAddress=127.0.0.1", "admin.enableServer=false", f"4lw.commands.whitelist={allow_4lw}", "maxClientCnxns=0",
-                     f"minSessionTimeout={2 * tick_ms}", "maxSessionTimeout=60000", "standaloneEnabled=true"]
+            lines = [
+                f"tickTime={tick_ms}",
+                "initLimit=50",
+                f"syncLimit={sync_ticks}",
+                f"dataDir={data}",
+                f"clientPort={self.ports[i]}",
+                "clientPortAddress=127.0.0.1",
+                "admin.enableServer=false",
+                f"4lw.commands.whitelist={allow_4lw}",
+                "maxClientCnxns=0",
+                f"minSessionTimeout={2 * tick_ms}",
+                "maxSessionTimeout=60000",
+                "standaloneEnabled=true",
+            ]
             if n > 1:
                 lines += [f"server.{k + 1}=127.0.0.1:{quorum[k]}:{election[k]}" for k in range(n)]
             if tls:
-                lines += [f"secureClientPort={secure[i]}", "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
-                          f"ssl.keyStore.location={self.certificates / 'server.p12'}", f"ssl.keyStore.password={STORE_PASSWORD}",
-                          f"ssl.trustStore.location={self.certificates / 'trust.p12'}", f"ssl.trustStore.password={STORE_PASSWORD}",
-                          f"ssl.clientAuth={tls}"]
+                lines += [
+                    f"secureClientPort={secure[i]}",
+                    "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
+                    f"ssl.keyStore.location={self.certificates / 'server.p12'}",
+                    f"ssl.keyStore.password={STORE_PASSWORD}",
+                    f"ssl.trustStore.location={self.certificates / 'trust.p12'}",
+                    f"ssl.trustStore.password={STORE_PASSWORD}",
+                    f"ssl.clientAuth={tls}",
+                ]
             if sasl:
-                lines += ["authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider", "sessionRequireClientSASLAuth=true"]
-                (self.folder / "jaas.conf").write_text("Server { org.apache.zookeeper.server.auth.DigestLoginModule required "
-                                                       f'user_{SASL_USER}="{SASL_PASSWORD}"; }};\n')
+                lines += [
+                    "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+                    "sessionRequireClientSASLAuth=true",
+                ]
+                (self.folder / "jaas.conf").write_text(
+                    "Server { org.apache.zookeeper.server.auth.DigestLoginModule required "
+                    f'user_{SASL_USER}="{SASL_PASSWORD}"; }};\n'
+                )
             (self.folder / f"{i}" / "zoo.cfg").write_text("\n".join(lines) + "\n")
         self._sasl = sasl
 
     def _command(self, i: int) -> list[str]:
         more = [f"-Djava.security.auth.login.config={self.folder / 'jaas.conf'}"] if self._sasl else []
-        with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # a killed test run leaves no server behind
-        return [*with_us, "java", "-Xms16m", "-Xmx96m", "-Xss256k", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Dzookeeper.forceSync=no",
-                "-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-Dzookeeper.jmx.log4j.disable=true", "-Djava.net.preferIPv4Stack=true",
-                f"-Dzookeeper.DigestAuthenticationProvider.superDigest={SUPER_DIGEST}", *more,
-                "-cp", self._jars, "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(self.folder / f"{i}" / "zoo.cfg")]
+        with_us = (
+            ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        )  # a killed test run leaves no server behind
+        return [
+            *with_us,
+            "java",
+            "-Xms16m",
+            "-Xmx96m",
+            "-Xss256k",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
+            "-Xshare:auto",
+            "-Dzookeeper.forceSync=no",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
+            "-Dzookeeper.jmx.log4j.disable=true",
+            "-Djava.net.preferIPv4Stack=true",
+            f"-Dzookeeper.DigestAuthenticationProvider.superDigest={SUPER_DIGEST}",
+            *more,
+            "-cp",
+            self._jars,
+            "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+            str(self.folder / f"{i}" / "zoo.cfg"),
+        ]
 
     def start(self) -> Ensemble:
         """Starts all servers and waits until every one of them serves."""

@@ -1,4 +1,5 @@
-"""A command with commands of its own: `zk tree`, `serving-client load`. Each has the manners of a command; the group shows them together."""
+"""A command with commands of its own: `zk tree`, `serving-client load`. Each has the manners of a command; the group
+shows them together."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ class CommandGroup(click.Group):
 
     def verb(self, name: str, summary: str, **more):
         """Decorator: `frame.command` for a command of this group. Its exit codes are the group's, with what it adds."""
-        exits = {c: t for c, t in self.exits.items() if c not in EXIT_CODES or EXIT_CODES[c] != t} | more.pop("exits", {})
+        exits = {c: t for c, t in self.exits.items() if c not in EXIT_CODES or EXIT_CODES[c] != t} | more.pop(
+            "exits", {}
+        )
 
         def decorate(function):
             made = command(f"{self.name} {name}", summary, exits=exits, see_also=[f"{self.name}(1)"], **more)(function)
@@ -57,24 +60,44 @@ class CommandGroup(click.Group):
             import difflib
 
             close = difflib.get_close_matches(args[0], list(self.commands), n=1)
-            raise click.UsageError(f"no such command: {args[0]}" + (f"; did you mean {close[0]}?" if close else ""), ctx)
+            raise click.UsageError(
+                f"no such command: {args[0]}" + (f"; did you mean {close[0]}?" if close else ""), ctx
+            )
         return super().resolve_command(ctx, args)
 
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         prog = prog_name or self.name
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        code = guarded(prog, lambda: super(CommandGroup, self).main(args, prog, complete_var, standalone_mode=False, **extra))
+        code = guarded(
+            prog, lambda: super(CommandGroup, self).main(args, prog, complete_var, standalone_mode=False, **extra)
+        )
         sys.exit(flushed(prog, code))
 
 
 def group(name: str, summary: str, *, description: str = "", examples=(), exits=None, see_also=()) -> CommandGroup:
     """A command that has only commands. exits: codes they share beyond those every command has."""
+
     def show_version(ctx, param, value):
         if value and not ctx.resilient_parsing:
             click.echo(version_line(name))
             ctx.exit()
 
     return CommandGroup(
-        name, help=description, short_help=summary, examples=examples, exits=exits, see_also=see_also,
+        name,
+        help=description,
+        short_help=summary,
+        examples=examples,
+        exits=exits,
+        see_also=see_also,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-        params=[click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Print the version and leave.")])
+        params=[
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=show_version,
+                help="Print the version and leave.",
+            )
+        ],
+    )

@@ -5,27 +5,50 @@ from monolith_cli.commands.frame import Example
 from monolith_cli.commands.group import group
 
 main = group(
-    "serving-client", "Load, unload and look at what is served, in one place: portal, layouts, agents.",
+    "serving-client",
+    "Load, unload and look at what is served, in one place: portal, layouts, agents.",
     description="""\
-The commands an operator needs for both ways of serving: load, unload and status speak to the scheduler of agents that share many models
-(portal nodes); declare, publish, unpublish and info to unified agents (declarations and layouts); heartbeat and replicas ask an agent;
-addresses and clean look at and remove what agents registered. What deletes asks first; without a terminal it wants --yes.""",
-    examples=[Example("Ask for a model, look, and take it out again",
-                      "serving-client load --zk-servers $ZOOKEEPER --bzid demo --model-name sports --model-dir /models/sports && "
-                      "serving-client status --zk-servers $ZOOKEEPER --bzid demo --model-name sports && "
-                      "serving-client unload --zk-servers $ZOOKEEPER --bzid demo --model-name sports --yes"),
-              Example("An export into the layout main, and out of it",
-                      "serving-client declare --zk-servers $ZOOKEEPER --bzid demo --overwrite export/ffm && "
-                      "serving-client publish --zk-servers $ZOOKEEPER --bzid demo --layout main 'ffm:*' && "
-                      "serving-client unpublish --zk-servers $ZOOKEEPER --bzid demo --layout main 'ffm:*' --yes"),
-              Example("All that is declared, laid out and served", "serving-client info --zk-servers $ZOOKEEPER --bzid demo --json | jq .layout_info")],
-    exits={65: "a node or file holds what it should not", 66: "an export or configuration file is not there, or nothing of the model is declared",
-           69: "the agent or ZooKeeper cannot be reached", 73: "the model is there already, or ZooKeeper does not allow it"},
-    see_also=["agent-controller(1)", "agent-client(1)", "tfs-client(1)", "zk(1)"])
+The commands an operator needs for both ways of serving: load, unload and status speak to the
+scheduler of agents that share many models (portal nodes); declare, publish, unpublish and info to unified agents
+(declarations and layouts); heartbeat and replicas ask an agent; addresses and clean look at and remove what agents
+registered. What deletes asks first; without a terminal it wants --yes.""",
+    examples=[
+        Example(
+            "Ask for a model, look, and take it out again",
+            "serving-client load --zk-servers $ZOOKEEPER --bzid demo --model-name sports --model-dir /models/sports && "
+            "serving-client status --zk-servers $ZOOKEEPER --bzid demo --model-name sports && "
+            "serving-client unload --zk-servers $ZOOKEEPER --bzid demo --model-name sports --yes",
+        ),
+        Example(
+            "An export into the layout main, and out of it",
+            "serving-client declare --zk-servers $ZOOKEEPER --bzid demo --overwrite export/ffm && "
+            "serving-client publish --zk-servers $ZOOKEEPER --bzid demo --layout main 'ffm:*' && "
+            "serving-client unpublish --zk-servers $ZOOKEEPER --bzid demo --layout main 'ffm:*' --yes",
+        ),
+        Example(
+            "All that is declared, laid out and served",
+            "serving-client info --zk-servers $ZOOKEEPER --bzid demo --json | jq .layout_info",
+        ),
+    ],
+    exits={
+        65: "a node or file holds what it should not",
+        66: "an export or configuration file is not there, or nothing of the model is declared",
+        69: "the agent or ZooKeeper cannot be reached",
+        73: "the model is there already, or ZooKeeper does not allow it",
+    },
+    see_also=["agent-controller(1)", "agent-client(1)", "tfs-client(1)", "zk(1)"],
+)
 
-_conf = click.option("--conf", type=click.Path(dir_okay=False), metavar="FILE", help="Configuration file of an agent: says what is not named. [default: none]")
+_conf = click.option(
+    "--conf",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Configuration file of an agent: says what is not named. [default: none]",
+)
 _model = click.option("--model-name", metavar="NAME", help="The model. [default: base_name of --conf]")
-_bzid = click.option("--bzid", metavar="ID", help="Business id: the top of the namespace in ZooKeeper. [default: bzid of --conf]")
+_bzid = click.option(
+    "--bzid", metavar="ID", help="Business id: the top of the namespace in ZooKeeper. [default: bzid of --conf]"
+)
 _layout = click.option("--layout", required=True, metavar="LAYOUT", help="Name of the layout, or its path.")
 
 
@@ -51,8 +74,12 @@ def _asker(yes):
 @_model
 @click.option("--model-dir", required=True, metavar="DIR", help="Folder of the exported models, as the agents see it.")
 @click.option("--ckpt", metavar="NAME", help="The checkpoint to serve. [default: the newest]")
-@click.option("--num-shard", type=int, default=-1, show_default=True, help="Into how many shards; -1 leaves it to the scheduler.")
-@click.option("--overwrite", is_flag=True, help="Ask anew for a model that is asked for already; else that is an error (73).")
+@click.option(
+    "--num-shard", type=int, default=-1, show_default=True, help="Into how many shards; -1 leaves it to the scheduler."
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Ask anew for a model that is asked for already; else that is an error (73)."
+)
 @_in_zookeeper
 def load(model_name, model_dir, ckpt, num_shard, overwrite, run, **values):
     from monolith_cli.serving.controller import agent_actions
@@ -92,11 +119,35 @@ def addresses(model_name, run, **values):
 
 def _ask_agent(function):
     """Options of the commands that ask an agent."""
-    more = (click.option("--server-type", type=click.Choice(["ps", "entry", "dense"]), default="ps", show_default=True, help="What is asked for."),
-            click.option("--target", metavar="HOST:PORT", help="The agent. [default: that of this host, by --port or --conf]"),
-            click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port of the agent; 0 is agent_port of --conf."),
-            click.option("--timeout", type=click.FloatRange(min=0.1, max=3600), default=10.0, show_default=True, help="Seconds the call may take."),
-            _conf, so.JSON, so.tls_client_options)
+    more = (
+        click.option(
+            "--server-type",
+            type=click.Choice(["ps", "entry", "dense"]),
+            default="ps",
+            show_default=True,
+            help="What is asked for.",
+        ),
+        click.option(
+            "--target", metavar="HOST:PORT", help="The agent. [default: that of this host, by --port or --conf]"
+        ),
+        click.option(
+            "--port",
+            type=click.IntRange(0, 65535),
+            default=0,
+            show_default=True,
+            help="Port of the agent; 0 is agent_port of --conf.",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0.1, max=3600),
+            default=10.0,
+            show_default=True,
+            help="Seconds the call may take.",
+        ),
+        _conf,
+        so.JSON,
+        so.tls_client_options,
+    )
     for option in reversed(more):
         function = option(function)
     return function
@@ -117,7 +168,9 @@ def heartbeat(server_type, target, port, timeout, run, **values):
 def replicas(task, model_name, server_type, target, port, timeout, run, **values):
     from monolith_cli.serving.controller import agent_actions
 
-    agent_actions.get_replicas(_settings(values | {"bzid": None}, run, model_name, port, target, timeout), server_type, task)
+    agent_actions.get_replicas(
+        _settings(values | {"bzid": None}, run, model_name, port, target, timeout), server_type, task
+    )
 
 
 @main.verb("clean", "Remove all nodes that agents and clients left in a place.")

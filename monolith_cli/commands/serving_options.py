@@ -8,24 +8,59 @@ _FILE = click.Path(dir_okay=False)
 
 _TLS = (
     click.option("--tls-ca", type=_FILE, help="PEM file of the certificates that the other side is checked against."),
-    click.option("--tls-cert", type=_FILE, help="PEM file of the certificate that this side shows; goes with --tls-key."),
+    click.option(
+        "--tls-cert", type=_FILE, help="PEM file of the certificate that this side shows; goes with --tls-key."
+    ),
     click.option("--tls-key", type=_FILE, help="PEM file of the private key of --tls-cert."),
 )
-_TLS_NAME = click.option("--tls-server-name", help="Name the server's certificate must carry. [default: the host of the target]")
+_TLS_NAME = click.option(
+    "--tls-server-name", help="Name the server's certificate must carry. [default: the host of the target]"
+)
 
 _ZOOKEEPER = (
-    click.option("--zk-servers", envvar="ZK_SERVERS", metavar="HOST:PORT,…", help="ZooKeeper servers, host:port, apart by commas."),
-    click.option("--zk-auth-file", type=_FILE, help="File with user:password for ZooKeeper's digest authentication. [default: the variable ZK_AUTH]"),
+    click.option(
+        "--zk-servers",
+        envvar="ZK_SERVERS",
+        metavar="HOST:PORT,…",
+        help="ZooKeeper servers, host:port, apart by commas.",
+    ),
+    click.option(
+        "--zk-auth-file",
+        type=_FILE,
+        help="File with user:password for ZooKeeper's digest authentication. [default: the variable ZK_AUTH]",
+    ),
     click.option("--zk-sasl-file", type=_FILE, help="File with user:password for SASL DIGEST-MD5 with ZooKeeper."),
-    click.option("--zk-tls-ca", type=_FILE, help="PEM file of the certificates ZooKeeper's servers are checked against; turns TLS on."),
-    click.option("--zk-tls-cert", type=_FILE, help="PEM file of the certificate shown to ZooKeeper; goes with --zk-tls-key."),
+    click.option(
+        "--zk-tls-ca",
+        type=_FILE,
+        help="PEM file of the certificates ZooKeeper's servers are checked against; turns TLS on.",
+    ),
+    click.option(
+        "--zk-tls-cert", type=_FILE, help="PEM file of the certificate shown to ZooKeeper; goes with --zk-tls-key."
+    ),
     click.option("--zk-tls-key", type=_FILE, help="PEM file of the private key of --zk-tls-cert."),
-    click.option("--zk-session-timeout", type=click.FloatRange(1, 600), default=10.0, show_default=True,
-                 help="Seconds without contact after which ZooKeeper ends the session and takes its ephemeral nodes away."),
-    click.option("--zk-connect-timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True,
-                 help="Seconds to wait for a server, when connecting and in every operation, before leaving with 69."),
-    click.option("--zk-acl", type=click.Choice(["open", "owner"]), default="open", show_default=True,
-                 help="Who may change the nodes that are made: everybody, or only who has the same credentials, while everybody may read."),
+    click.option(
+        "--zk-session-timeout",
+        type=click.FloatRange(1, 600),
+        default=10.0,
+        show_default=True,
+        help="Seconds without contact after which ZooKeeper ends the session and takes its ephemeral nodes away.",
+    ),
+    click.option(
+        "--zk-connect-timeout",
+        type=click.FloatRange(0.1, 600),
+        default=10.0,
+        show_default=True,
+        help="Seconds to wait for a server, when connecting and in every operation, before leaving with 69.",
+    ),
+    click.option(
+        "--zk-acl",
+        type=click.Choice(["open", "owner"]),
+        default="open",
+        show_default=True,
+        help="Who may change the nodes that are made: everybody, or only who has the same credentials, "
+        "while everybody may read.",
+    ),
 )
 
 _DELETING = (
@@ -71,12 +106,18 @@ server_tls = client_tls
 
 
 def zk_config(values: dict, servers: str | None = None):
-    """Takes the ZooKeeper options out of `values`; `serving.zookeeper.connection.ZkConfig`. `servers` stands in for --zk-servers."""
+    """Takes the ZooKeeper options out of `values`; `serving.zookeeper.connection.ZkConfig`. `servers` stands in for
+    --zk-servers."""
     from monolith_cli import errors
     from monolith_cli.serving.zookeeper.connection import ZkConfig
 
-    taken = {n: values.pop(f"zk_{n}") for n in ("servers", "auth_file", "sasl_file", "tls_ca", "tls_cert", "tls_key", "acl")}
-    taken["session_timeout_s"], taken["connect_timeout_s"] = values.pop("zk_session_timeout"), values.pop("zk_connect_timeout")
+    taken = {
+        n: values.pop(f"zk_{n}") for n in ("servers", "auth_file", "sasl_file", "tls_ca", "tls_cert", "tls_key", "acl")
+    }
+    taken["session_timeout_s"], taken["connect_timeout_s"] = (
+        values.pop("zk_session_timeout"),
+        values.pop("zk_connect_timeout"),
+    )
     taken["servers"] = taken["servers"] or servers
     if not taken["servers"]:
         raise errors.UsageError("no ZooKeeper named: give --zk-servers HOST:PORT")
@@ -89,7 +130,8 @@ def deleting_options(function):
 
 
 def confirmed(what: str, yes: bool) -> bool:
-    """Whether `what` ("delete 3 nodes below /a") is to be done: as --yes or the person at the terminal says. UsageError where there is none."""
+    """Whether `what` ("delete 3 nodes below /a") is to be done: as --yes or the person at the terminal says.
+    UsageError where there is none."""
     import sys
 
     from monolith_cli import errors

@@ -1,4 +1,5 @@
-"""gRPC of the AgentService: the client's stub and what a server registers (60, 3.12; messages in monolith_protos.agent_service_pb2)."""
+"""gRPC of the AgentService: the client's stub and what a server registers (60, 3.12; messages in
+monolith_protos.agent_service_pb2)."""
 
 from __future__ import annotations
 
@@ -18,7 +19,11 @@ class AgentServiceStub:
 
     def __init__(self, channel: grpc.Channel):
         for name, (request, response) in _METHODS.items():
-            call = channel.unary_unary(f"/{SERVICE}/{name}", request_serializer=request.SerializeToString, response_deserializer=response.FromString)
+            call = channel.unary_unary(
+                f"/{SERVICE}/{name}",
+                request_serializer=request.SerializeToString,
+                response_deserializer=response.FromString,
+            )
             setattr(self, name, call)
 
 
@@ -41,9 +46,14 @@ def _unimplemented(context):
 
 def add_servicer(servicer: AgentServiceServicer, server: grpc.Server) -> None:
     """Registers the service with a server."""
-    handlers = {name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name), request_deserializer=request.FromString,
-                                                          response_serializer=response.SerializeToString)
-                for name, (request, response) in _METHODS.items()}
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(
+            getattr(servicer, name),
+            request_deserializer=request.FromString,
+            response_serializer=response.SerializeToString,
+        )
+        for name, (request, response) in _METHODS.items()
+    }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     # By name too, as generated code registers them: reflection and the server's own tracing look there.
     server.add_registered_method_handlers(SERVICE, handlers)

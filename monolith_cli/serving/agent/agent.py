@@ -35,8 +35,8 @@ def agent_class(config: AgentConfig) -> type[Agent]:
 
 
 def run(config: AgentConfig, conf: str, options: AgentOptions, metrics_port: int | None, log) -> int:
-    """Runs what `config`, read from the file `conf`, asks for, until a signal or a failure; the exit code. Errors are raised when everything
-    that was started has been stopped."""
+    """Runs what `config`, read from the file `conf`, asks for, until a signal or a failure; the exit code. Errors are
+    raised when everything that was started has been stopped."""
     options = dataclasses.replace(options, model_roots=model_roots(config, options))
     if is_dense_parent(config):
         return _run_dense(config, conf, options, metrics_port, log)
@@ -47,8 +47,13 @@ def _run_one(config: AgentConfig, options: AgentOptions, metrics_port: int | Non
     from prometheus_client import CollectorRegistry
 
     registry = CollectorRegistry()
-    manager = ModelManager(config.rough_sort_model_name, config.rough_sort_model_p2p_path, config.rough_sort_model_local_path, log=log.warning,
-                           registry=registry)
+    manager = ModelManager(
+        config.rough_sort_model_name,
+        config.rough_sort_model_p2p_path,
+        config.rough_sort_model_local_path,
+        log=log.warning,
+        registry=registry,
+    )
     stop = StopSignal(manager.stop)
     stop.install()
     with contextlib.ExitStack() as cleanup:
@@ -65,7 +70,9 @@ def _run_one(config: AgentConfig, options: AgentOptions, metrics_port: int | Non
             cleanup.callback(_monitoring(agent, metrics_port, registry, log).stop)
         if not stop.number:
             agent.start()
-            log.info(f"agent of version {config.agent_version}: started; its service is at {options.host}:{agent.service.port}")
+            log.info(
+                f"agent of version {config.agent_version}: started; its service is at {options.host}:{agent.service.port}"
+            )
         while not stop.number and not agent.stopping.wait(CHECK_S):
             agent.check()
     return 128 + stop.number
@@ -95,7 +102,9 @@ def _run_dense(config: AgentConfig, conf: str, options: AgentOptions, metrics_po
     for index, environ in enumerate(environments):
         # One agent can have the configured port; the others choose.
         overrides = options.config_overrides | ({"agent_port": None} if index else {})
-        mine = dataclasses.replace(options, environ=environ, tfs_log=f"{options.tfs_log}.mps{index}", config_overrides=overrides)
+        mine = dataclasses.replace(
+            options, environ=environ, tfs_log=f"{options.tfs_log}.mps{index}", config_overrides=overrides
+        )
         pid = os.fork()
         if pid == 0:
             os._exit(_dense_child(conf, mine, None if metrics_port is None else metrics_port + index, log))

@@ -1,13 +1,13 @@
-"""What the agents of all versions have: a session with ZooKeeper, own nodes in it, model servers, the gRPC service, rounds of work."""
+"""What the agents of all versions have: a session with ZooKeeper, own nodes in it, model servers, the gRPC service,
+rounds of work."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-from monolith_cli.serving import addresses
 from monolith_cli.serving.agent.model_servers import ModelServers
-from monolith_cli.serving.agent.options import AgentOptions, is_loopback, reachable_host
+from monolith_cli.serving.agent.options import AgentOptions, is_loopback, reachable_host, reachable_host_v6
 from monolith_cli.serving.agent.rounds import Rounds
 from monolith_cli.serving.agent.service import AgentService
 from monolith_cli.serving.zookeeper.connection import EphemeralNodes, connect
@@ -17,8 +17,8 @@ RESCAN_INTERVAL_S = 60.0
 
 
 class Agent:
-    """start() brings everything up, in order; check() is called again and again while it runs, until `stopping` is set; stop() takes
-    everything down, in order.
+    """start() brings everything up, in order; check() is called again and again while it runs, until `stopping` is
+    set; stop() takes everything down, in order.
 
     Subclasses fill `rounds` and give `provider`, what the gRPC service answers with.
     """
@@ -27,7 +27,7 @@ class Agent:
         self.config, self.options, self.log = config, options, log
         self.stopping = threading.Event()
         self.host = reachable_host(options)
-        self.host_v6 = addresses.local_ipv6(options.environ) if not is_loopback(options.host) else "::"
+        self.host_v6 = reachable_host_v6(options)
         if is_loopback(options.host) and not is_loopback(self.host):
             log.warning(f"others are told {self.host}, but the servers listen on {options.host} alone: give --host")
         self.connection = connect(options.zk, log)
@@ -39,7 +39,7 @@ class Agent:
 
     def _state_changed(self, state: str) -> None:
         if state == "connected":
-            self.log.info("ZooKeeper: connected")
+            self.log.warning("ZooKeeper: connected again")
         else:
             self.log.warning(f"ZooKeeper: {state}; what is served goes on, registrations come back with the connection")
 
@@ -70,11 +70,16 @@ class Agent:
         return []
 
     def health(self) -> tuple[bool, dict]:
-        """(whether all model servers run, details). A ZooKeeper that is away makes nobody ill: what is served goes on."""
+        """(whether all model servers run, details). A ZooKeeper that is away makes nobody ill: what is served goes
+        on."""
         servers = {s.name: str(s.state) for s in self.servers.statuses()}
         well = all(self.servers.running().values())
-        return well, {"status": "ok" if well else "degraded", "zookeeper": self.connection.state, "servers": servers,
-                      "nodes": self.ephemerals.paths()}
+        return well, {
+            "status": "ok" if well else "degraded",
+            "zookeeper": self.connection.state,
+            "servers": servers,
+            "nodes": self.ephemerals.paths(),
+        }
 
     def stop(self) -> None:
         """Registrations first, so that nobody is sent here any more; then servers, service and session."""

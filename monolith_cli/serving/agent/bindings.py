@@ -27,11 +27,14 @@ def own_container(config) -> paths.Container:
 
 def binding_nodes(config, available: set[str]) -> dict[str, bytes]:
     """Path and content of the binding nodes of this container, which serves these `<model>:<sub graph>`."""
-    return {paths.binding_path(config.bzid, paths.SavedModel.parse(name), own_container(config)): b"" for name in available}
+    return {
+        paths.binding_path(config.bzid, paths.SavedModel.parse(name), own_container(config)): b"" for name in available
+    }
 
 
 class ServiceMap:
-    """Sub graphs of the subscribed models and the containers that serve them. While ZooKeeper is away the last known ones."""
+    """Sub graphs of the subscribed models and the containers that serve them. While ZooKeeper is away the last known
+    ones."""
 
     def __init__(self, connection, bzid: str):
         self._connection, self._bzid = connection, bzid
@@ -62,7 +65,9 @@ class ServiceMap:
 
     def get(self) -> dict[str, dict[str, list[ContainerServiceInfo]]]:
         """Model → sub graph → containers that serve it and say where they are, by container."""
-        containers = {path.rpartition("/")[2]: info for path, data in self._containers.items().items() if (info := _decode(data))}
+        containers = {
+            path.rpartition("/")[2]: info for path, data in self._containers.items().items() if (info := _decode(data))
+        }
         found: dict[str, dict[str, list[ContainerServiceInfo]]] = {}
         for model, tree in self._bindings.copy().items():
             found[model] = {}
@@ -74,8 +79,11 @@ class ServiceMap:
 
     def addresses(self) -> dict[str, list[str]]:
         """`<model>:<sub graph>` → gRPC addresses, as HeartBeat answers."""
-        return {f"{model}:{sub_graph}": [info.grpc for info in infos if info.grpc]
-                for model, sub_graphs in self.get().items() for sub_graph, infos in sub_graphs.items()}
+        return {
+            f"{model}:{sub_graph}": [info.grpc for info in infos if info.grpc]
+            for model, sub_graphs in self.get().items()
+            for sub_graph, infos in sub_graphs.items()
+        }
 
     def sync_targets(self, model: str, sub_graph: str) -> tuple[str, list[str]]:
         """Saved-model id and the addresses that parameters are pushed to; none where nobody serves it."""

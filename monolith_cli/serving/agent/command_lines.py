@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 
+from monolith_cli import errors
 from monolith_cli.serving.agent.config import PASS_THROUGH, AgentConfig, ServerType
 from monolith_cli.serving.agent.constants import PLATFORM_CONFIG_FILE
 from monolith_cli.serving.agent.model_config import write_model_config
@@ -48,8 +49,11 @@ def has_grpc_remote_op(config: AgentConfig) -> bool:
     path = shutil.which(server_binary(config), path=config.environ.get("PATH"))
     if path is None or os.path.getsize(path) == 0:
         return False
-    with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(_GRPC_OP) >= 0
+    try:
+        with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(_GRPC_OP) >= 0
+    except OSError as e:
+        raise errors.NoInputError(f"model server {path}: {e.strerror}") from None
 
 
 def command_line(config: AgentConfig, server_type: str | None = None, config_file: str | None = None,

@@ -3,8 +3,10 @@ environment."""
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,6 +45,12 @@ class DeployType(StrEnum):
 def is_absolute(path: str) -> bool:
     """Whether a path does not depend on the working directory; one that starts with `hdfs:/` does not."""
     return path.startswith("hdfs:/") or os.path.isabs(path)
+
+
+def _remove_own(folder: str, process: int) -> None:
+    """Not in a process that was forked off the one whose folder it is."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _flag(default: Any, help: str) -> Any:
@@ -292,9 +300,11 @@ class AgentConfig:
         self.held_ports.close()
 
     def run_path(self, name: str) -> str:
-        """Path of a file in the agent's run directory, which is made if it is not there."""
+        """Path of a file in the agent's run directory, which is made if it is not there; one in TMPDIR goes when the
+        process ends."""
         if self.run_dir is None:
             self.run_dir = tempfile.mkdtemp(prefix="monolith-agent-")
+            atexit.register(_remove_own, self.run_dir, os.getpid())
         try:
             os.makedirs(self.run_dir, mode=0o700, exist_ok=True)
         except OSError as e:

@@ -15,11 +15,15 @@ from monolith_cli.serving.agent.ports import dense_environments, is_dense_parent
 
 
 def describe(config: AgentConfig, conf: str, options: AgentOptions) -> list[dict]:
-    """One description for each process of an agent: replica, ports, and for each model server its command line and model config."""
+    """One description for each process of an agent: replica, ports, and for each model server its command line and
+    model config."""
     options = dataclasses.replace(options, model_roots=model_roots(config, options))
     if is_dense_parent(config):
         config.release_ports()
-        overrides = [options.config_overrides | ({"agent_port": None} if index else {}) for index in range(config.dense_service_num)]
+        overrides = [
+            options.config_overrides | ({"agent_port": None} if index else {})
+            for index in range(config.dense_service_num)
+        ]
         children = zip(dense_environments(config), overrides, strict=True)
         return [_describe(load_config(conf, environ, **more), options) for environ, more in children]
     return [_describe(config, options)]
@@ -34,8 +38,14 @@ def _describe(config: AgentConfig, options: AgentOptions) -> dict:
     finally:
         if made:
             os.rmdir(made)
-    place = {"version": config.agent_version, "deploy_type": str(config.deploy_type), "shard_id": config.shard_id,
-             "num_shard": config.num_tce_shard, "replica_id": config.replica_id, "location": config.location}
+    place = {
+        "version": config.agent_version,
+        "deploy_type": str(config.deploy_type),
+        "shard_id": config.shard_id,
+        "num_shard": config.num_tce_shard,
+        "replica_id": config.replica_id,
+        "location": config.location,
+    }
     if config.agent_version == 1:
         place["path_prefix"] = config.path_prefix
     if config.agent_version == 3:
@@ -48,7 +58,11 @@ def _server(config: AgentConfig, options: AgentOptions, server_type: str) -> dic
     if config.agent_version == 1:
         text = model_config.model_config_text(model_config.model_config(config, server_type)).rstrip()
     else:
-        text = f"# from the layout {config.layout_path}" if config.agent_version == 3 else "# from the orders of the leader"
+        text = (
+            f"# from the layout {config.layout_path}"
+            if config.agent_version == 3
+            else "# from the orders of the leader"
+        )
     return {"server": server_type, "command": command_of(config, options, server_type, path), "model_config": text}
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 class Election:
     """Stands for leader in `/<bzid>/election/`, again and again, until stop().
 
-    lead(over) is called while this agent leads and must return soon after the event `over` is set: the session was lost, which means that
-    another may lead already, or stop() was called. An error in lead() gives the lead to another.
+    lead(over) is called while this agent leads and must return soon after the event `over` is set: the session was
+    lost, which means that another may lead already, or stop() was called. An error in lead() gives the lead to
+    another.
     """
 
     def __init__(self, connection, bzid: str, identifier: str, lead: Callable[[threading.Event], None], log):
@@ -28,10 +29,11 @@ class Election:
     def stop(self) -> None:
         self._stopping.set()
         self._over.set()
-        if self._running is not None:
-            self._running.cancel()
-        if self._thread.is_alive():
-            self._thread.join(5.0)
+        for _ in range(5):
+            if self._running is not None:
+                self._running.cancel()
+            if self._thread.is_alive():
+                self._thread.join(1.0)
 
     def _state_changed(self, state: str) -> None:
         if state == "lost":
@@ -41,6 +43,9 @@ class Election:
         from kazoo.exceptions import CancelledError
 
         while not self._stopping.is_set():
+            self._over.clear()
+            if self._stopping.is_set():
+                return
             self._running = self._connection.client.Election(self._path, self._identifier)
             try:
                 self._running.run(self._be_leader)
@@ -52,8 +57,7 @@ class Election:
             self._stopping.wait(1.0)
 
     def _be_leader(self) -> None:
-        self._over.clear()
-        if self._stopping.is_set():
+        if self._over.is_set():  # the session that won is lost already, or stop() was called
             return
         self.is_leader = True
         self._log.info("this agent leads")

@@ -1,4 +1,5 @@
-"""What an agent of version 3 is to serve: the sub graphs of its layout that its filters let in, as a model config file."""
+"""What an agent of version 3 is to serve: the sub graphs of its layout that its filters let in, as a model config
+file."""
 
 from __future__ import annotations
 
@@ -26,11 +27,26 @@ def _sub_graph_name(node: str) -> str | None:
 class Layout:
     """The layout and the deploy configs it speaks of, watched.
 
-    changed() is called after each change, by the thread that brings the news. allowed(base_path): whether models may lie there.
+    changed() is called after each change, by the thread that brings the news. allowed(base_path): whether models may
+    lie there.
     """
 
-    def __init__(self, connection, config, filters: LayoutFilters, changed: Callable[[], None], allowed: Callable[[str], bool], log):
-        self._connection, self._config, self._filters, self._changed, self._log = connection, config, filters, changed, log
+    def __init__(
+        self,
+        connection,
+        config,
+        filters: LayoutFilters,
+        changed: Callable[[], None],
+        allowed: Callable[[str], bool],
+        log,
+    ):
+        self._connection, self._config, self._filters, self._changed, self._log = (
+            connection,
+            config,
+            filters,
+            changed,
+            log,
+        )
         self._allowed = allowed
         self._lock = threading.Condition(threading.RLock())
         self._names: list[str] = []
@@ -48,7 +64,9 @@ class Layout:
         self._watches[""] = self._connection.watch_children(self._config.layout_path, self._set_names)
         with self._lock:
             if not self._lock.wait_for(lambda: not self._unread, limit_s):
-                raise errors.UnavailableError(f"ZooKeeper: {self._config.layout_path} could not be read within {limit_s:.0f} s")
+                raise errors.UnavailableError(
+                    f"ZooKeeper: {self._config.layout_path} could not be read within {limit_s:.0f} s"
+                )
 
     def stop(self) -> None:
         with self._lock:
@@ -75,7 +93,9 @@ class Layout:
                 self._deploy[name] = None
                 self._unread.add(name)
                 path = paths.saved_model_path(self._config.bzid, model, sub_graph)
-                self._watches[name] = self._connection.watch_data(path, lambda data, stat, name=name: self._set_deploy(name, data))
+                self._watches[name] = self._connection.watch_data(
+                    path, lambda data, stat, name=name: self._set_deploy(name, data)
+                )
             self._once.keep_only(self._deploy)
             self._has_read("")
         self._changed()
@@ -93,8 +113,8 @@ class Layout:
         self._lock.notify_all()
 
     def model_server_config(self):
-        """`ModelServerConfig` of what is to be served now. A sub graph whose deploy config cannot be used is left out, or served as the
-        last good one said; the log says why."""
+        """`ModelServerConfig` of what is to be served now. A sub graph whose deploy config cannot be used is left
+        out, or served as the last good one said; the log says why."""
         entries = []
         with self._lock:
             for name, data in sorted(self._deploy.items()):
@@ -102,9 +122,16 @@ class Layout:
                     self._good[name] = self._deploy_config(name, data)
                     self._complaints.pop(name, None)
                 except errors.Error as e:
-                    self._complain(name, f"{e}; " + ("what was last declared is served on" if name in self._good else "it is left out"))
+                    self._complain(
+                        name,
+                        f"{e}; " + ("what was last declared is served on" if name in self._good else "it is left out"),
+                    )
                 if deploy := self._good.get(name):
-                    entries.append(model_config.model_entry(name, deploy.model_base_path, deploy.version_policy, 1, once=self._once))
+                    entries.append(
+                        model_config.model_entry(
+                            name, deploy.model_base_path, deploy.version_policy, 1, once=self._once
+                        )
+                    )
         return model_config.server_config(entries)
 
     def _complain(self, name: str, message: str) -> None:
@@ -121,5 +148,7 @@ class Layout:
         if deploy.version_policy not in POLICIES:
             raise errors.ConfigError(f"{path}: version_policy {deploy.version_policy} is none of {', '.join(POLICIES)}")
         if not deploy.model_base_path or not self._allowed(deploy.model_base_path):
-            raise errors.ConfigError(f"{path}: base path {deploy.model_base_path} is outside of what --model-root allows")
+            raise errors.ConfigError(
+                f"{path}: base path {deploy.model_base_path} is outside of what --model-root allows"
+            )
         return deploy

@@ -1,4 +1,5 @@
-"""The work of every agent of version 2: makes its model servers serve what its orders say, and says so in the service tree."""
+"""The work of every agent of version 2: makes its model servers serve what its orders say, and says so in the service
+tree."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.agent.tfs_monitor import newest
 from monolith_cli.serving.zookeeper.records import PublishMeta, ReplicaMeta, State
 
+
 def task_of(sub_model: str) -> tuple[str, int]:
     """`ps_3` → (ps, 3); `entry` → (entry, 0); `entry_item_embedding_0` → (entry_item_embedding, 0)."""
     name, _, number = sub_model.rpartition("_")
@@ -21,17 +23,29 @@ def task_of(sub_model: str) -> tuple[str, int]:
 
 
 class Loader:
-    """step() compares orders with what was last sent to the servers, sends what differs, and lists what the servers have.
+    """step() compares orders with what was last sent to the servers, sends what differs, and lists what the servers
+    have.
 
-    nodes: `NodeSet`. monitor: `TfsMonitor`. config_files: server type → the model config file of that server, which it reads when it is
-    started again. addresses: server type → (address, address_ipv6). allowed(path): whether a model may be loaded from there.
+    nodes: `NodeSet`. monitor: `TfsMonitor`. config_files: server type → the model config file of that server, which
+    it reads when it is started again. addresses: server type → (address, address_ipv6). allowed(path): whether a
+    model may be loaded from there.
     """
 
-    def __init__(self, mirror: Mirror, nodes, config, monitor, config_files: dict[str, str], addresses: dict[str, tuple[str, str]],
-                 allowed: Callable[[str], bool], log):
+    def __init__(
+        self,
+        mirror: Mirror,
+        nodes,
+        config,
+        monitor,
+        config_files: dict[str, str],
+        addresses: dict[str, tuple[str, str]],
+        allowed: Callable[[str], bool],
+        log,
+    ):
         self._mirror, self._nodes, self._config, self._monitor = mirror, nodes, config, monitor
         self._config_files, self._addresses, self._allowed, self._log = config_files, addresses, allowed, log
-        # Server type → the config it was last sent, at first that of the file; gone again where it could not be reached.
+        # Server type → the config it was last sent, at first that of the file; gone again where it could not be
+        # reached.
         self._sent = {t: model_config.server_config([]).SerializeToString(deterministic=True) for t in config_files}
         self._complaints: dict[str, str] = {}
         self._reloads = futures.ThreadPoolExecutor(4, "reload")
@@ -53,16 +67,22 @@ class Loader:
                 kept[name] = path
                 self._complaints.pop(f"{model}:{name}", None)
             else:
-                self._complain(f"{model}:{name}", f"{model}:{name}: {path} is no version path within what --model-root allows; not loaded")
+                self._complain(
+                    f"{model}:{name}",
+                    f"{model}:{name}: {path} is no version path within what --model-root allows; not loaded",
+                )
         order.sub_models = kept
         return order
 
     def _configs(self, orders: dict[str, PublishMeta]) -> dict[str, model_config.ModelServerConfig]:
         """Server type → what it is to load, of all servers here."""
-        return {t: model_config.server_config([]) for t in self._config_files} | self._monitor.model_configs(orders.values())
+        return {t: model_config.server_config([]) for t in self._config_files} | self._monitor.model_configs(
+            orders.values()
+        )
 
     def _send(self, server_type: str, wanted: model_config.ModelServerConfig) -> None:
-        """Into the file, for a server that is started again, and to the one that runs. Nobody waits for what it then loads."""
+        """Into the file, for a server that is started again, and to the one that runs. Nobody waits for what it then
+        loads."""
         content = wanted.SerializeToString(deterministic=True)
         if self._sent.get(server_type) != content:
             write_whole(self._config_files[server_type], model_config.model_config_text(wanted))
@@ -89,8 +109,8 @@ class Loader:
             self._log.warning(message)
 
     def _list(self, orders: dict[str, PublishMeta]) -> None:
-        """Own nodes of the service tree: one for each sub model that a server here knows. While a version replaces another the old one counts,
-        which serves until the new one does."""
+        """Own nodes of the service tree: one for each sub model that a server here knows. While a version replaces
+        another the old one counts, which serves until the new one does."""
         wanted = {}
         for model, order in orders.items():
             for sub_model in order.sub_models or {}:
@@ -111,8 +131,15 @@ class Loader:
     def _node(self, model: str, sub_model: str, state: State) -> tuple[str, ReplicaMeta]:
         server_type, task = task_of(sub_model)
         address, address_v6 = self._addresses[self._monitor.server_type(sub_model)]
-        meta = ReplicaMeta(address=address, address_ipv6=address_v6, stat=int(state), model_name=model, server_type=server_type, task=task,
-                           replica=self._number(server_type))
+        meta = ReplicaMeta(
+            address=address,
+            address_ipv6=address_v6,
+            stat=int(state),
+            model_name=model,
+            server_type=server_type,
+            task=task,
+            replica=self._number(server_type),
+        )
         return meta.path(self._mirror.bzid), meta
 
     def _number(self, server_type: str) -> int:

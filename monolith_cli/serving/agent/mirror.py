@@ -1,9 +1,10 @@
-"""The tree of version 2 in memory: what is wanted (portal), who may serve (resource), who is to serve what (publish), who does (service).
+"""The tree of version 2 in memory: what is wanted (portal), who may serve (resource), who is to serve what (publish),
+who does (service).
 
-    portal/<model>                        ModelMeta     a person wants this model served
-    resource/<shard>:<replica>            ResourceSpec  a container and its means (ephemeral)
-    publish/<shard>:<replica>:<model>     PublishMeta   the leader's orders
-    service/<model>/<type>:<task>/<replica>  ReplicaMeta  who serves (ephemeral)
+portal/<model>                        ModelMeta     a person wants this model served
+resource/<shard>:<replica>            ResourceSpec  a container and its means (ephemeral)
+publish/<shard>:<replica>:<model>     PublishMeta   the leader's orders
+service/<model>/<type>:<task>/<replica>  ReplicaMeta  who serves (ephemeral)
 """
 
 from __future__ import annotations
@@ -38,13 +39,21 @@ def model_of(publish_path: str) -> str:
 class Mirror:
     """All watches of version 2 and the answers to what an agent asks of them.
 
-    shard_id, replica_id: this container's own. `portal_events`, for the leader: a ModelMeta each, whose action says what happened: NONE (it
-    was there when the leader began), CREATED, CHANGED, or DELETED (name and action alone). published() is called when the orders
-    of a model have become complete, or are all gone.
+    shard_id, replica_id: this container's own. `portal_events`, for the leader: a ModelMeta each, whose action says
+    what happened: NONE (it was there when the leader began), CREATED, CHANGED, or DELETED (name and action alone).
+    published() is called when the orders of a model have become complete, or are all gone.
     """
 
-    def __init__(self, connection, bzid: str, shard_id: int, replica_id: int, num_shard: int, log,
-                 published: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        connection,
+        bzid: str,
+        shard_id: int,
+        replica_id: int,
+        num_shard: int,
+        log,
+        published: Callable[[], None] = lambda: None,
+    ):
         self.bzid, self.base = bzid, f"/{bzid}"
         self.shard_id, self.replica_id, self.num_shard = shard_id, replica_id, num_shard
         self.portal_events: queue.Queue[ModelMeta] = queue.Queue()
@@ -153,8 +162,8 @@ class Mirror:
     def expected_loading(self) -> dict[str, PublishMeta]:
         """Model → the order this container follows, of models whose orders are complete.
 
-        Its own order where there is one. Else that of another replica of its shard, unless that is for certain replicas only: a replica
-        that was added loads what the others have. Else only what starts with `entry`.
+        Its own order where there is one. Else that of another replica of its shard, unless that is for certain
+        replicas only: a replica that was added loads what the others have. Else only what starts with `entry`.
         """
         expected = {}
         for model, orders in self.orders().items():

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from monolith_cli import errors
 from monolith_cli.serving.agent import command_lines
 from monolith_cli.serving.agent.config import AgentConfig
+from monolith_cli.serving.agent.options import local_host
 from monolith_cli.serving.agent.process import Child, Restart, State, Supervisor, port_ready
 
 _RUNNING = (State.STARTING, State.READY)
 
 
 def command_of(config: AgentConfig, options, server_type: str, config_file: str) -> list[str]:
-    """Command line of one server. monolith-serve is told too where to listen and where models may lie; a stock server has no such
-    flags."""
+    """Command line of one server. monolith-serve is told too where to listen and where models may lie; a stock server
+    has no such flags."""
     if server_type == "unified":
         command, _ = command_lines.command_line_v3(config, config_file)
     else:
@@ -27,7 +28,8 @@ def command_of(config: AgentConfig, options, server_type: str, config_file: str)
 
 
 def log_file(options, server_type: str) -> str | None:
-    """Where stdout and stderr of a server go; None, where the agent's go, in a container whose output somebody collects."""
+    """Where stdout and stderr of a server go; None, where the agent's go, in a container whose output somebody
+    collects."""
     if options.environ.get("MLP_POD_NAME"):
         return None
     folder, name = os.path.split(options.tfs_log)
@@ -35,28 +37,42 @@ def log_file(options, server_type: str) -> str | None:
 
 
 class ModelServers:
-    """start() them once; each is ready when its gRPC port is open, and comes after those before it. One that ends is started again."""
+    """start() them once; each is ready when its gRPC port is open, and comes after those before it. One that ends is
+    started again."""
 
     def __init__(self, config: AgentConfig, options, log):
         self._config, self._options, self._log = config, options, log
         self._supervisor: Supervisor | None = None
 
     def start(self, config_files: dict[str, str], gates: dict[str, Callable[[], bool]] | None = None) -> None:
-        """config_files: server type → model config file, in the order in which they start. gates: what a server waits for; it is asked at twice
-        update_model_status_interval. ConfigError where the server's program is not there."""
+        """config_files: server type → model config file, in the order in which they start. gates: what a server waits
+        for; it is asked at twice update_model_status_interval. ConfigError where the server's program is not
+        there."""
         program = command_lines.server_command(self._config)[0]
         if shutil.which(program, path=self._config.environ.get("PATH")) is None:
-            raise errors.ConfigError(f"model server {program}: there is no such program; set tfs_binary or MONOLITH_TFS_BINARY")
+            raise errors.ConfigError(
+                f"model server {program}: there is no such program; set tfs_binary or MONOLITH_TFS_BINARY"
+            )
         children: list[Child] = []
         for server_type, path in config_files.items():
             port = self._config.ports(server_type)[0]
-            children.append(Child(
-                server_type, command_of(self._config, self._options, server_type, path),
-                env=command_lines.child_environment(self._config, server_type), log_file=log_file(self._options, server_type),
-                after=tuple(c.name for c in children), gate=(gates or {}).get(server_type),
-                gate_interval_s=2 * self._config.update_model_status_interval, gate_timeout_s=self._options.start_timeout_s,
-                ready=port_ready(port), ready_timeout_s=self._options.start_timeout_s,
-                restart=Restart("always", backoff_s=self._options.restart_backoff_s, limit=self._options.max_restarts)))
+            children.append(
+                Child(
+                    server_type,
+                    command_of(self._config, self._options, server_type, path),
+                    env=command_lines.child_environment(self._config, server_type),
+                    log_file=log_file(self._options, server_type),
+                    after=tuple(c.name for c in children),
+                    gate=(gates or {}).get(server_type),
+                    gate_interval_s=2 * self._config.update_model_status_interval,
+                    gate_timeout_s=self._options.start_timeout_s,
+                    ready=port_ready(port, local_host(self._options)),
+                    ready_timeout_s=self._options.start_timeout_s,
+                    restart=Restart(
+                        "always", backoff_s=self._options.restart_backoff_s, limit=self._options.max_restarts
+                    ),
+                )
+            )
         self._supervisor = Supervisor(children, self._tell, self._log.warning)
         self._supervisor.start()
 
@@ -70,8 +86,10 @@ class ModelServers:
         """UnavailableError once a server has ended for good."""
         if self._supervisor:
             for status in self._supervisor.ended():
-                raise errors.UnavailableError(f"{status.name} server: {status.state}: {status.message}; its log is "
-                                              f"{log_file(self._options, status.name) or 'this one'}")
+                raise errors.UnavailableError(
+                    f"{status.name} server: {status.state}: {status.message}; its log is "
+                    f"{log_file(self._options, status.name) or 'this one'}"
+                )
 
     def statuses(self) -> list:
         return self._supervisor.poll() if self._supervisor else []

@@ -11,7 +11,8 @@ from monolith_cli import errors
 
 
 class MonitoringServer:
-    """Serves `registry` (prometheus_client) at /metrics and `health()` → (well, details) at /healthz: 200 or 503, details as JSON.
+    """Serves `registry` (prometheus_client) at /metrics and `health()` → (well, details) at /healthz: 200 or 503,
+    details as JSON.
 
     UnavailableError where the port cannot be had. `port` is the one it listens on (asked for 0: a free one).
     """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class NodeSet:
-    """Of the nodes that a process keeps (`zookeeper.connection.EphemeralNodes`) those of one purpose. For one thread."""
+    """Of the nodes that a process keeps (`zookeeper.connection.EphemeralNodes`) those of one purpose. For one
+    thread."""
 
     def __init__(self, nodes):
         self._nodes = nodes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import socket
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -94,7 +95,7 @@ def env_port(environ: Mapping[str, str], name: str) -> int | None:
 def replica_id_of_pod(environ: Mapping[str, str]) -> int:
     """40 bits of the MD5 of MY_POD_NAME (hexadecimal digits 10 to 19), -1 where it is not set."""
     name = environ.get("MY_POD_NAME")
-    return -1 if name is None else int(hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[10:20], 16)
+    return -1 if name is None else int(hashlib.md5(os.fsencode(name), usedforsecurity=False).hexdigest()[10:20], 16)
 
 
 def replica_id(agent_version: int, environ: Mapping[str, str]) -> int:

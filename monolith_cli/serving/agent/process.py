@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from monolith_cli.serving.channel import Tls, open_channel
 
 TICK_S = 0.1
 KILL_TRIES = 3
+NOT_STARTED = 127  # exit code of what could not be started, as of a shell
 _WARDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "warden.py")
 _PYTHON = [sys.executable, "-I", "-S", _WARDEN]
 
@@ -247,9 +249,9 @@ class Supervisor:
     def _run(self) -> None:
         try:
             while self._stop_at is None:
-                self._warden.keep_alive()
+                self._guarded(self._warden.keep_alive, "warden")
                 for slot in self._slots:
-                    self._step(slot)
+                    self._guarded(functools.partial(self._step, slot), slot.child.name)
                 self._wake.wait(TICK_S)
             for slot in reversed(self._started):
                 self._end(slot)
@@ -283,7 +285,9 @@ class Supervisor:
                 self._spawn(slot)
         elif slot.state in (State.STARTING, State.READY):
             if slot.process.poll() is not None:
-                self._ended(slot)
+                self._clear_group(slot)  # nothing of it may be left before it starts again
+                code = slot.process.returncode
+                self._ended(slot, code, f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit {code}")
             elif slot.state == State.STARTING:
                 self._wait_until_ready(slot, now)
             elif slot.in_a_row and now - slot.since >= slot.child.restart.settled_s:
@@ -316,7 +320,7 @@ class Supervisor:
     def _spawn(self, slot: _Slot) -> None:
         child = slot.child
         if not _is_program(child):
-            self._enter(slot, State.FAILED, f"{child.argv[0]}: there is no such program")
+            self._ended(slot, NOT_STARTED, f"{child.argv[0]}: there is no such program")
             return
         try:
             with contextlib.ExitStack() as files:
@@ -329,21 +333,18 @@ class Supervisor:
                     env=None if child.env is None else dict(child.env),
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
         except (OSError, ValueError) as e:
-            self._enter(slot, State.FAILED, f"{child.argv[0]} cannot be started: {e}")
+            self._ended(slot, NOT_STARTED, f"{child.argv[0]} cannot be started: {e}")
             return
         self._warden.look_after(slot.process.pid)
         if slot not in self._started:
             self._started.append(slot)
         self._enter(slot, State.STARTING)
 
-    def _ended(self, slot: _Slot) -> None:
-        """Its process is gone: nothing of its group may be left before it starts again."""
-        self._clear_group(slot)
-        slot.exit_code = code = slot.process.returncode
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
-        restart = slot.child.restart
+    def _ended(self, slot: _Slot, code: int, how: str) -> None:
+        """Its process is gone, or did not come to be."""
+        slot.exit_code, restart = code, slot.child.restart
         if not restart.wanted(code):
-            self._enter(slot, State.EXITED, how)
+            self._enter(slot, State.FAILED if code == NOT_STARTED else State.EXITED, how)
         elif restart.limit is not None and slot.in_a_row >= restart.limit:
             self._enter(slot, State.FAILED, f"{how}, after {slot.in_a_row} new starts in a row")
         else:

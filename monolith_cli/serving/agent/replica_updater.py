@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from monolith_cli import errors
+from monolith_cli.serving import addresses
 from monolith_cli.serving.agent.tfs_monitor import newest
 from monolith_cli.serving.zookeeper import paths
 from monolith_cli.serving.zookeeper.records import ReplicaMeta, State
@@ -27,16 +28,24 @@ class Served:
 
 def served_tasks(config) -> list[tuple[str, str, int]]:
     """(model name, server type, task) of what the servers of this configuration serve, the entry first."""
-    tasks = {"entry": [("entry", "entry", 0)], "dense": [("dense_0", "dense", 0)],
-             "ps": [(f"ps_{i}", "ps", i) for i in config.ps_tasks] if "ps" in config.server_types else []}
-    return [task for server_type in ("entry", "ps", "dense") if server_type in config.server_types for task in tasks[server_type]]
+    tasks = {
+        "entry": [("entry", "entry", 0)],
+        "dense": [("dense_0", "dense", 0)],
+        "ps": [(f"ps_{i}", "ps", i) for i in config.ps_tasks] if "ps" in config.server_types else [],
+    }
+    return [
+        task
+        for server_type in ("entry", "ps", "dense")
+        if server_type in config.server_types
+        for task in tasks[server_type]
+    ]
 
 
 class ReplicaUpdater:
     """register() once, then update() every second.
 
-    nodes: `zookeeper.connection.EphemeralNodes`. monitor: `TfsMonitor`. host, host_v6: where the model servers can be reached. After register() `replica_id` is
-    the number that the nodes carry.
+    nodes: `zookeeper.connection.EphemeralNodes`. monitor: `TfsMonitor`. host, host_v6: where the model servers can be
+    reached. After register() `replica_id` is the number that the nodes carry.
     """
 
     def __init__(self, nodes, config, monitor, log, host: str, host_v6: str):
@@ -46,15 +55,23 @@ class ReplicaUpdater:
         self.served: list[Served] = []
 
     def register(self) -> None:
-        """Puts up a node for each sub model, in state UNKNOWN. The entry comes first: with no replica id it draws one, which the
-        others then carry too. ConfigError where there is no entry to draw one."""
+        """Puts up a node for each sub model, in state UNKNOWN. The entry comes first: with no replica id it draws
+        one, which the others then carry too. ConfigError where there is no entry to draw one."""
         for name, server_type, task in served_tasks(self._config):
             if self.replica_id == -1 and server_type != "entry":
-                raise errors.ConfigError(f"no replica id for {name}: set MY_POD_NAME; several {server_type} containers without "
-                                         "one would overwrite each other")
+                raise errors.ConfigError(
+                    f"no replica id for {name}: set MY_POD_NAME; several {server_type} containers without "
+                    "one would overwrite each other"
+                )
             meta = self._meta(server_type)
-            path = paths.replica_path(self._config.bzid, self._config.base_name, server_type, task, self.replica_id,
-                                      self._config.location if self._config.dc_aware else None)
+            path = paths.replica_path(
+                self._config.bzid,
+                self._config.base_name,
+                server_type,
+                task,
+                self.replica_id,
+                self._config.location if self._config.dc_aware else None,
+            )
             if self.replica_id == -1:
                 path = self._nodes.publish(path, meta.to_json(), sequence=True)
                 self.replica_id = int(path.rpartition("/")[2])
@@ -64,8 +81,13 @@ class ReplicaUpdater:
 
     def _meta(self, server_type: str) -> ReplicaMeta:
         port, archon = (getattr(self._config, f"tfs_{server_type}_{kind}port") for kind in ("", "archon_"))
-        return ReplicaMeta(address=f"{self._host}:{port}", address_ipv6=f"[{self._host_v6}]:{port}", stat=int(State.UNKNOWN),
-                           archon_address=f"{self._host}:{archon}", archon_address_ipv6=f"[{self._host_v6}]:{archon}")
+        return ReplicaMeta(
+            address=addresses.join_host_port(self._host, port),
+            address_ipv6=f"[{self._host_v6}]:{port}",
+            stat=int(State.UNKNOWN),
+            archon_address=addresses.join_host_port(self._host, archon),
+            archon_address_ipv6=f"[{self._host_v6}]:{archon}",
+        )
 
     def update(self) -> None:
         """Asks the servers for each sub model and writes the nodes whose state changed."""
@@ -92,7 +114,9 @@ class ReplicaUpdater:
         if latest != served.latest_version:
             served.latest_version, served.version_since = latest, time.time()
         if chosen.status.error_code:
-            return self._complain(served, f"{served.name} version {chosen.version}: {chosen.status.error_message}", chosen.state)
+            return self._complain(
+                served, f"{served.name} version {chosen.version}: {chosen.status.error_message}", chosen.state
+            )
         served.complaint = ""
         return int(chosen.state)
 

@@ -97,7 +97,7 @@ class ReplicaWatcher:
         return sorted(found, key=lambda r: (r.idc or "", r.cluster or "", r.server_type, r.task, r.replica))
 
     def _decode(self, path: str, data: bytes, known: Replica | None) -> Replica | None:
-        *location, task, number = path[len(self._tree.root):].strip("/").split("/")
+        *location, task, number = path[len(self._tree.root) :].strip("/").split("/")
         idc, cluster = location[0].split(":") if location else (None, None)
         server_type, index = task.split(":")
         try:
@@ -117,9 +117,11 @@ class ReplicaWatcher:
     def _available(self, replica: Replica, family: str) -> str | None:
         return self.address(replica.meta, family) if replica.meta.stat == State.AVAILABLE else None
 
-    def all_replicas(self, server_type: str, idc: str | None = None, cluster: str | None = None, family: str = "ipv4") -> dict[str, list[str]]:
-        """Task key → addresses of its AVAILABLE replicas; a task that has none maps to an empty list. idc and cluster count only
-        where the tree has locations (dc_aware)."""
+    def all_replicas(
+        self, server_type: str, idc: str | None = None, cluster: str | None = None, family: str = "ipv4"
+    ) -> dict[str, list[str]]:
+        """Task key → addresses of its AVAILABLE replicas; a task that has none maps to an empty list. idc and cluster
+        count only where the tree has locations (dc_aware)."""
         found: dict[str, list[str]] = {}
         for replica in self.listed():
             if replica.server_type != server_type or (self._config.dc_aware and not replica.is_in(idc, cluster)):
@@ -129,23 +131,45 @@ class ReplicaWatcher:
                 addresses_of_task.append(address)
         return found
 
+    def own_location(self, server_type: str) -> dict[str, list[str]]:
+        """`<type>:<task>` → addresses of AVAILABLE replicas in this container's own idc and cluster, as HeartBeat
+        answers."""
+        found: dict[str, list[str]] = {}
+        for key, addresses_of_task in self.all_replicas(server_type, self._config.idc, self._config.cluster).items():
+            found.setdefault(key.rpartition("/")[2], []).extend(addresses_of_task)
+        return found
+
     def _of_task(self, server_type: str, task: int, idc: str | None, cluster: str | None) -> list[Replica]:
         return [r for r in self.listed() if (r.server_type, r.task) == (server_type, task) and r.is_in(idc, cluster)]
 
-    def replicas(self, server_type: str, task: int, idc: str | None = None, cluster: str | None = None, family: str = "ipv4") -> list[str]:
+    def replicas(
+        self, server_type: str, task: int, idc: str | None = None, cluster: str | None = None, family: str = "ipv4"
+    ) -> list[str]:
         """Addresses of the AVAILABLE replicas of one task."""
         found = (self._available(r, family) for r in self._of_task(server_type, task, idc, cluster))
         return [address for address in found if address]
 
-    def replica(self, server_type: str, task: int, replica_id: int, idc: str | None = None, cluster: str | None = None,
-                family: str = "ipv4") -> str | list[str] | None:
-        """Address of one replica: None where it is not AVAILABLE, a list where several locations have one of this number."""
+    def replica(
+        self,
+        server_type: str,
+        task: int,
+        replica_id: int,
+        idc: str | None = None,
+        cluster: str | None = None,
+        family: str = "ipv4",
+    ) -> str | list[str] | None:
+        """Address of one replica: None where it is not AVAILABLE, a list where several locations have one of this
+        number."""
         of_task = (r for r in self._of_task(server_type, task, idc, cluster) if r.replica == replica_id)
         found = [address for r in of_task if (address := self._available(r, family))]
         return None if not found else found[0] if len(found) == 1 else found
 
-    def with_extra_info(self, server_type: str, task: int, idc: str | None = None, cluster: str | None = None,
-                        family: str = "ipv4") -> dict[str, TargetExtraInfo]:
+    def with_extra_info(
+        self, server_type: str, task: int, idc: str | None = None, cluster: str | None = None, family: str = "ipv4"
+    ) -> dict[str, TargetExtraInfo]:
         """Address → where it stands, of the AVAILABLE replicas of one task."""
-        return {address: TargetExtraInfo(r.idc, r.cluster, r.replica) for r in self._of_task(server_type, task, idc, cluster)
-                if (address := self._available(r, family))}
+        return {
+            address: TargetExtraInfo(r.idc, r.cluster, r.replica)
+            for r in self._of_task(server_type, task, idc, cluster)
+            if (address := self._available(r, family))
+        }

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 
 class Rounds:
-    """Calls `work()` at once and then every `interval_s` seconds, or sooner after wake(). An error of a round is logged, each one once
-    until a round succeeds, and the next round comes as ever.
+    """Calls `work()` at once and then every `interval_s` seconds, or sooner after wake(). An error of a round is
+    logged, each one once until a round succeeds, and the next round comes as ever.
 
     stop() ends it without waiting for the interval.
     """

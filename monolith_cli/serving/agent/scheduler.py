@@ -18,8 +18,9 @@ ModelInfo = dict[str, tuple[int, str]]
 
 
 def place(info: ModelInfo, num_shard: int, room: dict[int, int]) -> list[dict[str, str]]:
-    """Sub model → version path, for each shard. What starts with `entry` goes to every shard; everything else to one, the largest first, each to
-    the shard of which the smallest part is in use then. room: bytes each shard has. TryAgainError where something does not fit."""
+    """Sub model → version path, for each shard. What starts with `entry` goes to every shard; everything else to one,
+    the largest first, each to the shard of which the smallest part is in use then. room: bytes each shard has.
+    TryAgainError where something does not fit."""
     entry = {name: path for name, (_, path) in sorted(info.items()) if name.startswith("entry")}
     used = dict.fromkeys(range(num_shard), sum(info[name][0] for name in entry))
     placed = [dict(entry) for _ in range(num_shard)]
@@ -52,7 +53,9 @@ class Scheduler:
     model_info(model_dir, ckpt) → ModelInfo. allowed(path) says whether models may come from there.
     """
 
-    def __init__(self, mirror: Mirror, model_info: Callable[[str, str | None], ModelInfo], allowed: Callable[[str], bool], log):
+    def __init__(
+        self, mirror: Mirror, model_info: Callable[[str, str | None], ModelInfo], allowed: Callable[[str], bool], log
+    ):
         self._mirror, self._model_info, self._allowed, self._log = mirror, model_info, allowed, log
         self._pending: dict[str, ModelMeta] = {}
         self._complaints: dict[str, str] = {}
@@ -108,11 +111,26 @@ class Scheduler:
         info = self._model_info(meta.model_dir, meta.ckpt)
         resources = self._mirror.resources()
         spec = {int(r) for r in meta.spec_replicas or []}
-        chosen = sorted({(r.shard_id, r.replica_id) for r in resources
-                         if r.replica_id != -1 and r.shard_id < num_shard and (not spec or r.replica_id in spec)})
+        chosen = sorted(
+            {
+                (r.shard_id, r.replica_id)
+                for r in resources
+                if r.replica_id != -1 and r.shard_id < num_shard and (not spec or r.replica_id in spec)
+            }
+        )
         if not chosen:
             raise errors.TryAgainError(f"none of the replicas {sorted(spec)} is there")
         placed = place(info, num_shard, room_of_shards([r for r in resources if (r.shard_id, r.replica_id) in chosen]))
         num_ps = sum(1 for sub_model in info if sub_model.startswith("ps_"))
-        return [PublishMeta(shard_id=shard, replica_id=replica, model_name=name, num_ps=num_ps, total_publish_num=len(chosen),
-                            sub_models=placed[shard], is_spec=bool(spec)) for shard, replica in chosen]
+        return [
+            PublishMeta(
+                shard_id=shard,
+                replica_id=replica,
+                model_name=name,
+                num_ps=num_ps,
+                total_publish_num=len(chosen),
+                sub_models=placed[shard],
+                is_spec=bool(spec),
+            )
+            for shard, replica in chosen
+        ]

@@ -55,15 +55,17 @@ class _Servicer(AgentServiceServicer):
     @staticmethod
     def _server_type(request, context) -> str:
         if request.server_type not in SERVER_TYPES:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"server_type {request.server_type} is none of PS 0, ENTRY 1, DENSE 2")
+            context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"server_type {request.server_type} is none of PS 0, ENTRY 1, DENSE 2"
+            )
         return SERVER_TYPES[request.server_type]
 
 
 class AgentService:
     """The server: AgentService, health checks and reflection at host:port. `port` is the one it listens on.
 
-    host: loopback unless the operator says otherwise. tls: `channel.Tls` with certificate and key; with a ca clients must show
-    theirs. UnavailableError where the port cannot be had.
+    host: loopback unless the operator says otherwise. tls: `channel.Tls` with certificate and key; with a ca clients
+    must show theirs. UnavailableError where the port cannot be had.
     """
 
     def __init__(self, provider: Provider, port: int, host: str = "127.0.0.1", tls: channel.Tls | None = None):
@@ -79,11 +81,16 @@ class AgentService:
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         address = addresses.join_host_port(host, port)
         try:
-            self.port = (self._server.add_insecure_port(address) if tls is None
-                         else self._server.add_secure_port(address, channel.server_credentials(tls)))
+            self.port = (
+                self._server.add_insecure_port(address)
+                if tls is None
+                else self._server.add_secure_port(address, channel.server_credentials(tls))
+            )
         except RuntimeError:
-            raise errors.UnavailableError(f"agent service: cannot listen on {address}; another program has the port, or "
-                                          "the host has no such address") from None
+            raise errors.UnavailableError(
+                f"agent service: cannot listen on {address}; another program has the port, or "
+                "the host has no such address"
+            ) from None
 
     def start(self) -> None:
         self._server.start()
@@ -101,10 +108,18 @@ class AgentService:
 
 
 def own_resource(config, host: str) -> pb.GetResourceResponse:
-    """Own data of agents of version 2 and 3: where the agent is, which shard and replica it is, memory available in bytes."""
+    """Own data of agents of version 2 and 3: where the agent is, which shard and replica it is, memory available in
+    bytes."""
     from monolith_cli.serving.agent import resources
 
     # The field has 32 bits, the number that a pod's name gives has 40.
     replica_id = config.replica_id if config.replica_id < 1 << 31 else -1
-    return pb.GetResourceResponse(address=addresses.join_host_port(host, config.agent_port), shard_id=config.shard_id, replica_id=replica_id,
-                                  memory=resources.memory(config.environ).available, cpu=-1.0, network=-1.0, work_load=-1.0)
+    return pb.GetResourceResponse(
+        address=addresses.join_host_port(host, config.agent_port),
+        shard_id=config.shard_id,
+        replica_id=replica_id,
+        memory=resources.memory(config.environ).available,
+        cpu=-1.0,
+        network=-1.0,
+        work_load=-1.0,
+    )

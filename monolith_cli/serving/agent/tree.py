@@ -1,4 +1,5 @@
-"""A part of ZooKeeper's tree, held in memory and kept current by watches: what a query needs is there while ZooKeeper is not."""
+"""A part of ZooKeeper's tree, held in memory and kept current by watches: what a query needs is there while ZooKeeper
+is not."""
 
 from __future__ import annotations
 
@@ -23,14 +24,20 @@ class Leaf:
 class TreeMirror:
     """The leaves below `root`.
 
-    connection: `zookeeper.connection.Connection`, whose one callback thread brings all news. kind(names) says of the names on the way from
-    the root to a node whether it is a `BRANCH`, whose children are looked at, a `LEAF`, whose data is kept, or None, which is left alone.
-    on_event(path, event, data), if given, hears of each leaf that comes (CREATED), is written anew (CHANGED, also with the same bytes) or
-    goes (DELETED, with the last data). It is called by that thread and must not block.
+    connection: `zookeeper.connection.Connection`, whose one callback thread brings all news. kind(names) says of the
+    names on the way from the root to a node whether it is a `BRANCH`, whose children are looked at, a `LEAF`, whose
+    data is kept, or None, which is left alone. on_event(path, event, data), if given, hears of each leaf that comes
+    (CREATED), is written anew (CHANGED, also with the same bytes) or goes (DELETED, with the last data). It is called
+    by that thread and must not block.
     """
 
-    def __init__(self, connection, root: str, kind: Callable[[list[str]], str | None],
-                 on_event: Callable[[str, str, bytes], None] | None = None):
+    def __init__(
+        self,
+        connection,
+        root: str,
+        kind: Callable[[list[str]], str | None],
+        on_event: Callable[[str, str, bytes], None] | None = None,
+    ):
         self._connection, self.root, self._kind = connection, root, kind
         self._on_event = on_event or (lambda path, event, data: None)
         # Readers of `_leaves` take a copy and never wait for a ZooKeeper that does not answer.
@@ -42,8 +49,8 @@ class TreeMirror:
         self._stopped = False
 
     def start(self, limit_s: float = 30.0) -> None:
-        """Begins to watch, and returns when all that is there has been read; the root itself may come later. UnavailableError after limit_s
-        seconds without that. Not to be called by the callback thread."""
+        """Begins to watch, and returns when all that is there has been read; the root itself may come later.
+        UnavailableError after limit_s seconds without that. Not to be called by the callback thread."""
         with self._lock:
             self._add_branch(self.root)
             if not self._lock.wait_for(lambda: self._stopped or not self._unread, limit_s):
@@ -77,7 +84,7 @@ class TreeMirror:
                 watch.renew(True)
 
     def _names(self, path: str) -> list[str]:
-        return path[len(self.root):].strip("/").split("/")
+        return path[len(self.root) :].strip("/").split("/")
 
     def _add_branch(self, path: str) -> None:
         self._children[path] = set()

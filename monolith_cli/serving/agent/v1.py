@@ -1,9 +1,11 @@
-"""Agent of version 1: servers of one model, each registered by what it is, in front of them the entry, which starts when the others are there."""
+"""Agent of version 1: servers of one model, each registered by what it is, in front of them the entry, which starts
+when the others are there."""
 
 from __future__ import annotations
 
 from monolith_cli.serving.agent import model_config
 from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent
+from monolith_cli.serving.agent.options import local_host
 from monolith_cli.serving.agent.replica_updater import ReplicaUpdater
 from monolith_cli.serving.agent.replica_watcher import ReplicaWatcher
 from monolith_cli.serving.agent.tfs_monitor import TfsMonitor
@@ -15,7 +17,7 @@ class AgentV1(Agent):
 
     def __init__(self, config, options, log):
         super().__init__(config, options, log)
-        self.monitor = TfsMonitor(config, tls=options.server_tls)
+        self.monitor = TfsMonitor(config, local_host(options), options.server_tls)
         self.updater = ReplicaUpdater(self.ephemerals, config, self.monitor, log, self.host, self.host_v6)
         self.watcher = ReplicaWatcher(self.connection, config)
         self._said: list[str] = []
@@ -27,12 +29,7 @@ class AgentV1(Agent):
         return self.watcher.replicas(server_type, task, self.config.idc, self.config.cluster)
 
     def heart_beat(self, server_type: str) -> dict[str, list[str]]:
-        """Keys are `<type>:<task>`, without the location."""
-        found = self.watcher.all_replicas(server_type, self.config.idc, self.config.cluster)
-        merged: dict[str, list[str]] = {}
-        for key, addresses in found.items():
-            merged.setdefault(key.rpartition("/")[2], []).extend(addresses)
-        return merged
+        return self.watcher.own_location(server_type)
 
     def resource(self):
         return pb.GetResourceResponse()
@@ -43,11 +40,14 @@ class AgentV1(Agent):
         self.start_service()
         self.every("status", self.options.status_interval_s, self.updater.update)
         self.every("rescan", RESCAN_INTERVAL_S, self.watcher.rescan)
-        self.servers.start({t: model_config.write_model_config(self.config, t) for t in self.config.server_types}, {"entry": self._others_are_there})
+        self.servers.start(
+            {t: model_config.write_model_config(self.config, t) for t in self.config.server_types},
+            {"entry": self._others_are_there},
+        )
 
     def _others_are_there(self) -> bool:
-        """Whether every task the entry calls has an AVAILABLE replica: each ps in this idc and cluster, and a dense anywhere if it is
-        alone."""
+        """Whether every task the entry calls has an AVAILABLE replica: each ps in this idc and cluster, and a dense
+        anywhere if it is alone."""
         missing = self._missing()
         if missing and missing != self._said:
             self.log.info(f"the entry waits for {', '.join(missing)}")

@@ -1,7 +1,9 @@
-"""Agent of version 2: many models over shards. One agent leads and gives orders; each follows those for its container."""
+"""Agent of version 2: many models over shards. One agent leads and gives orders; each follows those for its
+container."""
 
 from __future__ import annotations
 
+from monolith_cli.serving.addresses import join_host_port
 from monolith_cli.serving.agent import resources
 from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent
 from monolith_cli.serving.agent.election import Election
@@ -9,7 +11,7 @@ from monolith_cli.serving.agent.loader import Loader
 from monolith_cli.serving.agent.mirror import Mirror
 from monolith_cli.serving.agent.node_set import NodeSet
 from monolith_cli.serving.agent.files import write_whole
-from monolith_cli.serving.agent.options import allowed_path
+from monolith_cli.serving.agent.options import allowed_path, local_host
 from monolith_cli.serving.agent.scheduler import Scheduler
 from monolith_cli.serving.agent.service import own_resource
 from monolith_cli.serving.agent.tfs_monitor import TfsMonitor
@@ -26,16 +28,23 @@ class AgentV2(Agent):
 
     def __init__(self, config, options, log):
         super().__init__(config, options, log)
-        self.monitor = TfsMonitor(config, tls=options.server_tls)
+        self.monitor = TfsMonitor(config, local_host(options), options.server_tls)
         self._load_rounds = None
-        self.mirror = Mirror(self.connection, config.bzid, config.shard_id, config.replica_id, config.num_tce_shard, log, self._published)
+        self.mirror = Mirror(
+            self.connection, config.bzid, config.shard_id, config.replica_id, config.num_tce_shard, log, self._published
+        )
         config_files = {str(t): config.run_path(f"{t}_model_config.pbtxt") for t in config.server_types}
-        addresses = {t: (f"{self.host}:{config.ports(t)[0]}", f"[{self.host_v6}]:{config.ports(t)[0]}") for t in config_files}
+        addresses = {
+            t: (join_host_port(self.host, config.ports(t)[0]), f"[{self.host_v6}]:{config.ports(t)[0]}")
+            for t in config_files
+        }
 
         def allowed(path: str) -> bool:
             return allowed_path(options.model_roots, path)
 
-        self.loader = Loader(self.mirror, NodeSet(self.ephemerals), config, self.monitor, config_files, addresses, allowed, log)
+        self.loader = Loader(
+            self.mirror, NodeSet(self.ephemerals), config, self.monitor, config_files, addresses, allowed, log
+        )
         self.scheduler = Scheduler(self.mirror, resources.model_info, allowed, log)
         self.config_files = config_files
         self.election: Election | None = None
@@ -66,7 +75,7 @@ class AgentV2(Agent):
         self._load_rounds = self.every("models", self.options.status_interval_s, self.loader.step)
         self.every("rescan", RESCAN_INTERVAL_S, self.mirror.rescan)
         if self.config.deploy_type != "entry":
-            identifier = self.options.environ.get("MY_POD_NAME") or f"{self.host}:{self.config.agent_port}"
+            identifier = self.options.environ.get("MY_POD_NAME") or join_host_port(self.host, self.config.agent_port)
             self.election = Election(self.connection, self.config.bzid, identifier, self.scheduler.lead, self.log)
             self.election.start()
 
@@ -78,9 +87,15 @@ class AgentV2(Agent):
         """This container's node under resource/, in which the scheduler sees shard, replica and memory."""
         memory = resources.memory(self.config.environ).available
         if abs(memory - self._memory) * 16 > self._memory:
-            spec = ResourceSpec(address=f"{self.host}:{self.config.agent_port}", shard_id=self.config.shard_id,
-                                replica_id=self.config.replica_id, memory=memory)
-            self.ephemerals.publish(paths.resource_path(self.config.bzid, spec.shard_id, spec.replica_id), spec.to_json())
+            spec = ResourceSpec(
+                address=join_host_port(self.host, self.config.agent_port),
+                shard_id=self.config.shard_id,
+                replica_id=self.config.replica_id,
+                memory=memory,
+            )
+            self.ephemerals.publish(
+                paths.resource_path(self.config.bzid, spec.shard_id, spec.replica_id), spec.to_json()
+            )
             self._memory = memory
 
     def stop(self) -> None:

@@ -8,11 +8,12 @@ from concurrent import futures
 
 import grpc
 
+from monolith_cli.serving.addresses import join_host_port
 from monolith_cli.serving.agent import model_config
 from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent
 from monolith_cli.serving.agent.bindings import ServiceMap, binding_nodes, own_container
 from monolith_cli.serving.agent.layout import Layout
-from monolith_cli.serving.agent.options import allowed_path
+from monolith_cli.serving.agent.options import allowed_path, local_host
 from monolith_cli.serving.agent.patterns import LayoutFilters
 from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.agent.service import own_resource
@@ -26,28 +27,37 @@ RETRY_S = 5.0
 
 
 class AgentV3(Agent):
-    """Order of start: session, layout and config file, model server, own container's node, gRPC service, rounds of work."""
+    """Order of start: session, layout and config file, model server, own container's node, gRPC service, rounds of
+    work."""
 
     def __init__(self, config, options, log):
         self.filters = LayoutFilters(config.layout_filters, config.shard_id, config.num_tce_shard, log.warning)
         super().__init__(config, options, log)
         self.config_file = config.run_path("model_config.pbtxt")
         self.services = ServiceMap(self.connection, config.bzid)
-        self.layout = Layout(self.connection, config, self.filters, self._layout_changed,
-                             lambda path: allowed_path(options.model_roots, path), log)
+        self.layout = Layout(
+            self.connection,
+            config,
+            self.filters,
+            self._layout_changed,
+            lambda path: allowed_path(options.model_roots, path),
+            log,
+        )
         self._bindings = NodeSet(self.ephemerals)
         self._binding_lock = threading.Lock()
         self._apply_rounds = self._status_rounds = None
         self._applied: bytes | None = None
         self._served: set[str] = set()
-        self._monitor = TfsMonitor(config, tls=options.server_tls)
+        self._monitor = TfsMonitor(config, local_host(options), options.server_tls)
         self._reloads = futures.ThreadPoolExecutor(4, "reload")
 
     def provider(self):
         return self
 
     def replicas(self, server_type: str, task: int, model_name: str) -> list[str]:
-        raise NotImplementedError("GetReplicas: an agent of version 3 answers HeartBeat, with all sub graphs of its layout")
+        raise NotImplementedError(
+            "GetReplicas: an agent of version 3 answers HeartBeat, with all sub graphs of its layout"
+        )
 
     def heart_beat(self, server_type: str) -> dict[str, list[str]]:
         return self.services.addresses()
@@ -57,16 +67,23 @@ class AgentV3(Agent):
 
     def service_info(self) -> ContainerServiceInfo:
         """Where this container's services are."""
-        at = {kind: f"{self.host}:{port}" for kind, port in zip(("grpc", "http", "archon"), self.config.ports("unified"), strict=True)}
+        at = {
+            kind: join_host_port(self.host, port)
+            for kind, port in zip(("grpc", "http", "archon"), self.config.ports("unified"), strict=True)
+        }
         debug = {"layout_path": self.config.layout_path, "layout_filters": self.filters.texts}
-        return ContainerServiceInfo(**at, agent=f"{self.host}:{self.config.agent_port}", idc=self.config.idc, debug_info=json.dumps(debug))
+        return ContainerServiceInfo(
+            **at, agent=join_host_port(self.host, self.config.agent_port), idc=self.config.idc, debug_info=json.dumps(debug)
+        )
 
     def start(self) -> None:
         self.layout.start()
         config = self.layout.model_server_config()
         write_whole(self.config_file, model_config.model_config_text(config))
         self.servers.start({"unified": self.config_file})
-        self.ephemerals.publish(paths.container_path(self.config.bzid, own_container(self.config)), self.service_info().to_json())
+        self.ephemerals.publish(
+            paths.container_path(self.config.bzid, own_container(self.config)), self.service_info().to_json()
+        )
         self.services.start()
         self.services.subscribe(self.layout.models())
         self.start_service()
@@ -79,7 +96,8 @@ class AgentV3(Agent):
             self._apply_rounds.wake()
 
     def apply_layout(self) -> None:
-        """Where the layout says something new: bindings of what leaves go first, then the config file is written and the server told."""
+        """Where the layout says something new: bindings of what leaves go first, then the config file is written and
+        the server told."""
         config = self.layout.model_server_config()
         content = config.SerializeToString(deterministic=True)
         if content != self._applied:
@@ -92,7 +110,8 @@ class AgentV3(Agent):
         self.services.subscribe(self.layout.models())
 
     def _reload(self, config) -> None:
-        """The server looks at the file by itself every minute; told, it does so at once. Nobody waits for what it then loads."""
+        """The server looks at the file by itself every minute; told, it does so at once. Nobody waits for what it
+        then loads."""
         try:
             status = self._monitor.reload("unified", config)
             if status.error_code:

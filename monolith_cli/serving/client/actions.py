@@ -16,7 +16,12 @@ from monolith_cli.serving.client import samples, tensors
 from monolith_cli.serving.client.calls import ModelName, TfsClient, check_reload, error_of
 from monolith_cli.serving.client.inputs import InputConfig, read_tensors, request_records
 from monolith_cli.serving.client.profile import PERCENTILES, Profile, ProfileConfig, Profiler
-from monolith_cli.serving.protos import get_model_metadata_pb2, get_model_status_pb2, model_server_config_pb2, predict_pb2
+from monolith_cli.serving.protos import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_server_config_pb2,
+    predict_pb2,
+)
 
 _REPORT_EVERY_S = 60.0
 
@@ -55,8 +60,10 @@ def metadata(settings: Settings) -> None:
     if not settings.as_json:
         _print(reply, False)
         return
-    shown = {"model_spec": _to_dict(reply.model_spec),
-             "metadata": {name: _any_to_json(value) for name, value in sorted(reply.metadata.items())}}
+    shown = {
+        "model_spec": _to_dict(reply.model_spec),
+        "metadata": {name: _any_to_json(value) for name, value in sorted(reply.metadata.items())},
+    }
     print(json.dumps(shown))
 
 
@@ -112,11 +119,16 @@ def _typed(settings: Settings, client: TfsClient, values: dict) -> dict:
     client.metadata(settings.model).metadata["signature_def"].Unpack(signatures)
     name = settings.model.signature or "serving_default"
     if name not in signatures.signature_def:
-        raise errors.BadDataError(f"{settings.model.name}: no signature {name}; there are {', '.join(sorted(signatures.signature_def)) or 'none'}")
+        raise errors.BadDataError(
+            f"{settings.model.name}: no signature {name}; "
+            f"there are {', '.join(sorted(signatures.signature_def)) or 'none'}"
+        )
     known = signatures.signature_def[name].inputs
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise errors.BadDataError(f"signature {name} has no input {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        raise errors.BadDataError(
+            f"signature {name} has no input {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+        )
     return {key: tensors.from_value(value, known[key].dtype, key) for key, value in values.items()}
 
 
@@ -126,7 +138,9 @@ def profile(settings: Settings, config: ProfileConfig, sample_count: int, folder
         with settings.client() as client:
             requests = [_request(settings, client, run.log).SerializeToString()]
     else:
-        requests = samples.requests(settings.model, settings.input, sample_count, folder, settings.output_filter, run.log)
+        requests = samples.requests(
+            settings.model, settings.input, sample_count, folder, settings.output_filter, run.log
+        )
     profiler = Profiler(config, requests)
     stopped = _stop_on_signals(profiler)
     made = profiler.run(_reporter(profiler, run))
@@ -136,7 +150,9 @@ def profile(settings: Settings, config: ProfileConfig, sample_count: int, folder
     if made.count == 0:
         if made.last_error is not None:
             raise error_of(made.last_error, ",".join(config.targets))
-        raise errors.UnavailableError(f"{','.join(config.targets)}: no request was answered within {config.duration_s:g} s")
+        raise errors.UnavailableError(
+            f"{','.join(config.targets)}: no request was answered within {config.duration_s:g} s"
+        )
     return 0
 
 
@@ -176,12 +192,21 @@ def _print_profile(made: Profile, config: ProfileConfig, settings: Settings, run
     shown = made.to_dict()
     run.metrics.update({key: value for key, value in shown.items() if isinstance(value, (int, float))})
     if settings.as_json:
-        described = {"model": settings.model.name, "targets": list(config.targets), "parallel_num": config.parallel_num, "rate": config.rate}
+        described = {
+            "model": settings.model.name,
+            "targets": list(config.targets),
+            "parallel_num": config.parallel_num,
+            "rate": config.rate,
+        }
         print(json.dumps(described | shown))
         return
     print(f"answers  {made.count} in {made.elapsed_s:.1f} s, {made.rate():.1f}/s")
-    print("latency  mean " + f"{made.mean_ms():.3f} ms, " + ", ".join(f"p{p:g} {made.percentile_ms(p):.3f} ms" for p in PERCENTILES)
-          + f", max {shown['max_ms']:.3f} ms")
+    print(
+        "latency  mean "
+        + f"{made.mean_ms():.3f} ms, "
+        + ", ".join(f"p{p:g} {made.percentile_ms(p):.3f} ms" for p in PERCENTILES)
+        + f", max {shown['max_ms']:.3f} ms"
+    )
     print("errors   " + (", ".join(f"{code} {count}" for code, count in made.errors.most_common()) or "none"))
     if made.unsent:
         print(f"unsent   {made.unsent} fell due and found no free thread (--parallel-num {config.parallel_num})")
@@ -198,7 +223,9 @@ def _print(message, as_json: bool) -> None:
 def _to_dict(message) -> dict:
     """JSON as the REST API has it: original field names; of a status all fields."""
     whole = isinstance(message, get_model_status_pb2.GetModelStatusResponse) or message.DESCRIPTOR.name == "StatusProto"
-    return json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=whole)
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=whole
+    )
 
 
 def _any_to_json(value):

@@ -27,8 +27,12 @@ _BY_CODE = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TryAgainError,
     grpc.StatusCode.ABORTED: errors.TryAgainError,
 }
-_REFUSED_CONFIG = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS,
-                   grpc.StatusCode.PERMISSION_DENIED)
+_REFUSED_CONFIG = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.PERMISSION_DENIED,
+)
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,13 @@ class TfsClient:
         return self._call(stub.GetModelMetadata, request)
 
     def reload(self, config) -> model_management_pb2.ReloadConfigResponse:
-        """config: a ModelServerConfig. The server answers when the new models are available. ConfigError where it refuses them."""
+        """config: a ModelServerConfig. The server answers when the new models are available. ConfigError where it
+        refuses them."""
         stub = model_service_pb2_grpc.ModelServiceStub(self._channel)
         try:
-            return stub.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(config=config), timeout=self._timeout_s)
+            return stub.HandleReloadConfigRequest(
+                model_management_pb2.ReloadConfigRequest(config=config), timeout=self._timeout_s
+            )
         except grpc.RpcError as e:
             raise reload_error(e.code(), e.details() or "", self.target) from None
 

@@ -9,16 +9,19 @@ PORT = 8500  # TensorFlow Serving's
 
 
 def model_and_target(conf: str | None) -> tuple[str, str]:
-    """(model, host:port) by deploy type: ps -> ps_<shard>, dense -> dense_0, else entry; without a configuration `entry` at
-    port 8500 of this host. Raises what reading the configuration raises."""
+    """(model, host:port) by deploy type: ps -> ps_<shard>, dense -> dense_0, else entry; without a configuration
+    `entry` at port 8500 of this host. Raises what reading the configuration raises."""
     if conf is None:
         return "entry", join_host_port("localhost", PORT)
     from monolith_cli.serving.agent.config import load_config
 
     config = load_config(conf)
     kind = str(config.deploy_type)
-    model, port = {"ps": (f"ps_{config.shard_id}", config.tfs_ps_port), "dense": ("dense_0", config.tfs_dense_port),
-                   "unified": ("entry", config.tfs_port_grpc)}.get(kind, ("entry", config.tfs_entry_port))
+    model, port = {
+        "ps": (f"ps_{config.shard_id}", config.tfs_ps_port),
+        "dense": ("dense_0", config.tfs_dense_port),
+        "unified": ("entry", config.tfs_port_grpc),
+    }.get(kind, ("entry", config.tfs_entry_port))
     if port is None:
         raise errors.ConfigError(f"{conf}: deploy_type {kind} has no port here: give --target HOST:PORT")
     return model, join_host_port(local_ip(), port)

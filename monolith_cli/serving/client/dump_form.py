@@ -9,10 +9,10 @@
     "fid":
     0: 3
 
-A key without value opens a node, a number is an index of the list above it. What a key belongs to is told by its name: the innermost open
-message that has such a field and has not had it yet. In a feature that keeps name, fid, float_value, int64_value, bytes_value and the four
-lists together; any other key, or one that repeats, is of the Instance again (spec 60, 3.6).
-"""
+A key without value opens a node, a number is an index of the list above it. What a key belongs to is told by its name:
+the innermost open message that has such a field and has not had it yet. In a feature that keeps name, fid, float_value,
+int64_value, bytes_value and the four lists together; any other key, or one that repeats, is of the Instance again (spec
+60, 3.6)."""
 
 from __future__ import annotations
 
@@ -103,8 +103,11 @@ def _value(field, text: str):
     if field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
         return float(text)
     if field.cpp_type == field.CPPTYPE_BOOL:
-        return {"true": True, "false": False, "1": True, "0": False}[text.lower()] if text.lower() in (
-            "true", "false", "1", "0") else _refuse(field, text)
+        return (
+            {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+            if text.lower() in ("true", "false", "1", "0")
+            else _refuse(field, text)
+        )
     if field.type == field.TYPE_BYTES:
         return text.encode()
     if field.cpp_type == field.CPPTYPE_STRING:

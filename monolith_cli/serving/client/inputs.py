@@ -13,8 +13,12 @@ from monolith_cli.records.framing import Framing, lagrangex_header
 from monolith_cli.serving.client.random_records import RandomFields, RandomRecords
 
 # Input type -> (record type, name of the model's input).
-RECORDS = {"instance": ("instance", "instances"), "example": ("example", "examples"), "example_batch": ("example_batch", "example_batch"),
-           "example_batch_to_instance": ("example_batch", "instances")}
+RECORDS = {
+    "instance": ("instance", "instances"),
+    "example": ("example", "examples"),
+    "example_batch": ("example_batch", "example_batch"),
+    "example_batch_to_instance": ("example_batch", "instances"),
+}
 ONE_INSTANCE = ("json", "pbtext", "dump", "binary")  # one Instance, sent batch_size times
 TYPES = (*RECORDS, *ONE_INSTANCE, "tensors")
 FILE_TYPES = ("pb", "pbtxt", "json")
@@ -24,8 +28,8 @@ _MAX_TEXT = 1 << 28
 
 @dataclass
 class InputConfig:
-    """input_type: of TYPES; None tells it from the suffix of the file, else instance. input_file: None, or a file that does
-    not exist, is random records, which are written there. file_type: of FILE_TYPES, of files of records.
+    """input_type: of TYPES; None tells it from the suffix of the file, else instance. input_file: None, or a file that
+    does not exist, is random records, which are written there. file_type: of FILE_TYPES, of files of records.
     batch_size: records of one request, or rows of a random ExampleBatch. input_name: instead of the usual one."""
 
     input_type: str | None = None
@@ -52,8 +56,8 @@ class InputConfig:
 def request_records(config: InputConfig, log=None) -> list[bytes]:
     """The serialized records of one request: the values of its string tensor. log: hears what was made and where.
 
-    Raises BadDataError with file, byte offset and reason, NoInputError for a missing file of a type that is never random.
-    """
+    Raises BadDataError with file, byte offset and reason, NoInputError for a missing file of a type that is never
+    random."""
     kind = config.resolved_type()
     if kind in ONE_INSTANCE:
         return [_one_instance(config.input_file, kind)] * config.batch_size
@@ -104,12 +108,19 @@ def _framed(config, record_type: str, limit: int | None) -> list[bytes]:
 
 
 def reading(framing: Framing, record_type: str) -> Framing:
-    """A lagrangex header stands for all that may come before a length: the other parts then count for nothing. Its eight bytes
-    are passed over, as those of kafka_dump are: its key does not become a field of the record, which is sent as it is."""
+    """A lagrangex header stands for all that may come before a length: the other parts then count for nothing. Its
+    eight bytes are passed over, as those of kafka_dump are: its key does not become a field of the record, which is
+    sent as it is."""
     alone = framing.lagrangex_header
-    return Framing(has_sort_id=framing.has_sort_id and not alone, kafka_dump=framing.kafka_dump or alone,
-                   kafka_dump_prefix=framing.kafka_dump_prefix and not alone, compression=framing.compression, format=framing.format,
-                   max_record_size=framing.max_record_size, record_type=record_type)
+    return Framing(
+        has_sort_id=framing.has_sort_id and not alone,
+        kafka_dump=framing.kafka_dump or alone,
+        kafka_dump_prefix=framing.kafka_dump_prefix and not alone,
+        compression=framing.compression,
+        format=framing.format,
+        max_record_size=framing.max_record_size,
+        record_type=record_type,
+    )
 
 
 def _text(config, record_type: str, limit: int | None) -> list[bytes]:
@@ -221,8 +232,11 @@ def random_file(config: InputConfig, record_type: str, count: int, log=None) -> 
         return made
     if log:
         undrawn = config.random.undrawn()
-        log.warning(f"{path}: {count} random {record_type} record{'s' * (count != 1)} written" + (
-            f"; nothing is drawn for {', '.join(undrawn)}" if undrawn else ""), path=path)
+        log.warning(
+            f"{path}: {count} random {record_type} record{'s' * (count != 1)} written"
+            + (f"; nothing is drawn for {', '.join(undrawn)}" if undrawn else ""),
+            path=path,
+        )
     return made
 
 
@@ -241,13 +255,17 @@ def write_framed(path: str, records: list[bytes], framing: Framing) -> None:
 
 
 def frame_header(framing: Framing, source: str = "") -> bytes:
-    """What stands before the length of a written record, so that the same flags read it. UsageError for parts that do not
-    go together (spec 60, T18)."""
+    """What stands before the length of a written record, so that the same flags read it. UsageError for parts that do
+    not go together (spec 60, T18)."""
     if framing.lagrangex_header:
         return lagrangex_header(source)
     parts = (framing.has_sort_id, framing.kafka_dump, framing.kafka_dump_prefix)
-    size = {(False, False, False): 0, (True, False, False): 8, (True, True, False): 16, (True, False, True): 24}.get(parts)
+    size = {(False, False, False): 0, (True, False, False): 8, (True, True, False): 16, (True, False, True): 24}.get(
+        parts
+    )
     if size is None:
-        raise errors.UsageError("random records are written with --has-sort-id, alone or with one of --kafka-dump and --kafka-dump-prefix, "
-                                "with --lagrangex-header, or with none of them")
+        raise errors.UsageError(
+            "random records are written with --has-sort-id, alone or with one of --kafka-dump and --kafka-dump-prefix, "
+            "with --lagrangex-header, or with none of them"
+        )
     return bytes(size)

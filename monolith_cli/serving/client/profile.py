@@ -19,8 +19,8 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 
 @dataclass(frozen=True)
 class ProfileConfig:
-    """targets: host:port each; a request goes to one of them by chance. parallel_num: requests under way at most.
-    rate: requests per second that fall due, however fast the servers answer; None: each thread sends its next request when it
+    """targets: host:port each; a request goes to one of them by chance. parallel_num: requests under way at most. rate:
+    requests per second that fall due, however fast the servers answer; None: each thread sends its next request when it
     has an answer. duration_s, warm_up_s: seconds measured, and before them not measured. timeout_s: of a request."""
 
     targets: tuple[str, ...]
@@ -35,8 +35,8 @@ class ProfileConfig:
 
 @dataclass
 class Profile:
-    """What was measured. latencies_s: of answers, sorted; with a rate from the moment the request fell due. errors: status
-    code -> count. unsent: requests that fell due and were still waiting for a free thread at the end."""
+    """What was measured. latencies_s: of answers, sorted; with a rate from the moment the request fell due. errors:
+    status code -> count. unsent: requests that fell due and were still waiting for a free thread at the end."""
 
     elapsed_s: float = 0.0
     latencies_s: array = field(default_factory=lambda: array("d"))
@@ -61,20 +61,32 @@ class Profile:
 
     def line(self) -> str:
         """The line of the result, in milliseconds and answers per second."""
-        return (f"[Profile] Count: {self.count}, Avg Latency: {_number(self.mean_ms())}, "
-                f"P99 Latency: {_number(self.percentile_ms(99))}, QPS: {_number(self.rate())}")
+        return (
+            f"[Profile] Count: {self.count}, Avg Latency: {_number(self.mean_ms())}, "
+            f"P99 Latency: {_number(self.percentile_ms(99))}, QPS: {_number(self.rate())}"
+        )
 
     def to_dict(self) -> dict:
         """Stable names, milliseconds and seconds."""
         named = {f"p{percent:g}_ms": round(self.percentile_ms(percent), 3) for percent in PERCENTILES}
-        return {"count": self.count, "errors": dict(sorted(self.errors.items())), "error_count": self.errors.total(), "unsent": self.unsent,
-                "elapsed_s": round(self.elapsed_s, 3), "qps": round(self.rate(), 3), "mean_ms": round(self.mean_ms(), 3),
-                "min_ms": round(self.latencies_s[0] * 1e3, 3) if self.count else 0.0, **named,
-                "max_ms": round(self.latencies_s[-1] * 1e3, 3) if self.count else 0.0, "max_lag_ms": round(self.max_lag_s * 1e3, 3)}
+        return {
+            "count": self.count,
+            "errors": dict(sorted(self.errors.items())),
+            "error_count": self.errors.total(),
+            "unsent": self.unsent,
+            "elapsed_s": round(self.elapsed_s, 3),
+            "qps": round(self.rate(), 3),
+            "mean_ms": round(self.mean_ms(), 3),
+            "min_ms": round(self.latencies_s[0] * 1e3, 3) if self.count else 0.0,
+            **named,
+            "max_ms": round(self.latencies_s[-1] * 1e3, 3) if self.count else 0.0,
+            "max_lag_ms": round(self.max_lag_s * 1e3, 3),
+        }
 
 
 def percentile_index(count: int, percent: float) -> int:
-    """Place of a percentile among `count` sorted values: round((count - 1) * percent / 100), half to even (spec 60, T28)."""
+    """Place of a percentile among `count` sorted values: round((count - 1) * percent / 100), half to even (spec 60,
+    T28)."""
     return round((count - 1) * percent / 100)
 
 
@@ -92,7 +104,9 @@ class Profiler:
         self._begin = self._end = 0.0  # of what is measured, on the monotonic clock
         self._workers = [_Worker(self, i) for i in range(config.parallel_num)]
         self._channels = [channel.open_channel(target, config.tls, reconnect_s=1.0) for target in config.targets]
-        self._calls = [c.unary_unary(PREDICT_METHOD, request_serializer=None, response_deserializer=None) for c in self._channels]
+        self._calls = [
+            c.unary_unary(PREDICT_METHOD, request_serializer=None, response_deserializer=None) for c in self._channels
+        ]
 
     def stop(self) -> None:
         """Ends the run; what was measured so far counts."""
@@ -100,8 +114,11 @@ class Profiler:
 
     def progress(self) -> tuple[int, int, float]:
         """(answers, errors, seconds measured) up to now."""
-        return (sum(len(w.latencies_s) for w in self._workers), sum(w.errors.total() for w in self._workers),
-                max(0.0, min(time.monotonic(), self._end) - self._begin))
+        return (
+            sum(len(w.latencies_s) for w in self._workers),
+            sum(w.errors.total() for w in self._workers),
+            max(0.0, min(time.monotonic(), self._end) - self._begin),
+        )
 
     def run(self, tick=None, tick_s: float = 1.0) -> Profile:
         """tick: called about every tick_s seconds on the calling thread, while requests go."""
@@ -111,7 +128,10 @@ class Profiler:
         for worker in self._workers:
             worker.thread.start()
         try:
-            while not self._stop.wait(min(tick_s, max(0.0, self._end - time.monotonic()))) and time.monotonic() < self._end:
+            while (
+                not self._stop.wait(min(tick_s, max(0.0, self._end - time.monotonic())))
+                and time.monotonic() < self._end
+            ):
                 if tick:
                     tick()
         finally:
@@ -190,7 +210,9 @@ class _Worker:
         except ValueError:  # the channel was closed: the run was asked to end
             return
         done = time.monotonic()
-        if due < profiler._begin or (error is not None and profiler._stop.is_set() and error.code() == grpc.StatusCode.CANCELLED):
+        if due < profiler._begin or (
+            error is not None and profiler._stop.is_set() and error.code() == grpc.StatusCode.CANCELLED
+        ):
             return
         self.max_lag_s, self.last_done = max(self.max_lag_s, lag), done
         if error is None:

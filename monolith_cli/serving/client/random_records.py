@@ -13,10 +13,18 @@ DEFAULT_SLOTS = (1, 2, 3, 4, 5, 6)
 _VOCAB, _FIDS_OF_DEFAULT = 5, 5
 _ALWAYS = (1, 200)  # slots of user and item
 _MERGING = ("Combine", "VectorTopString")
-_DTYPES = {name: dtype for dtype, names in {
-    "int32": ("int", "int32", "short", "uint", "uint32", "3", "22"), "int64": ("int64", "long", "uint64", "9", "23"),
-    "float32": ("float", "float32", "1"), "float64": ("float64", "double", "2"), "bool": ("bool", "boolean", "10"),
-    "string": ("str", "string", "char", "7")}.items() for name in names}
+_DTYPES = {
+    name: dtype
+    for dtype, names in {
+        "int32": ("int", "int32", "short", "uint", "uint32", "3", "22"),
+        "int64": ("int64", "long", "uint64", "9", "23"),
+        "float32": ("float", "float32", "1"),
+        "float64": ("float64", "double", "2"),
+        "bool": ("bool", "boolean", "10"),
+        "string": ("str", "string", "char", "7"),
+    }.items()
+    for name in names
+}
 DEFAULT_EXTRA = ("uid", "item_id", "req_time", "sample_rate", "actions")
 PROFILE_EXTRA = ("uid", "sample_rate", "req_time", "actions", "item_id", "chnid")
 
@@ -25,14 +33,13 @@ PROFILE_EXTRA = ("uid", "sample_rate", "req_time", "actions", "item_id", "chnid"
 class RandomFields:
     """What random records hold. Numbers are drawn from `seed` (None: from the system).
 
-    slots: of v1 ids, flat in an Instance, features `fc_slot_<n>` elsewhere. sparse: names of id features; a feature list
-    gives their slot and version, and drops the names it does not have; without one the slot comes from `slot_<n>` or
-    `fc_slot_<n>`, else they are numbered from 1. dense: names, with shapes (default 1) and types (default float32).
-    extra: fields of the LineId, with shapes; none: uid, item_id, req_time, sample_rate and one action.
-    user_slots: features that are SHARED in an ExampleBatch. drop_rate: share of id features left empty, 0 to 1.
-    actions: what actions are drawn from; none: 0 to 10.
-    Nothing named at all: an Instance has five ids of each slot 1 to 6, out of 5 a slot; the others features of these slots.
-    """
+    slots: of v1 ids, flat in an Instance, features `fc_slot_<n>` elsewhere. sparse: names of id features; a feature
+    list gives their slot and version, and drops the names it does not have; without one the slot comes from `slot_<n>`
+    or `fc_slot_<n>`, else they are numbered from 1. dense: names, with shapes (default 1) and types (default float32).
+    extra: fields of the LineId, with shapes; none: uid, item_id, req_time, sample_rate and one action. user_slots:
+    features that are SHARED in an ExampleBatch. drop_rate: share of id features left empty, 0 to 1. actions: what
+    actions are drawn from; none: 0 to 10. Nothing named at all: an Instance has five ids of each slot 1 to 6, out of 5
+    a slot; the others features of these slots."""
 
     slots: tuple[int, ...] = ()
     sparse: tuple[str, ...] = ()
@@ -64,7 +71,11 @@ class RandomFields:
     def dense_columns(self) -> list[tuple[str, int, str]]:
         """(name, shape, dtype) of what can be drawn, the label apart: floats and int64 of a shape of 1 or more."""
         drawn = ("float32", "float64", "int64")
-        return [(name, shape, dtype) for name, shape, dtype in self._dense_columns() if name != "label" and shape > 0 and dtype in drawn]
+        return [
+            (name, shape, dtype)
+            for name, shape, dtype in self._dense_columns()
+            if name != "label" and shape > 0 and dtype in drawn
+        ]
 
     def undrawn(self) -> list[str]:
         """Dense features that records will not have."""
@@ -86,7 +97,10 @@ class RandomFields:
         if not names and not self.slots and self.feature_list is not None:
             names = tuple(f.feature_name for f in self.feature_list if f.slot)
         if not names:
-            return [(fid.slot_name(slot, tob=True), slot, 1 if slot < 1023 else 2, "") for slot in self.slots or DEFAULT_SLOTS]
+            return [
+                (fid.slot_name(slot, tob=True), slot, 1 if slot < 1023 else 2, "")
+                for slot in self.slots or DEFAULT_SLOTS
+            ]
         return [column for column in (self._sparse_column(name) for name in names) if column]
 
     def _sparse_column(self, name: str):
@@ -165,7 +179,10 @@ class RandomRecords:
             column = batch.named_feature_list.add(name=name)
             for _ in range(rows):
                 self._fill_dense(column.feature.add(), shape, dtype)
-        line_ids, labels = batch.named_feature_list.add(name="__LINE_ID__"), batch.named_feature_list.add(name="__LABEL__")
+        line_ids, labels = (
+            batch.named_feature_list.add(name="__LINE_ID__"),
+            batch.named_feature_list.add(name="__LABEL__"),
+        )
         for row in range(rows):
             line_id = self._line_id()
             self._fill_line_id(line_id)
@@ -175,7 +192,9 @@ class RandomRecords:
 
     def _default_fids(self, instance) -> None:
         for i, slot in enumerate(DEFAULT_SLOTS):
-            instance.fid.extend(fid.make_v1(slot, _VOCAB * i + self._random.randint(1, _VOCAB)) for _ in range(_FIDS_OF_DEFAULT))
+            instance.fid.extend(
+                fid.make_v1(slot, _VOCAB * i + self._random.randint(1, _VOCAB)) for _ in range(_FIDS_OF_DEFAULT)
+            )
 
     def _fid(self, slot: int, version: int) -> int:
         value = self._random.randint(1, 2**63 - 1)

@@ -1,8 +1,7 @@
 """Rows of an ExampleBatch as the Instances that TensorFlow Serving models of the `instances` kind take.
 
-Not what pb-convert makes of them (`records.convert`): here v1 fids become v2 fids of a named feature, and doubles are kept
-as floats (spec 60, 3.16).
-"""
+Not what pb-convert makes of them (`records.convert`): here v1 fids become v2 fids of a named feature, and doubles are
+kept as floats (spec 60, 3.16)."""
 
 from __future__ import annotations
 
@@ -26,7 +25,9 @@ def _instance(batch, row: int, name: str):
         else:
             row_here = row
         if row_here >= len(column.feature):
-            raise errors.BadDataError(f"{name}: {column.name} has no row {row_here}; it has {len(column.feature)} of {batch.batch_size}")
+            raise errors.BadDataError(
+                f"{name}: {column.name} has no row {row_here}; it has {len(column.feature)} of {batch.batch_size}"
+            )
         feature = column.feature[row_here]
         if column.name == LABEL:
             made.label.extend(feature.float_list.value)

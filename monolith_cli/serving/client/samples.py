@@ -17,7 +17,9 @@ from monolith_cli.serving.protos import predict_pb2
 FOLDER_FILES = 500
 
 
-def requests(model: ModelName, config: InputConfig, samples: int, folder: str | None, output_filter=(), log=None) -> list[bytes]:
+def requests(
+    model: ModelName, config: InputConfig, samples: int, folder: str | None, output_filter=(), log=None
+) -> list[bytes]:
     """Serialized PredictRequests. config: its type is example_batch where none is said. folder: filled up to `samples`
     files `<uuid>.pb` of one random record each, and read. Else the records of the input file, in batches; without one
     `samples` random requests, of which nothing is written."""
@@ -38,8 +40,14 @@ def requests(model: ModelName, config: InputConfig, samples: int, folder: str | 
             records = [generator.of_type(record_type, config.batch_size) for _ in range(samples * size)]
         if not records:
             raise errors.BadDataError(f"{folder or config.input_file}: holds no record")
-        batches = [inputs.as_sent(kind, records[i : i + size], config.input_file or "random records") for i in range(0, len(records), size)]
-    return [predict_request(model, {config.tensor_name(): string_tensor(batch)}, output_filter).SerializeToString() for batch in batches]
+        batches = [
+            inputs.as_sent(kind, records[i : i + size], config.input_file or "random records")
+            for i in range(0, len(records), size)
+        ]
+    return [
+        predict_request(model, {config.tensor_name(): string_tensor(batch)}, output_filter).SerializeToString()
+        for batch in batches
+    ]
 
 
 def predict_request(model: ModelName, tensors: dict, output_filter=()) -> predict_pb2.PredictRequest:
@@ -62,7 +70,9 @@ def _of_folder(config: InputConfig, record_type: str, samples: int, folder: str,
         generator = RandomRecords(profile_fields(config.random))
         for _ in range(missing):
             names.append(f"{uuid.uuid4()}.pb")
-            inputs.write_framed(os.path.join(folder, names[-1]), [generator.of_type(record_type, config.batch_size)], config.framing)
+            inputs.write_framed(
+                os.path.join(folder, names[-1]), [generator.of_type(record_type, config.batch_size)], config.framing
+            )
     except OSError as e:
         raise errors.CannotCreateError(f"--profile-data-dir {folder}: {e.strerror}") from None
     if missing and log:

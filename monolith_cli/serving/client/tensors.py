@@ -1,4 +1,5 @@
-"""TensorProto without TensorFlow: to and from the nested lists of JSON, in the form of TensorFlow Serving's REST API."""
+"""TensorProto without TensorFlow: to and from the nested lists of JSON, in the form of TensorFlow Serving's REST
+API."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def string_tensor(values: Sequence[bytes]) -> tensor_pb2.TensorProto:
 
 
 def to_value(tensor: tensor_pb2.TensorProto):
-    """Nested lists of numbers, booleans and texts; bytes that are no UTF-8 as {"b64": …}, NaN and infinities as texts.
+    """Nested lists of numbers, booleans and texts; bytes that are no UTF-8 as {"b64": …}, NaN, infinities as texts.
     BadDataError for a type without such a form, or values that do not fit the shape."""
     shape = [d.size for d in tensor.tensor_shape.dim]
     count = math.prod(shape)
@@ -108,7 +109,11 @@ def _nested(flat: list, shape: list[int]):
     if not shape:
         return flat[0]
     for size in reversed(shape[1:]):
-        flat = [flat[i : i + size] for i in range(0, len(flat), size)] if size else [[] for _ in range(math.prod(shape[:-1]))]
+        flat = (
+            [flat[i : i + size] for i in range(0, len(flat), size)]
+            if size
+            else [[] for _ in range(math.prod(shape[:-1]))]
+        )
     return flat
 
 

@@ -30,17 +30,30 @@ def show_info(backend: ZKBackend, as_json: bool) -> None:
     _print(json.dumps(backend.bzid_info(), indent=None if as_json else 2), blank=not as_json)
 
 
-def declare(backend: ZKBackend, export_base: str, model_name: str, overwrite: bool, arch: str, dry_run: bool, as_json: bool, run) -> None:
+def declare(
+    backend: ZKBackend, export_base: str, model_name: str, overwrite: bool, arch: str, dry_run: bool, as_json: bool, run
+) -> None:
     done = d.declare_saved_model(backend, export_base, model_name or None, overwrite, arch, dry_run, run.log)
     if as_json:
         _print(json.dumps(done | {"dry_run": dry_run}), blank=False)
         return
-    lines = [f"{done['model']}:{n}\t{c['model_base_path']}\t{c['version_policy']}" for n, c in done["sub_graphs"].items()]
+    lines = [
+        f"{done['model']}:{n}\t{c['model_base_path']}\t{c['version_policy']}" for n, c in done["sub_graphs"].items()
+    ]
     _print("\n".join(lines))
     run.log.summary(f"{'would declare' if dry_run else 'declared'} {done['model']}, sub graphs {len(lines)}")
 
 
-def publish(backend: ZKBackend, action: str, pattern: str, layout: str, dry_run: bool, as_json: bool, confirm: Callable[[str], bool], run) -> None:
+def publish(
+    backend: ZKBackend,
+    action: str,
+    pattern: str,
+    layout: str,
+    dry_run: bool,
+    as_json: bool,
+    confirm: Callable[[str], bool],
+    run,
+) -> None:
     """pub and unpub. `confirm` is asked before something is taken out of a layout."""
     path = paths.layout_path(backend.bzid, layout)
     saved_models = d.matching(backend, pattern, path, action)
@@ -52,10 +65,27 @@ def publish(backend: ZKBackend, action: str, pattern: str, layout: str, dry_run:
     if todo:
         d.map_model_to_layout(backend, saved_models, path, action)
     if as_json:
-        _print(json.dumps({"layout": path, "action": action, "changed": [str(s) for s in saved_models] if todo or dry_run else [], "dry_run": dry_run,
-                           "saved_models": backend.layout(path)}), blank=False)
+        _print(
+            json.dumps(
+                {
+                    "layout": path,
+                    "action": action,
+                    "changed": [str(s) for s in saved_models] if todo or dry_run else [],
+                    "dry_run": dry_run,
+                    "saved_models": backend.layout(path),
+                }
+            ),
+            blank=False,
+        )
         return
     _print("\n".join(map(str, saved_models if todo or dry_run else [])))
     what = f"{verb} {path}: {len(saved_models)} sub graphs"
-    run.log.summary(f"would {what}" if dry_run else f"done: {what}" if todo else "nothing to do: nothing matches that is not so already"
-                    if not saved_models else "nothing was changed")
+    run.log.summary(
+        f"would {what}"
+        if dry_run
+        else f"done: {what}"
+        if todo
+        else "nothing to do: nothing matches that is not so already"
+        if not saved_models
+        else "nothing was changed"
+    )

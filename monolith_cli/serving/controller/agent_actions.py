@@ -16,7 +16,13 @@ from monolith_cli.serving.zookeeper.client import ZkConfig
 from monolith_cli.serving.zookeeper.records import ModelMeta, State
 
 # What `get` lists, by the word of --args.
-_LISTED = {"res": paths.resource_root, "pub": paths.publish_root, "portal": paths.portal_root, "lock": paths.locks_root, "elect": paths.election_root}
+_LISTED = {
+    "res": paths.resource_root,
+    "pub": paths.publish_root,
+    "portal": paths.portal_root,
+    "lock": paths.locks_root,
+    "elect": paths.election_root,
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,11 @@ def get_replicas(settings: Settings, server_type: str, task: int) -> None:
         raise errors.UsageError("gr needs --model-name, or --conf with a file that has base_name")
     with AgentClient(settings.agent(), settings.tls, settings.timeout_s) as agent:
         found = agent.get_replicas(server_type, task, settings.model_name)
-    _out(json.dumps({"server_type": server_type, "task": task, "addresses": found}) if settings.as_json else f"{server_type.upper()} {task}  =>  {found}")
+    _out(
+        json.dumps({"server_type": server_type, "task": task, "addresses": found})
+        if settings.as_json
+        else f"{server_type.upper()} {task}  =>  {found}"
+    )
 
 
 def addresses(settings: Settings, run) -> None:
@@ -79,7 +89,10 @@ def addresses(settings: Settings, run) -> None:
         _out(json.dumps([{"path": r.path, "state": r.meta.state.name, **dataclasses.asdict(r.meta)} for r in found]))
         return
     for r in found:
-        _out(f"{r.path}\tarchon_address: {r.meta.archon_address}\taddress: {r.meta.address}\tstate: {State.of(r.meta.stat).name}")
+        _out(
+            f"{r.path}\tarchon_address: {r.meta.archon_address}\taddress: {r.meta.address}"
+            f"\tstate: {State.of(r.meta.stat).name}"
+        )
 
 
 def listing(settings: Settings, what: str, run) -> None:
@@ -103,7 +116,11 @@ def model_info(settings: Settings, model_dir: str | None, ckpt: str | None) -> N
     if not model_dir:
         raise errors.UsageError("get info needs --model-dir, the folder of the exported models")
     found = info(model_dir, ckpt)
-    _out(json.dumps({n: {"bytes": size, "path": path} for n, (size, path) in found.items()}) if settings.as_json else str(found))
+    _out(
+        json.dumps({n: {"bytes": size, "path": path} for n, (size, path) in found.items()})
+        if settings.as_json
+        else str(found)
+    )
 
 
 def load(settings: Settings, meta: ModelMeta, overwrite: bool, run) -> None:
@@ -120,7 +137,12 @@ def unload(settings: Settings, dry_run: bool, confirm: Callable[[str], bool], ru
     with settings.portal(run.log) as portal:
         path = paths.portal_path(portal.bzid, paths.part(settings.model_name, "--model-name"))
         there = portal.connection.exists(path) is not None
-        done = there and not dry_run and confirm(f"take {settings.model_name} out of service ({path})") and portal.unload(settings.model_name)
+        done = (
+            there
+            and not dry_run
+            and confirm(f"take {settings.model_name} out of service ({path})")
+            and portal.unload(settings.model_name)
+        )
     run.nothing_to_do = not there
     if not there:
         run.log.warning(f"{path}: there is no such node; nothing to unload")
@@ -144,7 +166,11 @@ def status(settings: Settings, run) -> None:
     """Of the small client: what is asked for, published and loaded of a model."""
     with settings.portal(run.log) as portal:
         state = portal.status(settings.model_name)
-    _out(json.dumps(dataclasses.asdict(state)) if settings.as_json else f"portal: {state.portal}\npublish: {state.publish}")
+    _out(
+        json.dumps(dataclasses.asdict(state))
+        if settings.as_json
+        else f"portal: {state.portal}\npublish: {state.publish}"
+    )
     if not settings.as_json:
         for task, stat in sorted(state.service.items()):
             _out(f"{task}\t{State.of(stat).name}")

@@ -47,7 +47,9 @@ class AgentClient:
             code, details = e.code(), e.details()
             where = f"the agent at {self.target}"
             if code == grpc.StatusCode.UNIMPLEMENTED:
-                raise errors.UnavailableError(f"{where} does not answer {method}: {details or 'another version'}") from None
+                raise errors.UnavailableError(
+                    f"{where} does not answer {method}: {details or 'another version'}"
+                ) from None
             if code == grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise errors.UnavailableError(f"{where} does not answer within {self._timeout_s:g} s") from None
             if code == grpc.StatusCode.UNAVAILABLE:
@@ -62,4 +64,7 @@ def agent_address(port: int) -> str:
 
 def heart_beat_text(addresses: dict[str, list[str]]) -> str:
     """As the original prints it: a key and a number, then a line an address, in the text form of an AddressList."""
-    return "\n".join(f"{key}  -> ({len(found)}) \n\t" + "\n\t".join(f'address: "{a}"' for a in found) for key, found in addresses.items())
+    return "\n".join(
+        f"{key}  -> ({len(found)}) \n\t" + "\n\t".join(f'address: "{a}"' for a in found)
+        for key, found in addresses.items()
+    )

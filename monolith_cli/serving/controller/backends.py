@@ -103,9 +103,14 @@ class ControllerBackend(Backend):
                 models.setdefault(model, {"sub_graphs_total": 0}).setdefault(sub_graph, {})["bindings"] = where
             if bound:
                 models[model]["sub_graphs_available"] = len(bound)
-        return {"model_info": {m: dict(sorted(models[m].items())) for m in sorted(models)},
-                "container_info": {c: dict(sorted(containers[c].items())) for c in sorted(containers)},
-                "layout_info": {name: self.layout(paths.layout_path(self.bzid, name)) for name in self.children(paths.layouts_root(self.bzid))}}
+        return {
+            "model_info": {m: dict(sorted(models[m].items())) for m in sorted(models)},
+            "container_info": {c: dict(sorted(containers[c].items())) for c in sorted(containers)},
+            "layout_info": {
+                name: self.layout(paths.layout_path(self.bzid, name))
+                for name in self.children(paths.layouts_root(self.bzid))
+            },
+        }
 
 
 def _text(data: bytes) -> str:
@@ -136,15 +141,21 @@ class SyncBackend(Backend):
         with self._lock:
             if self._subscription is not None:
                 if self._subscription.model != model:
-                    raise errors.UsageError(f"bindings of {self._subscription.model} are followed here, not those of {model}: one model a backend")
+                    raise errors.UsageError(
+                        f"bindings of {self._subscription.model} are followed here, not those of {model}: "
+                        "one model a backend"
+                    )
                 return
             path = paths.bindings_root(self.bzid, model)
             subscription = _Subscription(model, self.children(path), lambda: None)
-            subscription.stop = self.connection.watch_children(path, lambda names: setattr(subscription, "bindings", names)).stop
+            subscription.stop = self.connection.watch_children(
+                path, lambda names: setattr(subscription, "bindings", names)
+            ).stop
             self._subscription = subscription
 
     def get_sync_targets(self, sub_graph: str) -> tuple[str, list[str]]:
-        """(`<model>:<sub_graph>`, gRPC addresses of all containers that serve it, sorted). While no server answers, what was known last."""
+        """(`<model>:<sub_graph>`, gRPC addresses of all containers that serve it, sorted). While no server answers,
+        what was known last."""
         if self._subscription is None:
             raise errors.UsageError("no model is followed: subscribe_model comes first")
         targets = set()

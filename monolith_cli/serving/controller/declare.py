@@ -22,7 +22,9 @@ def find_model_name(export_base: str) -> str | None:
     """
     entry = os.path.join(export_base, "entry")
     try:
-        versions = [v for v in os.listdir(entry) if v.isascii() and v.isdigit() and os.path.isdir(os.path.join(entry, v))]
+        versions = [
+            v for v in os.listdir(entry) if v.isascii() and v.isdigit() and os.path.isdir(os.path.join(entry, v))
+        ]
     except OSError as e:
         raise errors.NoInputError(f"{entry}: {e.strerror}") from None
     if not versions:
@@ -48,7 +50,9 @@ def _model_name_in(data: bytes, path: str) -> str | None:
     for meta_graph in saved.meta_graphs:
         graph = meta_graph.graph_def
         for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
-            if node.op == _REMOTE_PREDICT and (name := node.attr["model_name"].s.decode("utf-8", "replace").partition(":")[0]):
+            if node.op == _REMOTE_PREDICT and (
+                name := node.attr["model_name"].s.decode("utf-8", "replace").partition(":")[0]
+            ):
                 return name
     return None
 
@@ -62,13 +66,20 @@ def sub_graphs(export_base: str) -> list[str]:
     return sorted(n for n in names if not n.startswith((".", "temp-")) and os.path.isdir(os.path.join(export_base, n)))
 
 
-def declare_saved_model(backend: ControllerBackend, export_base: str, model_name: str | None = None, overwrite: bool = False,
-                        arch: str = "entry_ps", dry_run: bool = False, log=None) -> dict:
+def declare_saved_model(
+    backend: ControllerBackend,
+    export_base: str,
+    model_name: str | None = None,
+    overwrite: bool = False,
+    arch: str = "entry_ps",
+    dry_run: bool = False,
+    log=None,
+) -> dict:
     """Declares every sub graph of an export: `latest` for the entry, `latest_once` for the others.
 
-    Returns {"model": name, "sub_graphs": {sub graph: {"model_base_path", "version_policy"}}}. model_name stands in for the name in the export
-    where that has none; where both are there and differ, the given one counts and is warned of. CannotCreateError where the model is
-    declared already, without `overwrite`.
+    Returns {"model": name, "sub_graphs": {sub graph: {"model_base_path", "version_policy"}}}. model_name stands in for
+    the name in the export where that has none; where both are there and differ, the given one counts and is warned of.
+    CannotCreateError where the model is declared already, without `overwrite`.
     """
     if arch != "entry_ps":
         raise errors.UsageError(f"--arch {arch}: only entry_ps is known")
@@ -82,12 +93,22 @@ def declare_saved_model(backend: ControllerBackend, export_base: str, model_name
         raise errors.UsageError(f"{export_base}: the entry names no model; give --model-name")
     saved_models = {name: SavedModel(model, name) for name in names}
     if (there := backend.list_saved_models(model)) and not overwrite:
-        raise errors.CannotCreateError(f"{model} is declared already, with {len(there)} sub graphs; give --overwrite to declare it anew")
-    configs = {n: SavedModelDeployConfig(os.path.join(export_base, n), "latest" if n == "entry" else "latest_once") for n in names}
+        raise errors.CannotCreateError(
+            f"{model} is declared already, with {len(there)} sub graphs; give --overwrite to declare it anew"
+        )
+    configs = {
+        n: SavedModelDeployConfig(os.path.join(export_base, n), "latest" if n == "entry" else "latest_once")
+        for n in names
+    }
     if not dry_run:
         for name, config in configs.items():
             backend.decl_saved_model(saved_models[name], config)
-    return {"model": model, "sub_graphs": {n: {"model_base_path": c.model_base_path, "version_policy": c.version_policy} for n, c in configs.items()}}
+    return {
+        "model": model,
+        "sub_graphs": {
+            n: {"model_base_path": c.model_base_path, "version_policy": c.version_policy} for n, c in configs.items()
+        },
+    }
 
 
 def parse_pattern(text: str) -> tuple[str, str]:
@@ -109,11 +130,16 @@ def matching(backend: ControllerBackend, pattern: str, layout_path: str, action:
         return sorted(s for s in laid_out if fnmatch.fnmatchcase(s.sub_graph, glob))
     declared = backend.list_saved_models(model)
     if not declared:
-        raise errors.NoInputError(f"{paths.saved_model_path(backend.bzid, model)}: nothing of {model} is declared; `agent-controller decl` does that")
+        raise errors.NoInputError(
+            f"{paths.saved_model_path(backend.bzid, model)}: nothing of {model} is declared; "
+            "`agent-controller decl` does that"
+        )
     return sorted(s for s in declared - laid_out if fnmatch.fnmatchcase(s.sub_graph, glob))
 
 
-def map_model_to_layout(backend: ControllerBackend, saved_models: list[SavedModel], layout_path: str, action: str) -> None:
+def map_model_to_layout(
+    backend: ControllerBackend, saved_models: list[SavedModel], layout_path: str, action: str
+) -> None:
     """Adds (`pub`) sub graphs to a layout or takes them out (`unpub`)."""
     for saved_model in saved_models:
         if action == "pub":

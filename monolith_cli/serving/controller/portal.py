@@ -14,7 +14,8 @@ from monolith_cli.serving.zookeeper.records import ModelMeta, ReplicaMeta
 
 @dataclass
 class LoadState:
-    """portal: the model is to be served; publish: true, or None where nothing of it is published; service: `<type>:<task>:<replica>` -> state."""
+    """portal: the model is to be served; publish: true, or None where nothing of it is published; service:
+    `<type>:<task>:<replica>` -> state."""
 
     portal: bool = False
     publish: bool | None = None
@@ -39,7 +40,9 @@ class Portal(Backend):
             try:
                 self.connection.create(path, meta.to_json())
             except NodeExists:
-                raise NodeExists(f"{meta.model_name} has exists: {path} is there already; unload it, or give --overwrite") from None
+                raise NodeExists(
+                    f"{meta.model_name} has exists: {path} is there already; unload it, or give --overwrite"
+                ) from None
         return path
 
     def unload(self, model: str) -> bool:
@@ -72,8 +75,14 @@ class Portal(Backend):
             # Below a location are tasks, below a task are replicas, which have numbers for names.
             tasks += [paths.join(here, n) for n in inner] if any(":" in n for n in inner) else [here]
         wanted = [paths.join(t, n) for t in tasks for n in self.children(t)]
-        return sorted((Replica(p, ReplicaMeta.from_json(f[0], p)) for p, f in zip(wanted, self.connection.read_many(wanted), strict=True)
-                       if f is not None and f[0]), key=lambda r: r.path)
+        return sorted(
+            (
+                Replica(p, ReplicaMeta.from_json(f[0], p))
+                for p, f in zip(wanted, self.connection.read_many(wanted), strict=True)
+                if f is not None and f[0]
+            ),
+            key=lambda r: r.path,
+        )
 
     def contents(self, root: str) -> list[tuple[str, bytes]] | None:
         """(name, data) of each child, sorted; None where there is no root."""
@@ -92,7 +101,12 @@ def _model(name: str | None) -> str:
 
 
 # What `clean` removes the children of, by the word of --args.
-CLEANED: dict[str, Callable[[str], str]] = {"portal": paths.portal_root, "pub": paths.publish_root, "addr": paths.service_root, "res": paths.resource_root}
+CLEANED: dict[str, Callable[[str], str]] = {
+    "portal": paths.portal_root,
+    "pub": paths.publish_root,
+    "addr": paths.service_root,
+    "res": paths.resource_root,
+}
 
 
 def clean(portal: Portal, what: str, dry_run: bool, confirm: Callable[[str], bool]) -> list[str]:

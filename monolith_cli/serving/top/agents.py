@@ -31,7 +31,10 @@ class Agent:
         self._channel.close()
 
     def look(self) -> None:
-        beats = [self._stub.HeartBeat.future(agent_service_pb2.HeartBeatRequest(server_type=t), timeout=self._timeout_s) for t in _TYPES]
+        beats = [
+            self._stub.HeartBeat.future(agent_service_pb2.HeartBeatRequest(server_type=t), timeout=self._timeout_s)
+            for t in _TYPES
+        ]
         resource = self._stub.GetResource.future(agent_service_pb2.GetResourceRequest(), timeout=self._timeout_s)
         found, errors = {}, []
         for beat in beats:

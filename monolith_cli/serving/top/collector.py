@@ -18,8 +18,9 @@ _THREADS = 32
 
 @dataclass(frozen=True)
 class Sources:
-    """What to look at. zookeeper: (ZkConfig, bzid). servers: (host:port, REST host:port or None). names: models that servers are
-    asked for besides those they are known to have. rest_port: of servers found by ZooKeeper or agents that do not tell theirs."""
+    """What to look at. zookeeper: (ZkConfig, bzid). servers: (host:port, REST host:port or None). names: models that
+    servers are asked for besides those they are known to have. rest_port: of servers found by ZooKeeper or agents that
+    do not tell theirs."""
 
     zookeeper: tuple | None = None
     agents: tuple[str, ...] = ()
@@ -175,13 +176,23 @@ class Collector:
                 if (address, name) not in told:
                     model, _, task = name.partition(":")
                     rows += _rows(Replica(name, model, task, grpc=address), server)
-        sources = ([self._tree.source()] if self._tree else []) + [a.source() for a in self._agents] + [s.source() for s in servers.values()]
+        sources = (
+            ([self._tree.source()] if self._tree else [])
+            + [a.source() for a in self._agents]
+            + [s.source() for s in servers.values()]
+        )
         return Snapshot(time.time(), tuple(sources), tuple(rows))
 
 
 def _rows(replica: Replica, server: Server | None) -> list[Row]:
-    base = {"model": replica.model or replica.served, "task": replica.task, "replica": replica.replica, "location": replica.location,
-            "server": replica.grpc or "", "registered": replica.registered}
+    base = {
+        "model": replica.model or replica.served,
+        "task": replica.task,
+        "replica": replica.replica,
+        "location": replica.location,
+        "server": replica.grpc or "",
+        "registered": replica.registered,
+    }
     if replica.problem or server is None:
         return [Row(**base, version=None, state=replica.problem or "UNKNOWN", note=replica.error or "no address")]
     versions = server.statuses().get(replica.served)
@@ -192,8 +203,16 @@ def _rows(replica: Replica, server: Server | None) -> list[Row]:
     serving = max((v for v, state, _ in versions if state == "AVAILABLE" and v is not None), default=None)
     for version, state, message in sorted(versions, key=lambda v: -(v[0] or 0)):
         mine = rates if version is not None and version == serving else None  # the page does not part versions
-        numbers = {} if mine is None else {"rate": round(mine.rate, 3), "error_rate": round(mine.error_rate, 3),
-                                           "p50_ms": _rounded(mine.p50_ms), "p99_ms": _rounded(mine.p99_ms)}
+        numbers = (
+            {}
+            if mine is None
+            else {
+                "rate": round(mine.rate, 3),
+                "error_rate": round(mine.error_rate, 3),
+                "p50_ms": _rounded(mine.p50_ms),
+                "p99_ms": _rounded(mine.p99_ms),
+            }
+        )
         rows.append(Row(**base, version=version, state=state, note=message, **numbers))
     return rows
 

@@ -10,13 +10,26 @@ STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOAD
 SORTS = ("model", "server", "state", "version", "rate", "errors", "latency")
 _TASK = re.compile(r"(ps|entry|dense):(\d+)")
 # Worst first.
-_STATE_ORDER = ("DOWN", "BAD NODE", "NOT FOUND", "ERROR", "UNBOUND", "END", "UNKNOWN", "START", "LOADING", "UNLOADING", "AVAILABLE")
+_STATE_ORDER = (
+    "DOWN",
+    "BAD NODE",
+    "NOT FOUND",
+    "ERROR",
+    "UNBOUND",
+    "END",
+    "UNKNOWN",
+    "START",
+    "LOADING",
+    "UNLOADING",
+    "AVAILABLE",
+)
 
 
 @dataclass(frozen=True)
 class Replica:
-    """A served model at a place. served: its name on the server (`ps_0`, `m:ps_0`); task: `ps:0` or a sub graph; replica: id or
-    container; registered: its state as ZooKeeper has it. problem: BAD NODE or UNBOUND where no server can be asked, and error says why."""
+    """A served model at a place. served: its name on the server (`ps_0`, `m:ps_0`); task: `ps:0` or a sub graph;
+    replica: id or container; registered: its state as ZooKeeper has it. problem: BAD NODE or UNBOUND where no server
+    can be asked, and error says why."""
 
     served: str
     model: str
@@ -49,8 +62,8 @@ def replica_of_key(key: str, address: str) -> Replica:
 
 @dataclass(frozen=True)
 class Rates:
-    """Of one model on one server between two looks: answers and errors per second, percentiles in milliseconds (None without
-    traffic)."""
+    """Of one model on one server between two looks: answers and errors per second, percentiles in milliseconds (None
+    without traffic)."""
 
     rate: float
     error_rate: float
@@ -60,7 +73,8 @@ class Rates:
 
 @dataclass(frozen=True)
 class Source:
-    """Where facts come from: kind (zookeeper, agent, server), name, whether it answers, why not, and what else it tells."""
+    """Where facts come from: kind (zookeeper, agent, server), name, whether it answers, why not, and what else it
+    tells."""
 
     kind: str
     name: str
@@ -98,7 +112,11 @@ class Snapshot:
     rows: tuple[Row, ...]
 
     def to_dict(self) -> dict:
-        return {"time": round(self.time, 3), "sources": [asdict(s) for s in self.sources], "rows": [asdict(r) for r in self.rows]}
+        return {
+            "time": round(self.time, 3),
+            "sources": [asdict(s) for s in self.sources],
+            "rows": [asdict(r) for r in self.rows],
+        }
 
     def chosen(self, patterns=(), sort: str = "model", reverse: bool = False) -> Snapshot:
         """Rows whose model or task fits one of the globs, sorted."""
@@ -111,7 +129,10 @@ def _fits(row: Row, pattern: str) -> bool:
 
 
 def _by_name(row: Row) -> tuple:
-    numbered = [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in re.split(r"(\d+)", f"{row.model}\0{row.task}\0{row.replica}\0{row.server}")]
+    numbered = [
+        (0, int(p), "") if p.isdecimal() else (1, 0, p)
+        for p in re.split(r"(\d+)", f"{row.model}\0{row.task}\0{row.replica}\0{row.server}")
+    ]
     return numbered, -(row.version or 0)
 
 

@@ -26,8 +26,8 @@ class PageError(Exception):
 
 @dataclass
 class Sample:
-    """One look. at: monotonic seconds. requests: (model, status) -> count. buckets: model -> upper bound in microseconds -> count of
-    requests up to it. names: all models that the page speaks of."""
+    """One look. at: monotonic seconds. requests: (model, status) -> count. buckets: model -> upper bound in
+    microseconds -> count of requests up to it. names: all models that the page speaks of."""
 
     at: float
     requests: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
@@ -42,7 +42,10 @@ def parse_page(text: str, at: float) -> Sample:
         if "model_name" not in line or line.startswith("#") or not (found := _LINE.fullmatch(line)):
             continue
         name, labels_text, number = found.groups()
-        labels = {key: re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], value) for key, value in _LABEL.findall(labels_text or "")}
+        labels = {
+            key: re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], value)
+            for key, value in _LABEL.findall(labels_text or "")
+        }
         model, value = labels.get("model_name"), _number(number)
         if not model or value is None:
             continue
@@ -83,8 +86,9 @@ def _grown(before: dict, now: dict, key) -> float:
 
 
 def quantile(bounds: list[float], cumulative: list[float], share: float) -> float | None:
-    """Milliseconds: where a share (0 to 1) of the requests was done, evenly spread within a bucket, as Prometheus' histogram_quantile
-    has it. bounds: upper ones, in microseconds, ascending; cumulative: requests up to each. None without requests."""
+    """Milliseconds: where a share (0 to 1) of the requests was done, evenly spread within a bucket, as Prometheus'
+    histogram_quantile has it. bounds: upper ones, in microseconds, ascending; cumulative: requests up to each. None
+    without requests."""
     if not bounds or cumulative[-1] <= 0:
         return None
     rank, below, lower = share * cumulative[-1], 0.0, 0.0

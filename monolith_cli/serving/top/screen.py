@@ -37,7 +37,9 @@ class Screen:
         """The exit code: 0 after q, 128 + signal after one. The terminal is as it was in any case."""
         check_terminal()
         os.environ.setdefault("ESCDELAY", "25")
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+        before = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        }
         try:
             curses.wrapper(self._loop)
         finally:
@@ -90,15 +92,27 @@ class Screen:
         return True
 
     def _scroll(self, key) -> None:
-        step = {curses.KEY_DOWN: 1, "j": 1, curses.KEY_UP: -1, "k": -1, curses.KEY_NPAGE: self._rows_visible,
-                curses.KEY_PPAGE: -self._rows_visible, curses.KEY_HOME: -(1 << 30), curses.KEY_END: 1 << 30}.get(key, 0)
+        step = {
+            curses.KEY_DOWN: 1,
+            "j": 1,
+            curses.KEY_UP: -1,
+            "k": -1,
+            curses.KEY_NPAGE: self._rows_visible,
+            curses.KEY_PPAGE: -self._rows_visible,
+            curses.KEY_HOME: -(1 << 30),
+            curses.KEY_END: 1 << 30,
+        }.get(key, 0)
         self._top = max(0, self._top + step)
 
     def _type(self, key) -> None:
         """A letter of the filter."""
         if key in ("\n", "\r", curses.KEY_ENTER):
             text = self._typed.strip()
-            self._patterns, self._typed, self._top = ((f"*{text}*",) if text and "*" not in text else (text,) if text else ()), None, 0
+            self._patterns, self._typed, self._top = (
+                ((f"*{text}*",) if text and "*" not in text else (text,) if text else ()),
+                None,
+                0,
+            )
         elif key == "\x1b":
             self._typed = None
         elif key in ("\x7f", "\b", curses.KEY_BACKSPACE):
@@ -111,7 +125,10 @@ class Screen:
         shown = self._shown.chosen(self._patterns, self._sort, self._reverse)
         lines = table.table(shown.rows, width - 1)
         head = [(table.summary(shown), curses.A_BOLD)]
-        head += [(line, curses.color_pair(_BAD if " DOWN" in line else 0)) for line in table.source_lines(shown.sources, width - 1)]
+        head += [
+            (line, curses.color_pair(_BAD if " DOWN" in line else 0))
+            for line in table.source_lines(shown.sources, width - 1)
+        ]
         head = head[: max(1, height // 3)]
         self._rows_visible = max(1, height - len(head) - 2)
         self._top = max(0, min(self._top, len(lines) - 1 - self._rows_visible))
@@ -129,7 +146,11 @@ class Screen:
         parts = ["HELD"] if self._held else []
         parts += [f"sort {self._sort}{' reversed' if self._reverse else ''}", f"every {self._refresh_s:g} s"]
         parts += [f"filter {' '.join(self._patterns)}"] if self._patterns else []
-        parts += [f"{self._top + 1}-{min(rows, self._top + self._rows_visible)} of {rows}"] if rows > self._rows_visible else []
+        parts += (
+            [f"{self._top + 1}-{min(rows, self._top + self._rows_visible)} of {rows}"]
+            if rows > self._rows_visible
+            else []
+        )
         return "  ".join([*parts, " ", _HELP])
 
 
@@ -142,7 +163,9 @@ def check_terminal() -> None:
     except curses.error as e:
         raise errors.UsageError(f"this terminal cannot show the live screen ({e}): give --once or --json") from None
     if not curses.tigetstr("cup"):
-        raise errors.UsageError(f"a terminal of type {os.environ.get('TERM', '')!r} cannot show the live screen: give --once or --json")
+        raise errors.UsageError(
+            f"a terminal of type {os.environ.get('TERM', '')!r} cannot show the live screen: give --once or --json"
+        )
 
 
 def _prepare(window) -> None:

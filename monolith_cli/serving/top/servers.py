@@ -18,10 +18,12 @@ _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 class Server:
     """Asked by `look`, from one thread at a time; the rest may be read from any.
 
-    grpc: host:port. http: host:port of its REST port, where it is known; then rates and names of models come from there.
-    """
+    grpc: host:port. http: host:port of its REST port, where it is known; then rates and names of models come from
+    there."""
 
-    def __init__(self, address: str, http: str | None, named: bool, timeout_s: float, tls: channel.Tls | None, page_path: str):
+    def __init__(
+        self, address: str, http: str | None, named: bool, timeout_s: float, tls: channel.Tls | None, page_path: str
+    ):
         self.address, self.http, self.named = address, http, named
         self._timeout_s, self._tls, self._page_path = timeout_s, tls, page_path
         self._channel = channel.open_channel(address, tls, reconnect_s=1.0)
@@ -47,8 +49,13 @@ class Server:
             gone = [e for e in errors.values() if e.code() in _GONE]
             self._looked_at = time.monotonic()
             self._up = not gone if asked else self._now is not None or self._reachable()
-            self._error = (f"{gone[0].code().name}: {gone[0].details()}" if gone else "" if self._up else
-                           self._page_error or f"no connection within {self._timeout_s:g} s")
+            self._error = (
+                f"{gone[0].code().name}: {gone[0].details()}"
+                if gone
+                else ""
+                if self._up
+                else self._page_error or f"no connection within {self._timeout_s:g} s"
+            )
             self._statuses = statuses
 
     def _look_at_page(self) -> None:
@@ -105,7 +112,11 @@ class Server:
     def source(self) -> Source:
         with self._lock:
             age = None if self._looked_at is None else round(time.monotonic() - self._looked_at, 3)
-            more = {"http": self.http} | ({"page_error": self._page_error} if self._page_error else {}) if self.http else {}
+            more = (
+                {"http": self.http} | ({"page_error": self._page_error} if self._page_error else {})
+                if self.http
+                else {}
+            )
             return Source("server", self.address, self._up, self._error, age, more)
 
 

@@ -15,10 +15,19 @@ from monolith_cli.serving.top.collector import Collector, Sources
 from monolith_cli.serving.top.facts import Snapshot
 
 
-def show(sources: Sources, *, once: bool, as_json: bool, patterns=(), sort: str = "model", reverse: bool = False, count: int | None = None,
-         run=None) -> int:
-    """The exit code. count: pictures in JSON until it ends; None: until a signal. UnavailableError (69) from `once` when no
-    source answers."""
+def show(
+    sources: Sources,
+    *,
+    once: bool,
+    as_json: bool,
+    patterns=(),
+    sort: str = "model",
+    reverse: bool = False,
+    count: int | None = None,
+    run=None,
+) -> int:
+    """The exit code. count: pictures in JSON until it ends; None: until a signal. UnavailableError (69) from `once`
+    when no source answers."""
     if not (sources.zookeeper or sources.agents or sources.servers):
         raise errors.UsageError("nothing to look at: give --zk-servers and --bzid, --agent or --server")
     logging.getLogger().setLevel(logging.CRITICAL)  # what clients log of a lost connection is on the screen already
@@ -48,7 +57,11 @@ def _once(collector: Collector, as_json: bool, patterns, sort: str, reverse: boo
         print(json.dumps(shown.to_dict()))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print("\n".join([table.summary(shown), *table.source_lines(shown.sources, width), *table.table(shown.rows, width)]))
+        print(
+            "\n".join(
+                [table.summary(shown), *table.source_lines(shown.sources, width), *table.table(shown.rows, width)]
+            )
+        )
     if run is not None:
         run.nothing_to_do = not shown.rows
     _raise_if_all_down(whole)
@@ -57,7 +70,9 @@ def _once(collector: Collector, as_json: bool, patterns, sort: str, reverse: boo
 
 def _raise_if_all_down(shown: Snapshot) -> None:
     if not any(s.up for s in shown.sources):
-        raise errors.UnavailableError("no source answers: " + "; ".join(f"{s.kind} {s.name}: {s.error or 'no answer'}" for s in shown.sources))
+        raise errors.UnavailableError(
+            "no source answers: " + "; ".join(f"{s.kind} {s.name}: {s.error or 'no answer'}" for s in shown.sources)
+        )
 
 
 def _stream(collector: Collector, interval_s: float, patterns, sort: str, reverse: bool, count: int | None) -> int:

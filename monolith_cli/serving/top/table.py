@@ -7,7 +7,20 @@ from collections import Counter
 
 from monolith_cli.serving.top.facts import Row, Snapshot, Source
 
-HEADS = ("MODEL", "TASK", "REPLICA", "SERVER", "VERSION", "STATE", "REGISTERED", "REQ/S", "ERR/S", "P50 ms", "P99 ms", "NOTE")
+HEADS = (
+    "MODEL",
+    "TASK",
+    "REPLICA",
+    "SERVER",
+    "VERSION",
+    "STATE",
+    "REGISTERED",
+    "REQ/S",
+    "ERR/S",
+    "P50 ms",
+    "P99 ms",
+    "NOTE",
+)
 _RIGHT = {"VERSION", "REQ/S", "ERR/S", "P50 ms", "P99 ms"}
 _WIDEST = {"MODEL": 32, "TASK": 24, "REPLICA": 20, "SERVER": 28}
 
@@ -19,9 +32,23 @@ def clean(text: str) -> str:
 
 def cells(row: Row) -> tuple[str, ...]:
     replica = f"{row.location}/{row.replica}" if row.location else row.replica
-    return tuple(clean(text) for text in (
-        row.model, row.task or "-", replica or "-", row.server or "-", "-" if row.version is None else str(row.version), row.state,
-        row.registered or "-", _number(row.rate), _number(row.error_rate), _number(row.p50_ms), _number(row.p99_ms), row.note))
+    return tuple(
+        clean(text)
+        for text in (
+            row.model,
+            row.task or "-",
+            replica or "-",
+            row.server or "-",
+            "-" if row.version is None else str(row.version),
+            row.state,
+            row.registered or "-",
+            _number(row.rate),
+            _number(row.error_rate),
+            _number(row.p50_ms),
+            _number(row.p99_ms),
+            row.note,
+        )
+    )
 
 
 def _number(value: float | None) -> str:
@@ -31,7 +58,8 @@ def _number(value: float | None) -> str:
 
 
 def table(rows: tuple[Row, ...], width: int | None = None) -> list[str]:
-    """Head and rows in columns; cut to `width` columns of the terminal where it is given, long names then with an ellipsis."""
+    """Head and rows in columns; cut to `width` columns of the terminal where it is given, long names then with an
+    ellipsis."""
     lines = [HEADS, *(cells(row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADS))]
     if width is not None:
@@ -56,7 +84,11 @@ def source_lines(sources: tuple[Source, ...], width: int | None = None) -> list[
         if source.kind != "server" or not source.up:
             state = {True: "up", False: "DOWN", None: "not asked yet"}[source.up]
             extra = " ".join(f"{k}={v}" for k, v in source.more.items() if k not in ("http",) and v not in ("", None))
-            lines.append(" ".join(filter(None, (source.kind, clean(source.name), state, clean(extra), clean(source.error))))[:width])
+            lines.append(
+                " ".join(filter(None, (source.kind, clean(source.name), state, clean(extra), clean(source.error))))[
+                    :width
+                ]
+            )
     return lines
 
 
@@ -67,5 +99,8 @@ def summary(snapshot: Snapshot) -> str:
     rate = sum(row.rate or 0 for row in snapshot.rows)
     models = len({(row.model, row.task) for row in snapshot.rows})
     counted = ", ".join(f"{count} {state}" for state, count in states.most_common()) or "none"
-    return (f"{time.strftime('%H:%M:%S', time.localtime(snapshot.time))}  servers {sum(bool(s.up) for s in servers)}/{len(servers)} up  "
-            f"models {models}  versions: {counted}  {_number(rate)} req/s")
+    return (
+        f"{time.strftime('%H:%M:%S', time.localtime(snapshot.time))}  "
+        f"servers {sum(bool(s.up) for s in servers)}/{len(servers)} up  "
+        f"models {models}  versions: {counted}  {_number(rate)} req/s"
+    )

@@ -16,8 +16,8 @@ _TASK = re.compile(r"\w+:\d+", re.ASCII)
 
 
 def read_replicas(connection: Connection, bzid: str) -> list[Replica]:
-    """All that is registered below /<bzid>. Nodes that go while they are read are left out; a node that cannot be read is a
-    replica with an `error`."""
+    """All that is registered below /<bzid>. Nodes that go while they are read are left out; a node that cannot be read
+    is a replica with an `error`."""
     return [*_service_replicas(connection, bzid), *_bound_replicas(connection, bzid)]
 
 
@@ -47,10 +47,21 @@ def _task_replicas(connection: Connection, path: str, model: str, task: str, loc
         except NoNode:
             continue
         except errors.BadDataError as e:
-            yield Replica(served_name(server_type, index), model, task, name, location, problem="BAD NODE", error=str(e))
+            yield Replica(
+                served_name(server_type, index), model, task, name, location, problem="BAD NODE", error=str(e)
+            )
             continue
         served = served_name(server_type, index, meta.model_name)  # v1 leaves the model's name out
-        yield Replica(served, model, task, str(int(name)) if name.isdecimal() else name, location, meta.get_address(), None, meta.state.name)
+        yield Replica(
+            served,
+            model,
+            task,
+            str(int(name)) if name.isdecimal() else name,
+            location,
+            meta.get_address(),
+            None,
+            meta.state.name,
+        )
 
 
 def _bound_replicas(connection: Connection, bzid: str):
@@ -64,7 +75,9 @@ def _bound_replicas(connection: Connection, bzid: str):
                 continue
             bound.add(f"{model}:{sub_graph}")
             info = containers.get(container)
-            place = Replica(f"{model}:{sub_graph}", model, sub_graph, container.id, container.cluster, registered="AVAILABLE")
+            place = Replica(
+                f"{model}:{sub_graph}", model, sub_graph, container.id, container.cluster, registered="AVAILABLE"
+            )
             if info is None:
                 yield replace(place, problem="BAD NODE", error=f"container {container} is not registered")
             else:
@@ -77,7 +90,9 @@ def _containers(connection: Connection, bzid: str) -> dict:
     for name in _children(connection, paths.containers_root(bzid)):
         try:
             container = paths.Container.parse(name)
-            found[container] = records.ContainerServiceInfo.from_json(connection.get(f"{paths.containers_root(bzid)}/{name}")[0], name)
+            found[container] = records.ContainerServiceInfo.from_json(
+                connection.get(f"{paths.containers_root(bzid)}/{name}")[0], name
+            )
         except (NoNode, errors.BadDataError):
             continue
     return found
@@ -91,7 +106,9 @@ def _unbound(connection: Connection, bzid: str, bound: set[str]):
             if name not in seen:
                 seen.add(name)
                 model, _, sub_graph = name.partition(":")
-                yield Replica(name, model, sub_graph, problem="UNBOUND", error=f"in layout {layout}, bound by no container")
+                yield Replica(
+                    name, model, sub_graph, problem="UNBOUND", error=f"in layout {layout}, bound by no container"
+                )
 
 
 class Tree:

@@ -6,7 +6,8 @@
     {"path": "/service/…/7", "text": "…", "ephemeral": true}
     {"nodes": 3, "sha256": "…"}                   of all bytes before this line
 
-Ephemeral nodes are written down and never restored: they belong to a process. The tree may change while it is read; each node is whole.
+Ephemeral nodes are written down and never restored: they belong to a process. The tree may change while it is read;
+each node is whole.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _OPEN = [{"scheme": "world", "id": "anyone", "perms": 31}]
 
 
 def backup(connection: Connection, root: str, target: str) -> dict[str, int]:
-    """Writes a tree to the file `target` (`-`: stdout), which appears whole. Returns counts of nodes and of the ephemeral among them."""
+    """Writes a tree to the file `target` (`-`: stdout), which appears whole. Returns counts of nodes and of the
+    ephemeral among them."""
     root = paths.checked(root)
     counts = {"nodes": 0, "ephemeral": 0}
     with whole_file(target) as f:
@@ -46,7 +48,10 @@ def backup(connection: Connection, root: str, target: str) -> dict[str, int]:
 
         write({"format": FORMAT, "version": 1, "root": root, "time": round(time.time(), 3)})
         for node in nodes.walk(connection, root):
-            line: dict[str, Any] = {"path": "" if node.path == root else node.path.removeprefix(root if root != "/" else ""), **nodes.data_fields(node.data)}
+            line: dict[str, Any] = {
+                "path": "" if node.path == root else node.path.removeprefix(root if root != "/" else ""),
+                **nodes.data_fields(node.data),
+            }
             if node.ephemeral_owner:
                 line["ephemeral"] = True
                 counts["ephemeral"] += 1
@@ -95,7 +100,8 @@ def whole_file(target: str) -> Iterator[BinaryIO]:
 
 
 class BackupFile:
-    """A backup that was checked from end to end when it was opened. BadDataError where it is cut, damaged or something else."""
+    """A backup that was checked from end to end when it was opened. BadDataError where it is cut, damaged or
+    something else."""
 
     def __init__(self, source: str):
         self.name = "standard input" if source == "-" else source
@@ -130,7 +136,9 @@ class BackupFile:
             before = line
         end = self._object(before) if before is not None and before.endswith(b"\n") else {}
         if set(end) != {"nodes", "sha256"}:
-            raise self._bad("this is not a whole backup: its last line is missing" if root else "this is no backup of `zk backup`")
+            raise self._bad(
+                "this is not a whole backup: its last line is missing" if root else "this is no backup of `zk backup`"
+            )
         if end["sha256"] != digest.hexdigest() or end["nodes"] != count - 1:
             raise self._bad("the checksum is not that of its contents: the file is damaged")
         return root, end["nodes"]
@@ -156,16 +164,27 @@ class BackupFile:
             if 0 < number <= self.count:
                 found = self._object(line)
                 try:
-                    data = base64.b64decode(found["base64"], validate=True) if "base64" in found else found["text"].encode()
+                    data = (
+                        base64.b64decode(found["base64"], validate=True)
+                        if "base64" in found
+                        else found["text"].encode()
+                    )
                     yield found["path"], data, bool(found.get("ephemeral")), found.get("acl")
                 except (KeyError, AttributeError, binascii.Error):
                     raise self._bad(f"line {number + 1} is no node") from None
 
 
-def restore(connection: Connection, source: BackupFile, target: str | None = None, on_exists: str = "fail", acls: bool = False,
-            dry_run: bool = False) -> dict[str, int]:
-    """Makes the nodes of a backup again, below `target` (default: where they were). on_exists: what becomes of a node that is there
-    with other data: `fail` (NodeExists, before anything is written), `skip` it, or `overwrite` its data. Nothing is ever deleted.
+def restore(
+    connection: Connection,
+    source: BackupFile,
+    target: str | None = None,
+    on_exists: str = "fail",
+    acls: bool = False,
+    dry_run: bool = False,
+) -> dict[str, int]:
+    """Makes the nodes of a backup again, below `target` (default: where they were). on_exists: what becomes of a node
+    that is there with other data: `fail` (NodeExists, before anything is written), `skip` it, or `overwrite` its data.
+    Nothing is ever deleted.
 
     Returns counts: created, overwritten, skipped (there already), ephemeral (never restored).
     """
@@ -176,7 +195,8 @@ def restore(connection: Connection, source: BackupFile, target: str | None = Non
 
 
 def refuse_other_data(connection: Connection, found, target: str) -> None:
-    """NodeExists where one of the nodes (as `put_all` takes them) is there with other data. Empty ones are what others lie below."""
+    """NodeExists where one of the nodes (as `put_all` takes them) is there with other data. Empty ones are what
+    others lie below."""
     for path, data, ephemeral, _ in found:
         if data and not ephemeral and _data_at(connection, _below(target, path)) not in (None, data):
             raise NodeExists(f"{_below(target, path)}: there is such a node already, with other data; see --on-exists")
@@ -194,7 +214,8 @@ def _data_at(connection: Connection, path: str) -> bytes | None:
 
 
 def put_all(connection: Connection, found, target: str, on_exists: str, acls: bool, dry_run: bool) -> dict[str, int]:
-    """Makes nodes, (relative path, data, ephemeral, acl) each, parents first; what `restore` does after its look ahead."""
+    """Makes nodes, (relative path, data, ephemeral, acl) each, parents first; what `restore` does after its look
+    ahead."""
     counts = {"created": 0, "overwritten": 0, "skipped": 0, "ephemeral": 0}
     for path, data, ephemeral, acl in found:
         if ephemeral:

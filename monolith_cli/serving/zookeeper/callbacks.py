@@ -12,8 +12,8 @@ class Task(Protocol):
 
 
 class CallbackThread:
-    """Runs tasks one after the other in the order in which they were first put. A task that is waiting already is not put twice, so there
-    are never more than there are tasks, however many events come while a function is slow."""
+    """Runs tasks one after the other in the order in which they were first put. A task that is waiting already is
+    not put twice, so there are never more than there are tasks, however many events come while a function is slow."""
 
     def __init__(self, name: str, log):
         self._log, self._wake = log, threading.Condition()

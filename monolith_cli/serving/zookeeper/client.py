@@ -24,11 +24,12 @@ _MAX_CREDENTIALS = 4096
 class ZkConfig:
     """How to reach ZooKeeper. What is secret is in files, never here.
 
-    servers: `host:port,…`, with a `/path` at the end where everything is below that node. auth_file: `user:password` for digest
-    authentication, without it the variable ZK_AUTH. sasl_file: the same for SASL DIGEST-MD5. tls_ca, tls_cert, tls_key: PEM files; any of
-    them turns TLS on. Times in seconds: a session that is out of touch for session_timeout_s ends, and its ephemeral nodes with it (servers
-    keep it within bounds of their own); connecting and every operation fail after connect_timeout_s. acl: who may change the nodes that
-    are made: `open` everybody, `owner` these credentials alone, while everybody may read.
+    servers: `host:port,…`, with a `/path` at the end where everything is below that node. auth_file: `user:password`
+    for digest authentication, without it the variable ZK_AUTH. sasl_file: the same for SASL DIGEST-MD5. tls_ca,
+    tls_cert, tls_key: PEM files; any of them turns TLS on. Times in seconds: a session that is out of touch for
+    session_timeout_s ends, and its ephemeral nodes with it (servers keep it within bounds of their own); connecting and
+    every operation fail after connect_timeout_s. acl: who may change the nodes that are made: `open` everybody, `owner`
+    these credentials alone, while everybody may read.
     """
 
     servers: str
@@ -57,7 +58,7 @@ def server_list(servers: str) -> list[tuple[str, int]]:
     """`host:port,…[/path]` -> [(host, port)]; without a port it is 2181. UsageError where an entry is neither."""
     entries = [e.strip() for e in servers.partition("/")[0].split(",")]
     bare = [e and (":" not in e or e.endswith("]")) for e in entries]
-    return [split_host_port(f"{e}:2181" if b else e, "ZooKeeper server") for e, b in zip(entries, bare)]
+    return [split_host_port(f"{e}:2181" if b else e, "ZooKeeper server") for e, b in zip(entries, bare, strict=True)]
 
 
 def read_credentials(path: str, what: str) -> tuple[str, str]:
@@ -86,7 +87,8 @@ def digest_credentials(config: ZkConfig, environ: Mapping[str, str] = os.environ
 
 
 def tls_context(config: ZkConfig) -> ssl.SSLContext:
-    """TLS 1.2 or newer; the servers' certificates must be signed by tls_ca (else by one the system trusts) and carry the host's name."""
+    """TLS 1.2 or newer; the servers' certificates must be signed by tls_ca (else by one the system trusts) and carry
+    the host's name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -103,13 +105,20 @@ def tls_context(config: ZkConfig) -> ssl.SSLContext:
             # A key that wants a pass phrase must not stop to ask for it on the terminal.
             context.load_cert_chain(config.tls_cert, config.tls_key, password=lambda: "")
         except ssl.SSLError:
-            raise errors.ConfigError(f"--zk-tls-cert {config.tls_cert}, --zk-tls-key {config.tls_key}: no PEM files of a certificate and its key") from None
+            raise errors.ConfigError(
+                f"--zk-tls-cert {config.tls_cert}, --zk-tls-key {config.tls_key}: "
+                "no PEM files of a certificate and its key"
+            ) from None
         except OSError as e:
-            raise errors.NoInputError(f"--zk-tls-cert {config.tls_cert}, --zk-tls-key {config.tls_key}: {e.strerror}") from None
+            raise errors.NoInputError(
+                f"--zk-tls-cert {config.tls_cert}, --zk-tls-key {config.tls_key}: {e.strerror}"
+            ) from None
     return context
 
 
-def open_socket(address: tuple[str, int], hostname: str, timeout_s: float, context: ssl.SSLContext | None) -> socket.socket:
+def open_socket(
+    address: tuple[str, int], hostname: str, timeout_s: float, context: ssl.SSLContext | None
+) -> socket.socket:
     """A connection to one server, through TLS where there is a context."""
     s = socket.create_connection(address, timeout_s)
     try:
@@ -121,7 +130,8 @@ def open_socket(address: tuple[str, int], hostname: str, timeout_s: float, conte
 
 
 class _Handler(SequentialThreadingHandler):
-    """kazoo's threads; connects through our TLS context (kazoo's own trusts the system's authorities beside the given one)."""
+    """kazoo's threads; connects through our TLS context (kazoo's own trusts the system's authorities beside the
+    given one)."""
 
     def __init__(self, context: ssl.SSLContext | None):
         super().__init__()
@@ -143,7 +153,11 @@ class LastReason(logging.Handler):
         if said.startswith("Transition") or said.startswith("Failed connecting"):
             return
         error = record.exc_info[1] if record.exc_info else None
-        text = f"{type(error).__name__} {error}".rstrip() if error else said.removeprefix("Connection dropped: ").removeprefix("socket connection error: ")
+        text = (
+            f"{type(error).__name__} {error}".rstrip()
+            if error
+            else said.removeprefix("Connection dropped: ").removeprefix("socket connection error: ")
+        )
         self.text = text or self.text
 
 
@@ -161,8 +175,14 @@ def make_client(config: ZkConfig) -> tuple[KazooClient, LastReason]:
     handler = _Handler(context)
     retry = dict(sleep_func=handler.sleep_func, ignore_expire=True)
     client = KazooClient(
-        hosts=config.servers, timeout=config.session_timeout_s, handler=handler, auth_data=[("digest", digest)] if digest else None,
-        sasl_options=sasl, default_acl=OPEN_ACL_UNSAFE if config.acl == "open" else [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE],
+        hosts=config.servers,
+        timeout=config.session_timeout_s,
+        handler=handler,
+        auth_data=[("digest", digest)] if digest else None,
+        sasl_options=sasl,
+        default_acl=OPEN_ACL_UNSAFE if config.acl == "open" else [*CREATOR_ALL_ACL, *READ_ACL_UNSAFE],
         connection_retry=KazooRetry(max_tries=-1, delay=0.05, backoff=2, max_delay=0.5, max_jitter=0.2, **retry),
-        command_retry=KazooRetry(max_tries=0, **retry), logger=logger)
+        command_retry=KazooRetry(max_tries=0, **retry),
+        logger=logger,
+    )
     return client, reason

@@ -1,7 +1,8 @@
-"""A session with ZooKeeper that comes back by itself: operations with a bound on their waiting, watches, states, ephemeral nodes.
+"""A session with ZooKeeper that comes back by itself: operations with a bound on their waiting, watches, states,
+ephemeral nodes.
 
-Three kinds of threads, and none waits for another for long: kazoo's two, which only pass events on; one for callbacks of users (`watch_…`,
-`on_state`); the caller's own, in which operations wait, at most `timeout_s`.
+Three kinds of threads, and none waits for another for long: kazoo's two, which only pass events on; one for callbacks
+of users (`watch_…`, `on_state`); the caller's own, in which operations wait, at most `timeout_s`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,17 @@ from monolith_cli.serving.zookeeper.ephemeral import EphemeralNodes
 from monolith_cli.serving.zookeeper.node_errors import BadVersion, NodeExists, NoNode, NotAllowed, NotEmpty, translate
 from monolith_cli.serving.zookeeper.watches import ChildrenWatch, DataWatch, Watch
 
-__all__ = ["BadVersion", "Connection", "EphemeralNodes", "NoNode", "NodeExists", "NotAllowed", "NotEmpty", "ZkConfig", "connect"]
+__all__ = [
+    "BadVersion",
+    "Connection",
+    "EphemeralNodes",
+    "NoNode",
+    "NodeExists",
+    "NotAllowed",
+    "NotEmpty",
+    "ZkConfig",
+    "connect",
+]
 
 _STATES = {KazooState.CONNECTED: "connected", KazooState.SUSPENDED: "suspended", KazooState.LOST: "lost"}
 _LOST = (k.ConnectionLoss, k.SessionExpiredError, k.SessionMovedError, k.ConnectionClosedError)
@@ -59,8 +70,8 @@ class _StateListener:
 
 
 class Connection:
-    """Made by `connect`. Errors: NoNode, NodeExists, NotEmpty, NotAllowed, BadVersion, and UnavailableError (69) when no server answered
-    within `timeout_s`; a change that failed with that last one may still have been made."""
+    """Made by `connect`. Errors: NoNode, NodeExists, NotEmpty, NotAllowed, BadVersion, and UnavailableError (69)
+    when no server answered within `timeout_s`; a change that failed with that last one may still have been made."""
 
     def __init__(self, config: ZkConfig, log=None):
         self.config, self.log = config, log or logging.getLogger("monolith.zookeeper")
@@ -79,7 +90,8 @@ class Connection:
 
     @property
     def state(self) -> str:
-        """`connected`, `suspended` (no server answers; the session may still be alive) or `lost` (it ended, with its ephemeral nodes)."""
+        """`connected`, `suspended` (no server answers; the session may still be alive) or `lost` (it ended, with its
+        ephemeral nodes)."""
         return self._state
 
     @property
@@ -101,7 +113,11 @@ class Connection:
             self._changed.notify_all()
         if state == "lost":
             self._was_lost |= before != "lost"
-            if self.client.client_state in (KeeperState.AUTH_FAILED, KeeperState.CLOSED) and not self._closing and self._established:
+            if (
+                self.client.client_state in (KeeperState.AUTH_FAILED, KeeperState.CLOSED)
+                and not self._closing
+                and self._established
+            ):
                 threading.Thread(target=self._revive, name="zookeeper-revive", daemon=True).start()
         if state == "connected":
             anew, self._was_lost = self._was_lost, False
@@ -115,7 +131,10 @@ class Connection:
     def _revive(self) -> None:
         """kazoo gives up for good where a server refuses credentials, which a server that is going down does too."""
         while not self._closing:
-            self.log.warning(f"ZooKeeper {self.config.servers}: the session was refused ({self._reason.text or 'no reason'}); trying again")
+            self.log.warning(
+                f"ZooKeeper {self.config.servers}: the session was refused "
+                f"({self._reason.text or 'no reason'}); trying again"
+            )
             time.sleep(_REVIVE_S)
             try:
                 self.client.stop()
@@ -127,7 +146,10 @@ class Connection:
 
     def _start(self) -> None:
         def refused() -> bool:
-            return self.client.client_state == KeeperState.AUTH_FAILED or self.client._connection.connection_stopped.is_set()
+            return (
+                self.client.client_state == KeeperState.AUTH_FAILED
+                or self.client._connection.connection_stopped.is_set()
+            )
 
         where, until = f"ZooKeeper {self.config.servers}", time.monotonic() + self.timeout_s
         started = self.client.start_async()
@@ -139,10 +161,16 @@ class Connection:
             self._exists("/")  # what comes after the credentials on the wire
         except (NotAllowed, errors.UnavailableError) as e:
             self.close()
-            if self.client.client_state == KeeperState.AUTH_FAILED or isinstance(e, NotAllowed):
+            if (
+                isinstance(e, NotAllowed)
+                or self.client.client_state == KeeperState.AUTH_FAILED
+                or "RequireSasl" in self._reason.text
+            ):
                 raise NotAllowed(f"{where} refused the credentials; see --zk-auth-file, --zk-sasl-file") from None
-            raise errors.UnavailableError(f"{where}: cannot be reached within {self.timeout_s:g} s"
-                                          + (f": {self._reason.text}" if self._reason.text else "")) from None
+            raise errors.UnavailableError(
+                f"{where}: cannot be reached within {self.timeout_s:g} s"
+                + (f": {self._reason.text}" if self._reason.text else "")
+            ) from None
         self._established, self._was_lost = True, False
 
     def close(self) -> None:
@@ -157,7 +185,7 @@ class Connection:
             try:
                 self.client.stop()
                 self.client.close()
-            except Exception as e:  # noqa: BLE001 - the process is done with it; the servers end the session by its time-out
+            except Exception as e:  # noqa: BLE001 - the servers end the session by its time-out
                 self.log.info(f"closing the session: {e}")
 
         # A server that is stalled is not waited for.
@@ -176,8 +204,11 @@ class Connection:
 
     # --- operations
 
-    def _call(self, verb: str, path: str, start: Callable[[], Any], again: Callable[[], Any] | None = None, once: bool = False):
-        """Result of the request that `start` sends. After a lost connection it is sent again, by `again` where given, unless `once`."""
+    def _call(
+        self, verb: str, path: str, start: Callable[[], Any], again: Callable[[], Any] | None = None, once: bool = False
+    ):
+        """Result of the request that `start` sends. After a lost connection it is sent again, by `again` where
+        given, unless `once`."""
         if not path.startswith("/"):
             raise errors.UsageError(f"cannot {verb} {path!r}: a path in ZooKeeper starts with /")
         until = time.monotonic() + self.timeout_s
@@ -186,18 +217,30 @@ class Connection:
             with self._changed:
                 while self._state != "connected" and not self._closing and time.monotonic() < until:
                     if self.client.client_state == KeeperState.AUTH_FAILED:
-                        raise NotAllowed(f"ZooKeeper {self.config.servers} refused the credentials; see --zk-auth-file, --zk-sasl-file")
+                        raise NotAllowed(
+                            f"ZooKeeper {self.config.servers} refused the credentials; "
+                            "see --zk-auth-file, --zk-sasl-file"
+                        )
                     self._changed.wait(min(0.2, max(0.001, until - time.monotonic())))
                 connected = self._state == "connected"
             left = until - time.monotonic()
             if self._closing or not connected or left <= 0:
-                why = "the session was closed" if self._closing else f"ZooKeeper {self.config.servers} does not answer within {self.timeout_s:g} s"
-                raise errors.UnavailableError(f"cannot {verb} {path}: {why}" + (f": {self._reason.text}" if self._reason.text and not connected else ""))
+                why = (
+                    "the session was closed"
+                    if self._closing
+                    else f"ZooKeeper {self.config.servers} does not answer within {self.timeout_s:g} s"
+                )
+                raise errors.UnavailableError(
+                    f"cannot {verb} {path}: {why}"
+                    + (f": {self._reason.text}" if self._reason.text and not connected else "")
+                )
             try:
                 return send().get(timeout=left)
             except _LOST as e:
                 if once:
-                    raise errors.UnavailableError(f"cannot {verb} {path}: the connection broke, and it may have been done") from e
+                    raise errors.UnavailableError(
+                        f"cannot {verb} {path}: the connection broke, and it may have been done"
+                    ) from e
                 send = again or start
                 time.sleep(0.01)
             except self.client.handler.timeout_exception:
@@ -233,7 +276,9 @@ class Connection:
         """(data, stat, sorted names of children) of each path, None where there is no node; all asked at once."""
         found: list[tuple[bytes, Any, list[str]] | None] = []
         for at in range(0, len(wanted), _AT_ONCE):
-            asked = [(p, self.client.get_async(p), self.client.get_children_async(p)) for p in wanted[at : at + _AT_ONCE]]
+            asked = [
+                (p, self.client.get_async(p), self.client.get_children_async(p)) for p in wanted[at : at + _AT_ONCE]
+            ]
             for path, data, names in asked:
                 try:
                     answers = data.get(timeout=self.timeout_s), names.get(timeout=self.timeout_s)
@@ -256,13 +301,23 @@ class Connection:
         """kazoo's ACL tuples of a node."""
         return self._call("get the ACL of", path, lambda: self.client.get_acls_async(path))[0]
 
-    def create(self, path: str, data: bytes = b"", ephemeral: bool = False, sequence: bool = False, makepath: bool = True, acl: list | None = None) -> str:
-        """Makes a node, with its parents where makepath is set; its path. `ephemeral` ones do not come back after a lost session: see
-        EphemeralNodes."""
+    def create(
+        self,
+        path: str,
+        data: bytes = b"",
+        ephemeral: bool = False,
+        sequence: bool = False,
+        makepath: bool = True,
+        acl: list | None = None,
+    ) -> str:
+        """Makes a node, with its parents where makepath is set; its path. `ephemeral` ones do not come back after a
+        lost session: see EphemeralNodes."""
         retried = []
 
         def send():
-            return self.client.create_async(path, data, acl=acl, ephemeral=ephemeral, sequence=sequence, makepath=makepath)
+            return self.client.create_async(
+                path, data, acl=acl, ephemeral=ephemeral, sequence=sequence, makepath=makepath
+            )
 
         def send_again():
             retried.append(True)
@@ -315,12 +370,13 @@ class Connection:
     # --- watches
 
     def watch_data(self, path: str, function: Callable[[bytes | None, Any], Any]) -> DataWatch:
-        """Calls function(data, stat) now, after every change, and again after a lost session; (None, None) while there is no such node.
-        Changes in quick succession may come as one. `.stop()` on what is returned ends it."""
+        """Calls function(data, stat) now, after every change, and again after a lost session; (None, None) while
+        there is no such node. Changes in quick succession may come as one. `.stop()` on what is returned ends it."""
         return self._watch(DataWatch(self, path, function))
 
     def watch_children(self, path: str, function: Callable[[list[str]], Any]) -> ChildrenWatch:
-        """Calls function(names) now, after every change, and again after a lost session; names are sorted, none while there is no node."""
+        """Calls function(names) now, after every change, and again after a lost session; names are sorted, none
+        while there is no node."""
         return self._watch(ChildrenWatch(self, path, function))
 
     def _watch(self, watch):
@@ -332,7 +388,8 @@ class Connection:
 def connect(config: ZkConfig, log=None) -> Connection:
     """A connection with a session. `log` has warning, error and info (a run's log, or a logging.Logger).
 
-    UnavailableError (69) names the servers when none answers within connect_timeout_s; NotAllowed where they refuse the credentials.
+    UnavailableError (69) names the servers when none answers within connect_timeout_s; NotAllowed where they refuse the
+    credentials.
     """
     connection = Connection(config, log)
     connection._start()

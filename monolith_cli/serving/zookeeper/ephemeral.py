@@ -1,4 +1,5 @@
-"""Ephemeral nodes that stay: each is kept at its path with its current data, whatever becomes of sessions and servers."""
+"""Ephemeral nodes that stay: each is kept at its path with its current data, whatever becomes of sessions and
+servers."""
 
 from __future__ import annotations
 
@@ -41,11 +42,13 @@ class _Node:
 
 
 class EphemeralNodes:
-    """The ephemeral nodes of one process. A thread of their own makes them, makes them again after a lost session or a deletion, and writes
-    their current data; nothing is written by anybody else, so that an update never meets a re-creation.
+    """The ephemeral nodes of one process. A thread of their own makes them, makes them again after a lost session or a
+    deletion, and writes their current data; nothing is written by anybody else, so that an update never meets a
+    re-creation.
 
-    A node at the path that another session owns is replaced: it is of a run of ours that died. Only a node that was made after ours is
-    left alone, with an error in the log: another process has the same name now. Ours comes back when that one goes.
+    A node at the path that another session owns is replaced: it is of a run of ours that died. Only a node that was
+    made after ours is left alone, with an error in the log: another process has the same name now. Ours comes back when
+    that one goes.
     """
 
     def __init__(self, connection: Connection):
@@ -59,10 +62,12 @@ class EphemeralNodes:
         self._thread.start()
 
     def publish(self, path: str, data: bytes, sequence: bool = False) -> str:
-        """Keeps a node at `path`; with `sequence` ZooKeeper appends ten digits, and the path with them stays the node's for good.
+        """Keeps a node at `path`; with `sequence` ZooKeeper appends ten digits, and the path with them stays the node's
+        for good.
 
-        Returns the node's path once it is there. While no server answers it returns all the same, at once or after the connection's
-        `timeout_s`, and the node is made when one does; a sequence node, whose path is not known then, raises UnavailableError.
+        Returns the node's path once it is there. While no server answers it returns all the same, at once or after the
+        connection's `timeout_s`, and the node is made when one does; a sequence node, whose path is not known then,
+        raises UnavailableError.
         """
         with self._changed:
             if sequence:
@@ -76,14 +81,17 @@ class EphemeralNodes:
         self._wait_for(node)
         error = node.error
         if node.unnumbered and error is None:
-            error = errors.UnavailableError(f"cannot make {path}…: ZooKeeper {self._connection.config.servers} does not answer")
+            error = errors.UnavailableError(
+                f"cannot make {path}…: ZooKeeper {self._connection.config.servers} does not answer"
+            )
         if error and (sequence or not isinstance(error, errors.UnavailableError)):
             self._give_up(node)
             raise error
         return node.path
 
     def update(self, path: str, data: bytes) -> None:
-        """New data for a node that was published. While no server answers it returns as `publish` does, and they are written when one does."""
+        """New data for a node that was published. While no server answers it returns as `publish` does, and they are
+        written when one does."""
         with self._changed:
             node = self._nodes[path]
             if node.data == data and not node.dirty:
@@ -107,7 +115,11 @@ class EphemeralNodes:
     def paths(self) -> dict[str, str]:
         """Path -> `published`, `pending` (no server answers) or `taken` (another process has a node there)."""
         with self._changed:
-            return {p: "taken" if n.taken else "pending" if n.dirty else "published" for p, n in self._nodes.items() if not n.withdrawn}
+            return {
+                p: "taken" if n.taken else "pending" if n.dirty else "published"
+                for p, n in self._nodes.items()
+                if not n.withdrawn
+            }
 
     def close(self) -> None:
         """Takes all of them away, as far as a server answers, and ends the thread."""
@@ -128,7 +140,12 @@ class EphemeralNodes:
         until = time.monotonic() + self._connection.timeout_s
         with self._changed:
             target = node.wanted
-            while node.done < target and node.error is None and self._connection.state == "connected" and not self._stopped:
+            while (
+                node.done < target
+                and node.error is None
+                and self._connection.state == "connected"
+                and not self._stopped
+            ):
                 left = until - time.monotonic()
                 if left <= 0 or not self._changed.wait(min(left, 0.2)) and time.monotonic() > until:
                     return
@@ -230,8 +247,11 @@ class EphemeralNodes:
                 return
             if node.czxid and stat.czxid > node.czxid:
                 if not node.taken:
-                    c.log.error(f"{node.path}: another process took the place of this one (session 0x{stat.owner_session_id or 0:x}); "
-                                "two with one name? This one waits until the other goes")
+                    c.log.error(
+                        f"{node.path}: another process took the place of this one "
+                        f"(session 0x{stat.owner_session_id or 0:x}); "
+                        "two with one name? This one waits until the other goes"
+                    )
                 node.taken = True
                 return
             try:
@@ -256,7 +276,12 @@ class EphemeralNodes:
             return None
         for name in names:
             path = f"{parent}/{name}"
-            if name.startswith(start) and name[len(start):].isdigit() and len(name) == len(start) + 10 and path not in self._nodes:
+            if (
+                name.startswith(start)
+                and name[len(start) :].isdigit()
+                and len(name) == len(start) + 10
+                and path not in self._nodes
+            ):
                 stat = c.exists(path)
                 if stat is not None and stat.owner_session_id == c.session_id:
                     return path

@@ -1,4 +1,5 @@
-"""`zk watch`: what happens to a node, or a whole tree, a line an event; lost sessions and servers are survived and told of."""
+"""`zk watch`: what happens to a node, or a whole tree, a line an event; lost sessions and servers are survived and
+told of."""
 
 from __future__ import annotations
 
@@ -18,9 +19,11 @@ _TICK_S = 0.2
 
 
 class Follower:
-    """Turns watches into events: (`now`|`created`|`changed`|`deleted`|`child-added`|`child-removed`|`session`, path, detail).
+    """Turns watches into events: (`now`|`created`|`changed`|`deleted`|`child-added`|`child-removed`|`session`, path,
+    detail).
 
-    A node that was deleted and made again while nobody could look is told as changed. `recursive`: the whole tree below, each node by itself.
+    A node that was deleted and made again while nobody could look is told as changed. `recursive`: the whole tree
+    below, each node by itself.
     """
 
     def __init__(self, connection: Connection, path: str, recursive: bool, tell: Callable[[str, str, object], None]):
@@ -34,8 +37,10 @@ class Follower:
         self._follow(path)
 
     def _follow(self, path: str) -> None:
-        watches = [self._connection.watch_data(path, lambda data, stat: self._on_data(path, data, stat)),
-                   self._connection.watch_children(path, lambda names: self._on_children(path, names))]
+        watches = [
+            self._connection.watch_data(path, lambda data, stat: self._on_data(path, data, stat)),
+            self._connection.watch_children(path, lambda names: self._on_children(path, names)),
+        ]
         self._watches[path] = watches
 
     def _on_data(self, path: str, data: bytes | None, stat) -> None:
@@ -97,8 +102,11 @@ def line_of(event: str, path: str, detail: object, as_json: bool) -> str:
     return "  ".join(w for w in (clock, event, path, holds) if w)
 
 
-def follow(connection: Connection, path: str, recursive: bool, as_json: bool, count: int | None, seconds: float | None) -> int:
-    """Prints events until `count` of them were printed, `seconds` are over, or a signal comes; the exit code (143 or 130 for a signal)."""
+def follow(
+    connection: Connection, path: str, recursive: bool, as_json: bool, count: int | None, seconds: float | None
+) -> int:
+    """Prints events until `count` of them were printed, `seconds` are over, or a signal comes; the exit code (143 or
+    130 for a signal)."""
     events: queue.Queue = queue.Queue(_MAX_WAITING)
     stopped: list[int] = []
     done = threading.Event()

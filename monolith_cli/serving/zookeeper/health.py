@@ -1,4 +1,5 @@
-"""Health of an ensemble: what each server says of itself by four-letter words, or, where they are off, whether it gives a session."""
+"""Health of an ensemble: what each server says of itself by four-letter words, or, where they are off, whether it
+gives a session."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _SERVING = ("leader", "follower", "observer", "standalone", "serving", "read-onl
 
 @dataclass
 class Server:
-    """One server. mode: leader, follower, observer, standalone; `serving` where it would not say; `down`, with the error. Latencies in ms."""
+    """One server. mode: leader, follower, observer, standalone; `serving` where it would not say; `down`, with the
+    error. Latencies in ms."""
 
     address: str
     mode: str = "down"
@@ -56,8 +58,13 @@ class Health:
         return "down" if not self.quorum else "degraded" if self.problems else "healthy"
 
     def as_json(self) -> dict:
-        return {"status": self.status, "leader": self.leader, "quorum": self.quorum, "problems": self.problems,
-                "servers": [dataclasses.asdict(s) for s in self.servers]}
+        return {
+            "status": self.status,
+            "leader": self.leader,
+            "quorum": self.quorum,
+            "problems": self.problems,
+            "servers": [dataclasses.asdict(s) for s in self.servers],
+        }
 
 
 def check(config: ZkConfig) -> Health:
@@ -158,8 +165,18 @@ def _by_session(config: ZkConfig, server: Server) -> Server:
     return server
 
 
-_COLUMNS = (("server", "address"), ("mode", "mode"), ("version", "version"), ("latency ms", None), ("connections", "connections"),
-            ("outstanding", "outstanding"), ("znodes", "znodes"), ("ephemerals", "ephemerals"), ("watches", "watches"), ("zxid", "zxid"))
+_COLUMNS = (
+    ("server", "address"),
+    ("mode", "mode"),
+    ("version", "version"),
+    ("latency ms", None),
+    ("connections", "connections"),
+    ("outstanding", "outstanding"),
+    ("znodes", "znodes"),
+    ("ephemerals", "ephemerals"),
+    ("watches", "watches"),
+    ("zxid", "zxid"),
+)
 
 
 def table(health: Health) -> str:
@@ -167,7 +184,18 @@ def table(health: Health) -> str:
     rows = [[title for title, _ in _COLUMNS]]
     for s in health.servers:
         latency = "-" if s.latency_avg_ms is None else f"{s.latency_min_ms:g}/{s.latency_avg_ms:g}/{s.latency_max_ms:g}"
-        rows.append([latency if name is None else "-" if getattr(s, name) is None else str(getattr(s, name)) for _, name in _COLUMNS])
+        rows.append(
+            [
+                latency if name is None else "-" if getattr(s, name) is None else str(getattr(s, name))
+                for _, name in _COLUMNS
+            ]
+        )
     widths = [max(len(r[i]) for r in rows) for i in range(len(_COLUMNS))]
     lines = ["  ".join(w.ljust(n) for w, n in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, f"{health.status}: leader {health.leader or 'not known'}, quorum {'yes' if health.quorum else 'no'}", *health.problems])
+    return "\n".join(
+        [
+            *lines,
+            f"{health.status}: leader {health.leader or 'not known'}, quorum {'yes' if health.quorum else 'no'}",
+            *health.problems,
+        ]
+    )

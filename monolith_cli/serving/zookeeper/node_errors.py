@@ -36,8 +36,10 @@ def translate(error: Exception, verb: str, path: str) -> errors.Error:
     if isinstance(error, k.NotEmptyError):
         return NotEmpty(f"{path}: the node has children")
     if isinstance(error, (k.NoAuthError, k.InvalidACLError)):
-        return NotAllowed(f"cannot {verb} {path}: these credentials do not allow it; see --zk-auth-file, --zk-sasl-file")
-    if isinstance(error, (k.AuthFailedError, k.SASLException)):
+        return NotAllowed(
+            f"cannot {verb} {path}: these credentials do not allow it; see --zk-auth-file, --zk-sasl-file"
+        )
+    if isinstance(error, (k.AuthFailedError, k.SASLException, k.SessionClosedRequireSaslError)):
         return NotAllowed("ZooKeeper refused the credentials; see --zk-auth-file, --zk-sasl-file")
     if isinstance(error, k.BadVersionError):
         return BadVersion(f"cannot {verb} {path}: somebody else changed it meanwhile")

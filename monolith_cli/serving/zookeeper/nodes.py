@@ -12,13 +12,25 @@ from typing import Any
 from monolith_cli import errors
 from monolith_cli.serving.zookeeper import paths
 from monolith_cli.serving.zookeeper.connection import Connection, NoNode
-from monolith_cli.serving.zookeeper.records import (ContainerServiceInfo, ModelMeta, PublishMeta, PublishType, Record, ReplicaMeta, ResourceSpec,
-                                                    SavedModelDeployConfig)
+from monolith_cli.serving.zookeeper.records import (
+    ContainerServiceInfo,
+    ModelMeta,
+    PublishMeta,
+    PublishType,
+    Record,
+    ReplicaMeta,
+    ResourceSpec,
+    SavedModelDeployConfig,
+)
 
 # Folder below /<bzid> -> (record, how many names deep below the folder it is).
 _RECORDS: dict[str, tuple[type[Record], int]] = {
-    "resource": (ResourceSpec, 1), "portal": (ModelMeta, 1), "publish": (PublishMeta, 1), "container_service": (ContainerServiceInfo, 1),
-    "saved_models": (SavedModelDeployConfig, 2)}
+    "resource": (ResourceSpec, 1),
+    "portal": (ModelMeta, 1),
+    "publish": (PublishMeta, 1),
+    "container_service": (ContainerServiceInfo, 1),
+    "saved_models": (SavedModelDeployConfig, 2),
+}
 _MAX_SHOWN = 100
 _CONTAINER_OWNER, _TTL_TOP = -(1 << 63), 0xFF
 
@@ -49,7 +61,8 @@ def read(connection: Connection, path: str) -> Node:
 
 
 def walk(connection: Connection, path: str, depth: int | None = None) -> Iterator[Node]:
-    """A node and all below it, parents first, names in order; `depth` levels below it at most. What vanishes meanwhile is left out."""
+    """A node and all below it, parents first, names in order; `depth` levels below it at most. What vanishes
+    meanwhile is left out."""
     root = read(connection, path)
 
     def below(node: Node, left: int | None) -> Iterator[Node]:
@@ -78,14 +91,19 @@ def record_class(path: str) -> type[Record] | None:
 
 
 def decode(path: str, data: bytes) -> tuple[str | None, dict | None, str | None]:
-    """(kind, value, what is wrong): the record's name and fields; of a binding or an entry of a layout the parts of its name."""
+    """(kind, value, what is wrong): the record's name and fields; of a binding or an entry of a layout the parts of
+    its name."""
     parts = path.split("/")[1:]
     try:
         if (record := record_class(path)) is not None:
             return record.__name__, dataclasses.asdict(record.from_json(data, path)), None
         if len(parts) == 4 and parts[1] == "binding":
             sub_graph, container = paths.parse_binding(parts[3])
-            return "Binding", {"model_name": parts[2], "sub_graph": sub_graph, "cluster": container.cluster, "id": container.id}, None
+            return (
+                "Binding",
+                {"model_name": parts[2], "sub_graph": sub_graph, "cluster": container.cluster, "id": container.id},
+                None,
+            )
         if len(parts) == 4 and parts[1] == "layouts":
             saved_model = paths.SavedModel.parse(parts[3])
             return "LayoutEntry", {"model_name": saved_model.model_name, "sub_graph": saved_model.sub_graph}, None
@@ -119,7 +137,11 @@ def summary(path: str, data: bytes) -> str:
         if kind == "PublishMeta":
             ptype = value.pop("ptype")
             words = [PublishType(ptype).name if ptype in list(PublishType) else f"ptype={ptype}"]
-        words += [f"{k}={json.dumps(v) if isinstance(v, (dict, list)) else v}" for k, v in value.items() if v != defaults[k] and v != []]
+        words += [
+            f"{k}={json.dumps(v) if isinstance(v, (dict, list)) else v}"
+            for k, v in value.items()
+            if v != defaults[k] and v != []
+        ]
         return " ".join([kind, *words])
     text = text_of(data)
     if text is None:
@@ -141,8 +163,15 @@ def as_json(node: Node) -> dict:
     if wrong:
         made["error"] = wrong
     owner = node.ephemeral_owner
-    return made | {"ephemeral_owner": None if owner is None else f"0x{owner & (2**64 - 1):x}", "version": node.stat.version, "children": len(node.children),
-                   "ctime": node.stat.ctime / 1000, "mtime": node.stat.mtime / 1000, "czxid": f"0x{node.stat.czxid:x}", "mzxid": f"0x{node.stat.mzxid:x}"}
+    return made | {
+        "ephemeral_owner": None if owner is None else f"0x{owner & (2**64 - 1):x}",
+        "version": node.stat.version,
+        "children": len(node.children),
+        "ctime": node.stat.ctime / 1000,
+        "mtime": node.stat.mtime / 1000,
+        "czxid": f"0x{node.stat.czxid:x}",
+        "mzxid": f"0x{node.stat.mzxid:x}",
+    }
 
 
 def tree_lines(nodes: Iterator[Node]) -> Iterator[str]:

@@ -11,14 +11,20 @@ from dataclasses import dataclass
 from monolith_cli import errors
 
 _WORD = r"[-_0-9A-Za-z]+"
-_REPLICA = re.compile(rf"/(?P<bzid>{_WORD})/service/(?P<base_name>{_WORD})(/(?P<idc>{_WORD}):(?P<cluster>{_WORD}))?"
-                      r"/(?P<server_type>\w+):(?P<index>\d+)(/(?P<replica_id>\d+))?", re.ASCII)
+_REPLICA = re.compile(
+    rf"/(?P<bzid>{_WORD})/service/(?P<base_name>{_WORD})(/(?P<idc>{_WORD}):(?P<cluster>{_WORD}))?"
+    r"/(?P<server_type>\w+):(?P<index>\d+)(/(?P<replica_id>\d+))?",
+    re.ASCII,
+)
+
+# What ZooKeeper takes in no path; it counts in UTF-16, so that all beyond U+FFFF is surrogates to it.
+_NOT_IN_PATHS = re.compile("[/\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\U0010ffff]")
 
 
 def part(text: object, what: str = "name") -> str:
     """One part of a path, as it is; UsageError where ZooKeeper would take it for several, for none or for another."""
     text = str(text)
-    if not text or text in (".", "..") or "/" in text or any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xF900 for c in text):
+    if not text or text in (".", "..") or _NOT_IN_PATHS.search(text):
         raise errors.UsageError(f"{what} {text!r} cannot be part of a path in ZooKeeper")
     return text
 
@@ -82,7 +88,9 @@ class SavedModel:
 
     def __post_init__(self) -> None:
         if ":" in self.model_name or ":" in self.sub_graph:
-            raise errors.UsageError(f"{self.model_name!r}, {self.sub_graph!r}: colons part the names of models from their sub graphs")
+            raise errors.UsageError(
+                f"{self.model_name!r}, {self.sub_graph!r}: colons part the names of models from their sub graphs"
+            )
 
     def __str__(self) -> str:
         return f"{self.model_name}:{self.sub_graph}"
@@ -97,7 +105,8 @@ class SavedModel:
 
 
 def _escape(text: str, what: str) -> str:
-    """Colons part names of containers, so one inside (an IPv6 address) is written %3A, a slash %2F, and % itself %25."""
+    """Colons part names of containers, so one inside (an IPv6 address) is written %3A, a slash %2F, and % itself
+    %25."""
     return part(text.replace("%", "%25").replace(":", "%3A").replace("/", "%2F"), what)
 
 
@@ -107,7 +116,8 @@ def _unescape(text: str) -> str:
 
 @dataclass(frozen=True, order=True)
 class Container:
-    """A container that serves: its cluster (`<psm>;<idc>;<cluster>`) and its id. As text `<cluster>:<id>`, colons inside escaped."""
+    """A container that serves: its cluster (`<psm>;<idc>;<cluster>`) and its id. As text `<cluster>:<id>`, colons
+    inside escaped."""
 
     cluster: str
     id: str
@@ -117,7 +127,8 @@ class Container:
 
     @classmethod
     def parse(cls, text: str) -> Container:
-        """BadDataError where there is no colon. All after the first is the id: other writers do not escape an IPv6 address."""
+        """BadDataError where there is no colon. All after the first is the id: other writers do not escape an IPv6
+        address."""
         cluster, colon, name = text.partition(":")
         if not colon or not cluster or not name:
             raise errors.BadDataError(f"{text!r} is no <cluster>:<container id>")
@@ -144,7 +155,8 @@ def task_path(bzid: str, model: str, server_type: str, task: int, location: str 
 def replica_path(bzid: str, model: str, server_type: str, task: int, replica: int, location: str | None = None) -> str:
     """Path of a replica; the replica of an entry has 11 digits.
 
-    An entry whose replica is -1 is numbered by ZooKeeper: the path is then what a sequence node is to be made from, `…/entry:0/0`.
+    An entry whose replica is -1 is numbered by ZooKeeper: the path is then what a sequence node is to be made from,
+    `…/entry:0/0`.
     """
     if replica < 0 and server_type != "entry":
         raise errors.UsageError(f"a {server_type} replica needs a number: set REPLICA_ID or MY_POD_NAME")

@@ -1,4 +1,5 @@
-"""What the nodes of serving hold (60, 3.7): JSON of declared fields in declared order, byte for byte what other readers and writers have.
+"""What the nodes of serving hold (60, 3.7): JSON of declared fields in declared order, byte for byte what other readers
+and writers have.
 
 Readers ignore keys they do not know and take the default for those that are missing.
 """
@@ -96,7 +97,14 @@ class ModelMeta(Record):
     action: str = "NONE"
     spec_replicas: list = field(default_factory=list)
 
-    kinds = {"model_name": _TEXT, "model_dir": _TEXT, "ckpt": _TEXT, "num_shard": (int,), "action": (str,), "spec_replicas": (list,)}
+    kinds = {
+        "model_name": _TEXT,
+        "model_dir": _TEXT,
+        "ckpt": _TEXT,
+        "num_shard": (int,),
+        "action": (str,),
+        "spec_replicas": (list,),
+    }
 
     def path(self, base: str) -> str:
         return paths.join(base, self.model_name)
@@ -114,8 +122,15 @@ class ResourceSpec(Record):
     network: float = -1.0
     work_load: float = -1.0
 
-    kinds = {"address": _TEXT, "shard_id": _INT, "replica_id": _INT, "memory": _NUMBER, "cpu": (int, float), "network": (int, float),
-             "work_load": (int, float)}
+    kinds = {
+        "address": _TEXT,
+        "shard_id": _INT,
+        "replica_id": _INT,
+        "memory": _NUMBER,
+        "cpu": (int, float),
+        "network": (int, float),
+        "work_load": (int, float),
+    }
 
     def path(self, base: str) -> str:
         return paths.join(base, f"{self.shard_id}:{self.replica_id}")
@@ -134,8 +149,16 @@ class PublishMeta(Record):
     ptype: int = PublishType.LOAD
     is_spec: bool = False
 
-    kinds = {"shard_id": _INT, "replica_id": (int,), "model_name": _TEXT, "num_ps": _INT, "total_publish_num": (int,),
-             "sub_models": (dict, type(None)), "ptype": (int,), "is_spec": _FLAG}
+    kinds = {
+        "shard_id": _INT,
+        "replica_id": (int,),
+        "model_name": _TEXT,
+        "num_ps": _INT,
+        "total_publish_num": (int,),
+        "sub_models": (dict, type(None)),
+        "ptype": (int,),
+        "is_spec": _FLAG,
+    }
 
     def path(self, base: str) -> str:
         return paths.join(base, f"{self.shard_id}:{self.replica_id}:{self.model_name}")
@@ -155,8 +178,17 @@ class ReplicaMeta(Record):
     archon_address: str | None = None
     archon_address_ipv6: str | None = None
 
-    kinds = {"address": _TEXT, "address_ipv6": _TEXT, "stat": (int,), "model_name": _TEXT, "server_type": _TEXT, "task": (int,), "replica": (int,),
-             "archon_address": _TEXT, "archon_address_ipv6": _TEXT}
+    kinds = {
+        "address": _TEXT,
+        "address_ipv6": _TEXT,
+        "stat": (int,),
+        "model_name": _TEXT,
+        "server_type": _TEXT,
+        "task": (int,),
+        "replica": (int,),
+        "archon_address": _TEXT,
+        "archon_address_ipv6": _TEXT,
+    }
 
     @property
     def state(self) -> State:
@@ -187,7 +219,8 @@ class SavedModelDeployConfig(Record):
 
 @dataclass
 class ContainerServiceInfo(Record):
-    """Where the services of a container listen, host:port each: `/B/container_service/<cluster>:<id>`. debug_info is JSON text."""
+    """Where the services of a container listen, host:port each: `/B/container_service/<cluster>:<id>`. debug_info is
+    JSON text."""
 
     grpc: str | None = None
     http: str | None = None

@@ -17,7 +17,9 @@ MAX_DATA = 1 << 20
 
 def print_tree(connection: Connection, path: str, depth: int | None, as_json: bool) -> None:
     found = nodes.walk(connection, path, depth)
-    for line in (json.dumps(nodes.as_json(n), ensure_ascii=False) for n in found) if as_json else nodes.tree_lines(found):
+    for line in (
+        (json.dumps(nodes.as_json(n), ensure_ascii=False) for n in found) if as_json else nodes.tree_lines(found)
+    ):
         sys.stdout.write(line + "\n")
 
 
@@ -63,8 +65,11 @@ def _read_file(path: str) -> bytes:
         raise errors.NoInputError(f"{path}: {e.strerror}") from None
 
 
-def set_node(connection: Connection, path: str, data: bytes, create: bool, version: int, check: bool, dry_run: bool) -> str:
-    """Writes a node; what was done: `created` or `changed`. check: refuses data that the node's readers could not read."""
+def set_node(
+    connection: Connection, path: str, data: bytes, create: bool, version: int, check: bool, dry_run: bool
+) -> str:
+    """Writes a node; what was done: `created` or `changed`. check: refuses data that the node's readers could not
+    read."""
     path = paths.checked(path)
     record = nodes.record_class(path)
     if check and record is not None:
@@ -91,8 +96,17 @@ def count_below(connection: Connection, path: str) -> tuple[int, int]:
     return total, ephemeral
 
 
-def remove(connection: Connection, wanted: list[str], recursive: bool, missing_ok: bool, dry_run: bool, confirm: Callable[[str], bool], run) -> dict:
-    """Removes nodes, after `confirm` was asked once for all of them. {"removed": [paths], "nodes": how many with those below}."""
+def remove(
+    connection: Connection,
+    wanted: list[str],
+    recursive: bool,
+    missing_ok: bool,
+    dry_run: bool,
+    confirm: Callable[[str], bool],
+    run,
+) -> dict:
+    """Removes nodes, after `confirm` was asked once for all of them. {"removed": [paths], "nodes": how many with
+    those below}."""
     found, total = [], 0
     for path in map(paths.checked, wanted):
         if path == "/" or path == "/zookeeper" or path.startswith("/zookeeper/"):
@@ -123,7 +137,8 @@ def remove(connection: Connection, wanted: list[str], recursive: bool, missing_o
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """One side of a copy: a node of an ensemble, or a file (path `-`: stdin or stdout). `servers` None: those of --zk-servers."""
+    """One side of a copy: a node of an ensemble, or a file (path `-`: stdin or stdout). `servers` None: those of
+    --zk-servers."""
 
     path: str
     is_file: bool = False
@@ -131,7 +146,8 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """`/path`, `host:port[,…]/path`, or a file: `-`, `file:NAME` or a name with a dot or slash in front (`./NAME`)."""
+        """`/path`, `host:port[,…]/path`, or a file: `-`, `file:NAME` or a name with a dot or slash in front
+        (`./NAME`)."""
         if text.startswith("file:"):
             return cls(text.removeprefix("file:"), True)
         if text == "-" or text.startswith("."):
@@ -144,8 +160,11 @@ class Place:
         return cls(paths.checked("/" + path), servers=servers)
 
 
-def copy(config: ZkConfig | None, source: Place, target: Place, recursive: bool, on_exists: str, dry_run: bool, log) -> dict[str, int]:
-    """Copies one node's data, or with `recursive` a tree (a file then is a backup). Counts as `backup.restore` has them."""
+def copy(
+    config: ZkConfig | None, source: Place, target: Place, recursive: bool, on_exists: str, dry_run: bool, log
+) -> dict[str, int]:
+    """Copies one node's data, or with `recursive` a tree (a file then is a backup). Counts as `backup.restore` has
+    them."""
     if source.is_file and target.is_file:
         raise errors.UsageError("one of both must be a node in ZooKeeper")
     sides = []
@@ -179,7 +198,9 @@ def _single(connection: Connection, path: str, data: bytes, on_exists: str) -> I
     yield "", data, False, None
 
 
-def _copy_tree(a: Connection | None, b: Connection | None, source: Place, target: Place, on_exists: str, dry_run: bool) -> dict[str, int]:
+def _copy_tree(
+    a: Connection | None, b: Connection | None, source: Place, target: Place, on_exists: str, dry_run: bool
+) -> dict[str, int]:
     if a is None:
         return backup.restore(b, backup.BackupFile(source.path), target.path, on_exists, dry_run=dry_run)
     if b is None:
@@ -188,7 +209,10 @@ def _copy_tree(a: Connection | None, b: Connection | None, source: Place, target
         return backup.backup(a, source.path, target.path)
     if source.servers == target.servers and (target.path + "/").startswith(source.path.rstrip("/") + "/"):
         raise errors.UsageError(f"{target.path} is {source.path} or below it: a tree cannot be copied into itself")
-    found = [(n.path.removeprefix(source.path if source.path != "/" else ""), n.data, n.ephemeral_owner is not None, None) for n in nodes.walk(a, source.path)]
+    found = [
+        (n.path.removeprefix(source.path if source.path != "/" else ""), n.data, n.ephemeral_owner is not None, None)
+        for n in nodes.walk(a, source.path)
+    ]
     if on_exists == "fail":
         backup.refuse_other_data(b, found, target.path)
     return backup.put_all(b, found, target.path, on_exists, False, dry_run)

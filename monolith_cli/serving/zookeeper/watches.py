@@ -1,4 +1,5 @@
-"""Watches that outlive the session: a function hears the value of a node, or its children, now and after every change."""
+"""Watches that outlive the session: a function hears the value of a node, or its children, now and after every
+change."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ _AGAIN_S = 2.0
 
 
 class Watch:
-    """Base of both kinds. Reading a value sets ZooKeeper's one-time watch anew; several changes in a row may be heard as one."""
+    """Base of both kinds. Reading a value sets ZooKeeper's one-time watch anew; several changes in a row may be
+    heard as one."""
 
     def __init__(self, connection: Connection, path: str, function):
         self._connection, self.path, self._function = connection, path, function
