@@ -11,7 +11,7 @@ NINJA = $(VENV)/bin/ninja
 export PATH := $(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka bench-serving experiment-collision
+.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka bench-serving experiment-collision bench-layouts
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -65,6 +65,8 @@ bench-train: build
 	$(PY) benchmarks/train.py --peers $(PEERS)
 bench-logistic: build
 	$(PY) benchmarks/logistic.py
+bench-layouts: build ## layouts by one op beside TensorFlow's own
+	PYTHONPATH=. $(PY) benchmarks/layouts.py
 bench-kafka: build ## Kafka beside kcat and the client libraries; fetches a broker
 	$(PY) benchmarks/kafka.py
 bench-serving: build ## monolith-serve beside the SavedModel called in process, and a soak (SOAK=1000000: the whole of it)

@@ -12,4 +12,4 @@ _monolith_cli() {
         esac
     done < <(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD="$COMP_CWORD" "$variable=bash_complete" "$1")
 }
-complete -o nosort -F _monolith_cli agent-client agent-controller monolith monolith-agent monolith-eval monolith-predict monolith-serve monolith-top monolith-train pb-cat pb-convert pb-feature pb-filter pb-gen pb-head pb-label pb-merge pb-negative-gen pb-pool pb-publish pb-reweight pb-run pb-shard-fids pb-show pb-shuffle pb-split pb-stat pb-transform serving-client shard-fids table-diff table-dump table-evict table-get table-load table-merge table-reshard table-stat table-verify tfs-client zk
+complete -o nosort -F _monolith_cli agent-client agent-controller model-show monolith monolith-agent monolith-eval monolith-predict monolith-serve monolith-top monolith-train pb-cat pb-convert pb-feature pb-filter pb-gen pb-head pb-label pb-merge pb-negative-gen pb-pool pb-publish pb-reweight pb-run pb-shard-fids pb-show pb-shuffle pb-split pb-stat pb-transform serving-client shard-fids table-diff table-dump table-evict table-get table-load table-merge table-reshard table-stat table-verify tfs-client zk

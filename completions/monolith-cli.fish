@@ -14,6 +14,6 @@ function _monolith_cli
         end
     end
 end
-for name in agent-client agent-controller monolith monolith-agent monolith-eval monolith-predict monolith-serve monolith-top monolith-train pb-cat pb-convert pb-feature pb-filter pb-gen pb-head pb-label pb-merge pb-negative-gen pb-pool pb-publish pb-reweight pb-run pb-shard-fids pb-show pb-shuffle pb-split pb-stat pb-transform serving-client shard-fids table-diff table-dump table-evict table-get table-load table-merge table-reshard table-stat table-verify tfs-client zk
+for name in agent-client agent-controller model-show monolith monolith-agent monolith-eval monolith-predict monolith-serve monolith-top monolith-train pb-cat pb-convert pb-feature pb-filter pb-gen pb-head pb-label pb-merge pb-negative-gen pb-pool pb-publish pb-reweight pb-run pb-shard-fids pb-show pb-shuffle pb-split pb-stat pb-transform serving-client shard-fids table-diff table-dump table-evict table-get table-load table-merge table-reshard table-stat table-verify tfs-client zk
     complete --no-files --command $name --arguments '(_monolith_cli)'
 end

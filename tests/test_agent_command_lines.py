@@ -16,6 +16,7 @@ from monolith_cli.serving.agent.command_lines import (
     server_command,
 )
 from monolith_cli.serving.agent.config import PASS_THROUGH, AgentConfig
+from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.agent.platform_config import platform_config_text, write_platform_config
 from monolith_cli.serving.platform_protos import SavedModelBundleSourceAdapterConfig
 from monolith_cli.serving.protos import model_server_config_pb2, platform_config_pb2
@@ -232,6 +233,15 @@ def test_an_operators_file_stays_and_a_failure_is_told(tmp_path):
     c = AgentConfig(deploy_type="entry", run_dir=str(tmp_path), enable_batching=True, batching_parameters_file=f"{tmp_path}/none", environ={})
     write_platform_config(c, told.append)
     assert "batching_parameters_file" in told[1] and sorted(p.name for p in tmp_path.iterdir()) == ["own.cfg"]
+
+
+def test_a_file_that_cannot_be_put_into_place_leaves_nothing_half_written(tmp_path):
+    (tmp_path / "p.cfg").mkdir()
+    with pytest.raises(errors.CannotCreateError, match="p.cfg: Is a directory"):
+        write_whole(str(tmp_path / "p.cfg"), "text")
+    assert [p.name for p in tmp_path.iterdir()] == ["p.cfg"]
+    write_whole(str(tmp_path / "q"), "text")
+    assert (tmp_path / "q").read_text() == "text" and (tmp_path / "q").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_server_this_container_does_not_have():

@@ -80,10 +80,10 @@ def test_auc_of_a_histogram_is_within_its_bound():
 
 def test_metrics_without_both_classes_or_rows():
     metrics = ClassificationMetrics("h")
-    assert metrics.result() == {"auc": None, "auc_error": None, "log_loss": None}
+    assert metrics.result() == dict.fromkeys(["auc", "auc_error", "log_loss", "copc", "label_mean", "pred_mean"])
     metrics.update(np.ones(3, np.float32), np.array([0.0, 0.5, 1.0], np.float32))
     assert metrics.result()["auc"] is None and metrics.result()["log_loss"] > 0
-    assert RegressionMetrics("h").result() == {"rmse": None, "mae": None}
+    assert RegressionMetrics("h").result() == dict.fromkeys(["rmse", "mse", "mae", "copc", "label_mean", "pred_mean"])
 
 
 def test_logits_are_not_taken_for_probabilities():

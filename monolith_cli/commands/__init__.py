@@ -36,6 +36,7 @@ COMMANDS = {
     "serving-client": "serving_client",
     "tfs-client": "tfs_client",
     "zk": "zk",
+    "model-show": "model_show",
     "monolith-train": "monolith_train",
     "monolith-eval": "monolith_eval",
     "monolith-predict": "monolith_predict",

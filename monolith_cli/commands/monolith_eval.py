@@ -6,7 +6,7 @@ import json
 
 import click
 
-from monolith_cli.commands import options
+from monolith_cli.commands import head_lines, insight_options, options
 from monolith_cli.commands.frame import Example, command
 
 
@@ -15,7 +15,8 @@ from monolith_cli.commands.frame import Example, command
     "Judge a trained model on records.",
     description=(
         "Runs the model at a checkpoint on SOURCE, or standard input, and prints what its heads are judged by: AUC and log loss for a "
-        "classification, RMSE and MAE for a regression.\n\n"
+        "classification, RMSE and MAE for a regression, accuracy for classes; copc, labels over predictions, is 1 where a head is "
+        "calibrated. Rows without a valid label for a head do not count for it.\n\n"
         "The AUC is taken from 2^20 buckets of equal width, so that memory does not grow with the input; auc_error is the most that "
         "this can be off."
     ),
@@ -32,6 +33,7 @@ from monolith_cli.commands.frame import Example, command
 @options.record_type
 @click.option("--checkpoint", "step", type=click.IntRange(min=0), metavar="STEP", help="Global step of the checkpoint. [default: the newest]")
 @click.option("--batch-size", type=click.IntRange(min=1), default=1024, show_default=True, help="Records in a batch.")
+@insight_options.insight
 @options.json_output
 @options.framing
 @options.sources
@@ -41,6 +43,7 @@ def main(as_json, run, **settings):
 
     result = evaluate(ReadConfig(**settings), run)
     run.metrics.update({k: v for k, v in result.items() if isinstance(v, (int, float))})
+    head_lines.to_metrics(run, result["heads"])
     if as_json:
         click.echo(json.dumps(result))
         return

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from monolith_cli.commands import options
+from monolith_cli.commands import head_lines, insight_options, options
 from monolith_cli.commands.frame import Example, command
 from monolith_cli.commands.table_options import Size
 
@@ -16,7 +16,9 @@ from monolith_cli.commands.table_options import Size
     "Train a model on records, from where its directory stands.",
     description=(
         "Reads records from SOURCE, or standard input, and trains the model that FILE.py:CLASS describes. The model directory gets "
-        "checkpoints, TensorBoard summaries and, at the end, a checkpoint of the last step.\n\n"
+        "checkpoints, TensorBoard summaries and, at the end, a checkpoint of the last step. Each batch is judged before it is trained "
+        "on: what the heads reach (AUC, log loss and calibration, RMSE, accuracy) is on stderr, in the summaries, in --json and in "
+        "--metrics-file.\n\n"
         "Started again on the same directory it goes on where it stood: the checkpoint keeps the position in the files, so give the "
         "same SOURCE again (more may follow at the end). Standard input has no position: it is trained on as it comes, unless "
         "--skip-consumed passes over what was trained.\n\n"
@@ -64,6 +66,7 @@ from monolith_cli.commands.table_options import Size
 @click.option("--log-every-steps", type=click.IntRange(min=0), default=0, show_default=True, help="Steps between lines on stderr; 0: a line every 10 seconds.")
 @click.option("--summary-every-steps", type=click.IntRange(min=0), default=100, show_default=True, help="Steps between TensorBoard summaries; 0: none.")
 @options.seed
+@insight_options.insight
 @options.json_output
 @options.framing
 @options.sources
@@ -73,5 +76,6 @@ def main(as_json, run, **settings):
     summary = train(TrainConfig(**settings), run)
     counters = {k: summary[k] for k in ("examples", "steps", "examples_per_second", "loss", "global_step")}
     run.stats({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in counters.items()})
+    head_lines.report(run, summary["heads"])
     if as_json:
         click.echo(json.dumps(summary))

@@ -5,10 +5,11 @@ Importing it imports TensorFlow; the stream commands never do.
 
 from monolith_cli.model.combiners import Combiner, FirstN, ReduceMean, ReduceSum
 from monolith_cli.model.errors import ModelError
-from monolith_cli.model.feature import FeatureColumn, FeatureSlot, FeatureSlotConfig
+from monolith_cli.model.feature import FeatureColumn, FeatureSlice, FeatureSlot, FeatureSlotConfig
 from monolith_cli.model.model import EVAL, PREDICT, TRAIN, ClipType, MonolithModel
 from monolith_cli.model.parsers import parse_example_batch, parse_examples, parse_instances
 from monolith_cli.model.spec import EstimatorSpec
+from monolith_cli.model.tasks import INVALID_LABEL, Task, multi_task_spec
 from monolith_cli.tables.config import (
     AdadeltaOptimizer,
     AdagradOptimizer,
@@ -54,6 +55,7 @@ __all__ = [
     "EstimatorSpec",
     "FTRLWithGroupSparsityOptimizer",
     "FeatureColumn",
+    "FeatureSlice",
     "FeatureSlot",
     "FeatureSlotConfig",
     "FirstN",
@@ -61,6 +63,7 @@ __all__ = [
     "Fp16Compressor",
     "Fp32Compressor",
     "FtrlOptimizer",
+    "INVALID_LABEL",
     "LearningRateFunction",
     "ModelError",
     "MomentumOptimizer",
@@ -77,7 +80,9 @@ __all__ = [
     "SgdOptimizer",
     "StochasticRoundingFloat16OptimizerWrapper",
     "TRAIN",
+    "Task",
     "ZerosInitializer",
+    "multi_task_spec",
     "parse_example_batch",
     "parse_examples",
     "parse_instances",

@@ -1,201 +1,97 @@
-"""Slots, slices and columns: which tables a model has, and what one lookup of a feature gives.
+"""The features of a model: its slots and columns, and what one lookup of a feature gives.
 
-A slot is one embedding table. A slice is a range of its columns with its own initializer, optimizer and learning rate. A
-column is a feature looked up in a slot. A `FeatureFactory` holds those of one model; while a graph is built it also holds
-what the fused lookup gave for it.
+A slot is one embedding table (`slots.py`). A slice is a range of its columns with its own initializer, optimizer and learning rate. A
+column is a feature looked up in a slot (`columns.py`). A `FeatureFactory` holds those of one model; while a graph is built it also
+holds what was looked up for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
-from monolith_cli.model.combiners import Combiner, ReduceSum, make_combiner
+from monolith_cli.model import lookups as lookup_forms
+from monolith_cli.model.columns import FeatureColumn
+from monolith_cli.model.combiners import Combiner, make_combiner
 from monolith_cli.model.errors import ModelError, suggestion
-from monolith_cli.tables import config as table_config
+from monolith_cli.model.parsers import current_context
+from monolith_cli.model.slots import DEFAULT_EXPIRE_DAYS, FeatureSlice, FeatureSlot, FeatureSlotConfig
+from monolith_cli.tables.layouts import Layout, LayoutFeature, LayoutPlan
 
-DEFAULT_EXPIRE_DAYS = 36500
-
-
-@dataclass
-class FeatureSlotConfig:
-    """Definition of a table; what a slice leaves out falls back to `default_vec_*`.
-
-    occurrence_threshold: occurrences of an id that are kept out of the table before it gets a row; 0: none.
-    expire_time: days without an update after which an id is dropped when a table is saved or evicted.
-    """
-
-    name: str | None = None
-    slot_id: int | None = None
-    has_bias: bool = False
-    bias_initializer: Any = field(default_factory=table_config.ZerosInitializer)
-    bias_optimizer: Any = field(
-        default_factory=lambda: table_config.FtrlOptimizer(initial_accumulator_value=1e-6, beta=1.0)
-    )
-    bias_compressor: Any = field(default_factory=table_config.Fp32Compressor)
-    bias_learning_rate_fn: Any = None
-    default_vec_initializer: Any = field(default_factory=table_config.RandomUniformInitializer)
-    default_vec_optimizer: Any = field(
-        default_factory=lambda: table_config.AdagradOptimizer(initial_accumulator_value=1.0)
-    )
-    default_vec_compressor: Any = field(default_factory=table_config.Fp16Compressor)
-    default_vec_learning_rate_fn: Any = None
-    hashtable_config: Any = field(default_factory=table_config.CuckooHashTableConfig)
-    occurrence_threshold: int = 0
-    expire_time: int = DEFAULT_EXPIRE_DAYS
-
-    def __post_init__(self):
-        if self.name is None:
-            self.name = str(self.slot_id)
-
-
-@dataclass(eq=False)
-class FeatureSlice:
-    """Columns [start, end) of a slot's embedding."""
-
-    slot: "FeatureSlot"
-    index: int
-    start: int
-    end: int
-    initializer: Any
-    optimizer: Any
-    compressor: Any
-    learning_rate_fn: Any
-
-    @property
-    def dim(self) -> int:
-        return self.end - self.start
-
-
-class FeatureSlot:
-    """One embedding table and its slices."""
-
-    def __init__(self, config: FeatureSlotConfig):
-        self.config = config
-        self.name = config.name
-        self.slices: list[FeatureSlice] = []
-        self.frozen = False
-        if config.has_bias:
-            self.add_feature_slice(
-                1,
-                config.bias_initializer,
-                config.bias_optimizer,
-                config.bias_compressor,
-                config.bias_learning_rate_fn,
-            )
-
-    def add_feature_slice(
-        self, dim: int, initializer=None, optimizer=None, compressor=None, learning_rate_fn=None
-    ) -> FeatureSlice:
-        """The next `dim` columns. What is None comes from the slot's `default_vec_*`."""
-        if not isinstance(dim, int) or dim <= 0:
-            raise ModelError(f"slot {self.name!r}: the width of a slice must be a positive number, not {dim!r}")
-        if self.frozen:
-            raise ModelError(
-                f"slot {self.name!r}: a slice of {dim} floats is looked up that model_fn does not look up in mode 'train'"
-            )
-        c = self.config
-        start = self.slices[-1].end if self.slices else 0
-        made = FeatureSlice(
-            self,
-            len(self.slices),
-            start,
-            start + dim,
-            c.default_vec_initializer if initializer is None else initializer,
-            c.default_vec_optimizer if optimizer is None else optimizer,
-            c.default_vec_compressor if compressor is None else compressor,
-            c.default_vec_learning_rate_fn if learning_rate_fn is None else learning_rate_fn,
-        )
-        self.slices.append(made)
-        return made
-
-    def get_bias_slice(self) -> FeatureSlice:
-        if not self.config.has_bias:
-            raise ModelError(f"slot {self.name!r} has no bias: make it with has_bias=True")
-        return self.slices[0]
-
-    @property
-    def dim(self) -> int:
-        return self.slices[-1].end if self.slices else 0
-
-    @property
-    def slice_dims(self) -> list[int]:
-        return [s.dim for s in self.slices]
-
-
-class FeatureColumn:
-    """A feature looked up in a slot."""
-
-    def __init__(self, factory: "FeatureFactory", slot: FeatureSlot, feature_name: str, combiner: Combiner | None = None):
-        self._factory = factory
-        self.feature_slot = slot
-        self.feature_name = feature_name
-        self.combiner = combiner or ReduceSum()
-
-    def __str__(self) -> str:
-        return self.feature_name
-
-    def embedding_lookup(self, s: FeatureSlice) -> tf.Tensor:
-        """[B, dim] of one slice; [B, max_seq_length, dim] with the combiner FirstN."""
-        if s.slot.name != self.feature_slot.name:
-            raise ModelError(
-                f"column {self.feature_name!r} is of slot {self.feature_slot.name!r}, the slice of {s.slot.name!r}"
-            )
-        return self._factory.lookup(self, s)
-
-    def get_all_embeddings_concat(self) -> tf.Tensor:
-        """Every slice side by side: [B, sum of dims]."""
-        return tf.concat([self.embedding_lookup(s) for s in self.feature_slot.slices], axis=-1)
-
-    def get_bias(self) -> tf.Tensor:
-        """[B, 1]: the bias slice of a slot that was made with has_bias."""
-        return self.embedding_lookup(self.feature_slot.get_bias_slice())
-
-    def get_size_tensor(self) -> tf.Tensor:
-        """int32 [B, max_seq_length]: 1 where the sequence has an id, 0 where it is padding. For FirstN alone."""
-        if not self.combiner.max_seq_length:
-            raise ModelError(f"column {self.feature_name!r} keeps no sequence: give it max_seq_length")
-        lengths = self._factory.ragged(self).row_lengths()
-        return tf.sequence_mask(lengths, self.combiner.max_seq_length, dtype=tf.int32)
+__all__ = [
+    "DEFAULT_EXPIRE_DAYS",
+    "FeatureColumn",
+    "FeatureFactory",
+    "FeatureSlice",
+    "FeatureSlot",
+    "FeatureSlotConfig",
+    "Features",
+    "source_name",
+    "switch_slot",
+]
 
 
 class Features(dict):
     """The features of a batch by name; asking for one that is not there tells which are."""
 
     def __missing__(self, name):
-        raise ModelError(f"unknown feature {name!r}: the input has {', '.join(sorted(self))}" + suggestion(name, self))
+        hint = suggestion(name, self) or "; parse_fn must ask for it"
+        raise ModelError(f"unknown feature {name!r}: the input has {', '.join(sorted(self)) or 'none'}{hint}")
+
+
+@dataclass(frozen=True)
+class LayoutRequest:
+    """What one lookup of model_fn makes: `slices` are (column, start, end); `out_type` none, concat, stack or addn."""
+
+    name: str
+    out_type: str
+    slices: tuple[tuple[str, int, int], ...]
 
 
 class FeatureFactory:
     """The slots and columns of one model, and their embeddings in the graph that is being built.
 
     Three phases: free (columns may be made), collecting (`begin_collect`: model_fn runs on placeholders and its slices
-    are noted), bound (`bind`: model_fn runs on what the fused lookup gave).
+    are noted), bound (`bind`: model_fn runs on what was looked up, slices of columns or whole layouts).
     """
 
     def __init__(self):
         self.slots: dict[str, FeatureSlot] = {}
         self.columns: dict[str, FeatureColumn] = {}
         self.slot_ids: dict[str, int] = {}
+        self.requests: dict[str, LayoutRequest] = {}
+        self._made: set[str] = set()  # slots that this run of model_fn has made
         self._sequence = 0
         self._features: Features | None = None
         self._lookups: dict[str, list[tf.Tensor]] | None = None
+        self._layouts: dict[str, Any] | None = None
         self._collecting = False
         self._placeholders: dict[tuple[str, int], tf.Tensor] = {}
+
+    @property
+    def features(self) -> Features:
+        """The features of the batch at hand."""
+        return Features(self._features or {})
 
     # --- names -------------------------------------------------------------------------------------------------------
 
     def resolve_name(self, feature_name: str | int) -> tuple[str, int | None]:
-        """(name, slot): N -> `fc_slot_N` (`slot_N` where the input calls it so); `slot_N`, `fc_slot_N` -> N; any other
-        name -> None (its ids carry their slot themselves)."""
+        """(name, slot): N -> what the feature list calls that slot, else `fc_slot_N` (`slot_N` where the input calls it so); a name of the
+        feature list -> its slot; `slot_N`, `fc_slot_N` -> N; any other name -> None (its ids carry their slot themselves)."""
+        listed = current_context().feature_list
         if isinstance(feature_name, int):
+            for name, slot in listed.items():
+                if slot == feature_name:
+                    return name, slot
             names = (f"fc_slot_{feature_name}", f"slot_{feature_name}")
             return next((n for n in names if self._features and n in self._features), names[0]), feature_name
         if not isinstance(feature_name, str):
             raise ModelError(f"a feature is named by a string or a slot number, not by {type(feature_name).__name__}")
+        if feature_name in listed:
+            return feature_name, listed[feature_name]
         if feature_name in self.slot_ids:
             return feature_name, self.slot_ids[feature_name]
         if feature_name.startswith(("slot_", "fc_slot_")):
@@ -213,8 +109,14 @@ class FeatureFactory:
     # --- definitions -------------------------------------------------------------------------------------------------
 
     def create_feature_slot(self, config: FeatureSlotConfig) -> FeatureSlot:
-        if config.name in self.slots:
+        """A new table. model_fn, which runs for several graphs, is given the same one in each."""
+        known = self.slots.get(config.name)
+        if known is not None and known.frozen and config.name not in self._made:
+            self._made.add(config.name)
+            return known
+        if known is not None:
             raise ModelError(f"slot {config.name!r} exists already: create the base column before those that share it")
+        self._made.add(config.name)
         slot = FeatureSlot(config)
         self.slots[config.name] = slot
         return slot
@@ -222,6 +124,14 @@ class FeatureFactory:
     def create_column(
         self, name: str, slot: FeatureSlot, combiner: str | Combiner | None, max_seq_length: int
     ) -> FeatureColumn:
+        """The column of a feature; it has one."""
+        if slot is not self.slots.get(slot.name):
+            raise ModelError(f"column {name!r}: slot {slot.name!r} is of another model: make it with create_feature_slot")
+        known = self.columns.get(name)
+        if known is not None:
+            if known.feature_slot.name != slot.name:
+                raise ModelError(f"feature {name!r} is in two tables: slot {known.feature_slot.name!r} and slot {slot.name!r}")
+            return known
         column = FeatureColumn(self, slot, name, make_combiner(combiner, max_seq_length))
         self.columns[name] = column
         return column
@@ -231,7 +141,7 @@ class FeatureFactory:
     def begin_collect(self, features: dict[str, Any]) -> Features:
         """Starts the phase in which lookups give placeholders; `features` are those of one parsed batch."""
         self._features, self._collecting, self._lookups = Features(features), True, None
-        self._placeholders = {}
+        self._placeholders, self.requests = {}, {}
         return self._features
 
     def end_collect(self) -> None:
@@ -242,22 +152,29 @@ class FeatureFactory:
                     f"feature column {column.feature_name!r} has no slice: look it up with lookup_embedding_slice, or drop it"
                 )
         for slot in self.slots.values():
+            if not slot.slices:
+                raise ModelError(f"slot {slot.name!r} has no slice, so that it is no table: look up one of its features, or drop it")
             slot.frozen = True
         self._collecting = False
 
     def adopt(self, other: "FeatureFactory") -> None:
         """Takes over the slots and columns that another object of the same model has collected."""
         for name, slot in other.slots.items():
-            own = self.slots.setdefault(name, slot)
-            own.slices, own.frozen = slot.slices, True
+            own = self.slots.setdefault(name, FeatureSlot(slot.config))
+            own.adopt(slot)
         for name, column in other.columns.items():
             if name not in self.columns:
                 self.columns[name] = FeatureColumn(self, self.slots[column.feature_slot.name], name, column.combiner)
-        self.slot_ids = dict(other.slot_ids)
+        self.slot_ids, self.requests = dict(other.slot_ids), dict(other.requests)
 
-    def bind(self, features: dict[str, Any], lookups: dict[str, list[tf.Tensor]]) -> Features:
-        """Starts the phase in which lookups give `lookups`: column name -> one tensor per slice of its slot."""
-        self._features, self._lookups = Features(features), lookups
+    def bind(
+        self, features: dict[str, Any], lookups: dict[str, list[tf.Tensor]], layouts: dict[str, Any] | None = None
+    ) -> Features:
+        """Starts the phase in which lookups give `lookups`: column name -> one tensor per slice of its slot; or, where they are
+        there, `layouts`: name of a request -> tensor or list of tensors."""
+        self._features, self._lookups, self._layouts = Features(features), lookups, layouts
+        for column in self.columns.values():
+            column.forget_sizes()
         return self._features
 
     def present_columns(self, features: dict[str, Any]) -> list[FeatureColumn]:
@@ -266,21 +183,67 @@ class FeatureFactory:
 
     # --- lookups -----------------------------------------------------------------------------------------------------
 
-    def ragged(self, column: FeatureColumn) -> tf.RaggedTensor:
-        """The ids of a column in the batch at hand. Raises ModelError when the input lacks it or has it dense."""
-        if self._features is None:
+    def ragged(self, column: FeatureColumn, features: dict[str, Any] | None = None) -> tf.RaggedTensor:
+        """The ids of a column in the batch at hand, or in `features`. Raises ModelError when the input lacks it or has it dense."""
+        features = self._features if features is None else Features(features)
+        if features is None:
             raise ModelError(f"column {column.feature_name!r} is looked up outside model_fn")
-        name = source_name(column.feature_name, self._features)
-        value = self._features[column.feature_name if name is None else name]
+        name = source_name(column.feature_name, features)
+        value = features[column.feature_name if name is None else name]
         if not isinstance(value, tf.RaggedTensor):
             raise ModelError(
                 f"feature {name!r} is dense ({value.dtype.name} {value.shape}): an embedding needs a sparse feature, "
                 "a ragged tensor of int64 ids"
             )
+        if value.ragged_rank != 1 or value.flat_values.shape.rank not in (1, None) or value.dtype != tf.int64:
+            raise ModelError(
+                f"feature {name!r} has the shape {value.shape} of {value.dtype.name}: an embedding needs a sparse feature of rank 2, "
+                "int64 ids [B, None]"
+            )
         return value
 
     def lookup(self, column: FeatureColumn, s: FeatureSlice) -> tf.Tensor:
-        self.ragged(column)
+        """The embedding of one slice."""
+        (found,) = self.layout(f"{column.feature_name}:{s.start}_{s.end}", "none", [(column, s)])
+        return found
+
+    def layout(self, name: str, out_type: str, cells: list[lookup_forms.Cell]):
+        """Embeddings as one tensor, or for the out type `none` a list. The layout op makes it where there is one, and not of sequences,
+        which it puts side by side on another axis than a model file expects."""
+        for column, _ in cells:
+            self.ragged(column)
+        fused = out_type if not any(column.combiner.max_seq_length for column, _ in cells) else "none"
+        made_name = self._request(name, fused, cells)
+        if self._layouts is None:
+            return lookup_forms.merge([self._slice(column, s) for column, s in cells], out_type, name)
+        if made_name not in self._layouts:
+            raise _not_in_training(cells[0][0])
+        made = self._layouts[made_name]
+        return made if fused == out_type else lookup_forms.merge(made, out_type)
+
+    def _request(self, name: str, out_type: str, cells: list[lookup_forms.Cell]) -> str:
+        """Notes what is made; the same thing under another name is made once, another thing of the same name gets a number."""
+        slices = tuple((column.feature_name, s.start, s.end) for column, s in cells)
+        for known in self.requests.values():
+            if (known.out_type, known.slices) == (out_type, slices):
+                return known.name
+        unique, n = name, 1
+        while unique in self.requests:
+            n += 1
+            unique = f"{name}_{n}"
+        self.requests[unique] = LayoutRequest(unique, out_type, slices)
+        return unique
+
+    def layout_plan(self, features: dict[str, Any]) -> LayoutPlan | None:
+        """All that was requested while collecting of the features that the input has; None where that is nothing."""
+        present = {c.feature_name: c for c in self.present_columns(features)}
+        layouts = [Layout(r.name, r.out_type, r.slices) for r in self.requests.values() if all(s[0] in present for s in r.slices)]
+        if not layouts:
+            return None
+        used = sorted({name for layout in layouts for name, _, _ in layout.slices})
+        return LayoutPlan([_layout_feature(present[name]) for name in used], layouts)
+
+    def _slice(self, column: FeatureColumn, s: FeatureSlice) -> tf.Tensor:
         if self._collecting:
             key = (column.feature_name, s.index)
             if key not in self._placeholders:
@@ -288,8 +251,17 @@ class FeatureFactory:
                 self._placeholders[key] = tf.compat.v1.placeholder(tf.float32, shape, f"{column.feature_name}_{s.start}")
             return self._placeholders[key]
         if self._lookups is None or column.feature_name not in self._lookups:
-            raise ModelError(f"feature {column.feature_name!r} is looked up here, but not by model_fn in mode 'train'")
+            raise _not_in_training(column)
         return self._lookups[column.feature_name][s.index]
+
+
+def _not_in_training(column: FeatureColumn) -> ModelError:
+    return ModelError(f"feature {column.feature_name!r} is looked up here, but not by model_fn in mode 'train'")
+
+
+def _layout_feature(column: FeatureColumn) -> LayoutFeature:
+    slot, combiner = column.feature_slot, column.combiner
+    return LayoutFeature(column.feature_name, slot.name, tuple(slot.slice_dims), combiner.name, combiner.max_seq_length)
 
 
 def source_name(name: str, features: Iterable[str]) -> str | None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import enum
-import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 
-from monolith_cli.model import heads
-from monolith_cli.model.combiners import Combiner
+from monolith_cli.model import heads, lookups
+from monolith_cli.model.combiners import Combiner, make_combiner
 from monolith_cli.model.errors import ModelError
 from monolith_cli.model.feature import (
     DEFAULT_EXPIRE_DAYS,
     FeatureColumn,
     FeatureFactory,
+    FeatureSlice,
     FeatureSlot,
     FeatureSlotConfig,
+    LayoutRequest,
     switch_slot,
 )
 from monolith_cli.model.modes import EVAL, PREDICT, TRAIN  # noqa: F401 - models and commands take them from here
@@ -58,6 +60,10 @@ class MonolithModel:
     dense_moving_average: evaluation and prediction read a moving average of the dense variables with this decay, between 0 and
         1; it evens out what the last few batches, each of a few users, did to them. Default None: the variables themselves.
     dense_reduce_mean: dense gradients divided by the batch size. Default False.
+    ue_gradient_check, ue_fc_names, ue_euclidean_norm_threshold: a dense variable whose name has one of ue_fc_names in it (or "uue",
+        which stands for the first of them) gets a gradient where the norm of the dense feature of that name, over the batch, is
+        above the threshold, else zeros. Default False, (), 0.
+    grads_and_vars_summary: TensorBoard gets the norms of all gradients and variables. Default False.
     default_occurrence_threshold: of the columns that set none. Default 0.
     filter_type: what keeps the ids out of tables that have occurred less often than their column's occurrence_threshold:
         sliding_hash_filter (the default) counts them, probabilistic_filter lets them in by chance and keeps nothing,
@@ -66,6 +72,8 @@ class MonolithModel:
         is a file of 2.4 * filter_capacity / (filter_split_num - 1) bytes or more. Default 300,000,000 in 7.
     filter_equal_probability: with probabilistic_filter, c occurrences at once get in as often as c one after the other. Default
         True.
+    enable_fused_layout: lookups of model_fn are made by one op from the rows of all tables, each row read once a batch; the same
+        embeddings in another order of work. Default False: rows are pooled where they lie, which is faster on one machine.
     _default_dense_optimizer: the optimizer of a model_fn that returns a tuple.
     """
 
@@ -78,11 +86,16 @@ class MonolithModel:
     dense_weight_decay: float = 0.0
     dense_moving_average: float | None = None
     dense_reduce_mean: bool = False
+    ue_gradient_check: bool = False
+    ue_fc_names: Sequence[str] = ()
+    ue_euclidean_norm_threshold: float = 0.0
+    grads_and_vars_summary: bool = False
     default_occurrence_threshold: int = 0
     filter_type: str = "sliding_hash_filter"
     filter_capacity: int = 300_000_000
     filter_split_num: int = 7
     filter_equal_probability: bool = True
+    enable_fused_layout: bool = False
     _default_dense_optimizer: Any = None
 
     def __init__(self):
@@ -147,7 +160,7 @@ class MonolithModel:
         factory = self._factory
         name, slot_id = factory.resolve_name(feature_name)
         if name in factory.columns:
-            return factory.columns[name]
+            return self._known_column(factory.columns[name], combiner, max_seq_length)
         if slot_config is not None:
             if occurrence_threshold is None and slot_config.occurrence_threshold > 0:
                 occurrence_threshold = slot_config.occurrence_threshold
@@ -168,6 +181,30 @@ class MonolithModel:
                     f"{slot.config.occurrence_threshold}"
                 )
         return factory.create_column(name, slot, combiner, max_seq_length)
+
+    def _known_column(self, column: FeatureColumn, combiner: str | Combiner | None, max_seq_length: int) -> FeatureColumn:
+        if combiner is not None or max_seq_length:
+            asked = make_combiner(combiner, max_seq_length)
+            if repr(asked) != repr(column.combiner):
+                self._note(
+                    f"column {column.feature_name!r}: combiner {asked!r} has no effect, the column was made with {column.combiner!r}: "
+                    "create it before its first lookup"
+                )
+        return column
+
+    def create_feature_slot(self, config: FeatureSlotConfig) -> FeatureSlot:
+        """A table to which `add_feature_slice(width, initializer, optimizer, …)` adds columns, and in which `create_feature_column`
+        looks features up. Raises ModelError where a slot of that name exists."""
+        return self._factory.create_feature_slot(config)
+
+    def create_feature_column(
+        self, slot: FeatureSlot, feature_name: str | int, combiner: str | Combiner | None = None, max_seq_length: int = 0
+    ) -> FeatureColumn:
+        """The column of a feature in `slot`; several features may be in one. `column.embedding_lookup(slice)`, `column.get_bias()` and
+        `column.get_all_embeddings_concat()` give embeddings. Raises ModelError where the feature is in another slot."""
+        name, _ = self._factory.resolve_name(feature_name)
+        column = self._factory.create_column(name, slot, combiner, max_seq_length)
+        return self._known_column(column, combiner, max_seq_length)
 
     def _create_slot(
         self, name: str, slot_id: int | None, threshold: int, expire_time: int, defaults: FeatureSlotConfig | None = None
@@ -198,34 +235,65 @@ class MonolithModel:
         """Embeddings of several features under one slice name.
 
         features: a list of names, slots or columns, all `slice_dim` wide; a list of (feature, width) pairs or a dict
-        feature -> width, without slice_dim; or a list of lists of slots, where each inner list becomes one embedding
+        feature -> width, without slice_dim; or a list of lists of features, where each inner list becomes one embedding
         (group_out_type: add_n, or concat on axis 1).
-        out_type: None -> list of [B, width]; concat, stack (axis 1), add_n -> one tensor.
-        The first lookup of a slice decides its width, initializer, optimizer and learning rate.
+        out_type: None -> list of [B, width]; concat, stack (axis 1), add_n -> one tensor. Features that keep a sequence
+        (max_seq_length) are [B, max_seq_length, width] each.
+        The first lookup of a slice decides its width, initializer, optimizer and learning rate. Raises ModelError, which names
+        features and shapes, for another width, and for embeddings that do not make one tensor.
         """
-        groups = _feature_groups(features, slice_dim)
-        args = (initializer, optimizer, compressor, learning_rate_fn)
-        outputs = []
-        for group in groups:
-            found = [self._lookup_one(f, slice_name, dim, args) for f, dim in group]
-            outputs.append(found[0] if len(found) == 1 else _merge(found, group_out_type, "group_out_type"))
-        if out_type is None:
-            return outputs
-        return _merge(outputs, out_type, "out_type", name=self.layout_name(features, slice_name))
+        groups, grouped = lookups.feature_groups(features, slice_dim)
+        out, group_out = lookups.out_type_of(out_type), lookups.group_out_type_of(group_out_type)
+        args = {"initializer": initializer, "optimizer": optimizer, "compressor": compressor, "learning_rate_fn": learning_rate_fn}
+        cells = [[self._cell(f, slice_name, dim, args) for f, dim in group] for group in groups]
+        name = lookups.layout_name(features, slice_name)
+        if not grouped:
+            return self._layout(name, out, [group[0] for group in cells], slice_name)
+        return self._merge_groups([self._layout(f"{name}_{i}", group_out, group, slice_name) for i, group in enumerate(cells)], out, slice_name)
 
     def layout_name(self, features, slice_name: str) -> str:
         """`<slice_name>_<md5 of the sorted features>`."""
-        names = [str(f) for f in features]
-        return f"{slice_name}_" + hashlib.md5(",".join(sorted(names)).encode()).hexdigest()
+        return lookups.layout_name(features, slice_name)
 
-    def _lookup_one(self, feature, slice_name: str, dim: int, args: tuple) -> tf.Tensor:
+    @property
+    def layouts(self) -> dict[str, LayoutRequest]:
+        """What model_fn has looked up: name -> out type and slices, in the order of the lookups."""
+        return dict(self._factory.requests)
+
+    def _layout(self, name: str, out_type: str, cells: list[lookups.Cell], slice_name: str):
+        lookups.check_mergeable(cells, out_type, f"slice {slice_name!r}")
+        return self._factory.layout(name, out_type, cells)
+
+    @staticmethod
+    def _merge_groups(tensors: list, out_type: str, slice_name: str):
+        shapes = {tuple(t.shape.as_list()) for t in tensors}
+        if out_type in ("stack", "addn") and len(shapes) > 1:
+            told = ", ".join(str(t.shape) for t in tensors)
+            raise ModelError(f"slice {slice_name!r}: groups of unequal shapes cannot become one tensor ({out_type}): {told}")
+        return lookups.merge(tensors, out_type)
+
+    def _cell(self, feature, slice_name: str, dim: int, args: dict[str, Any]) -> lookups.Cell:
         column = feature if isinstance(feature, FeatureColumn) else self.create_embedding_feature_column(feature)
         key = (column.feature_slot.name, slice_name)
+        # Asked before the slice is made, so that a misspelt feature is what the message is about.
+        self._factory.ragged(column)
         if key not in self._slices:
-            # Asked before the slice is made, so that a misspelt feature is what the message is about.
-            self._factory.ragged(column)
-            self._slices[key] = column.feature_slot.add_feature_slice(dim, *args)
-        return column.embedding_lookup(self._slices[key])
+            self._slices[key] = column.feature_slot.append_slice(dim, **args)
+        else:
+            self._check_again(self._slices[key], column, slice_name, dim, args)
+        return column, self._slices[key]
+
+    def _check_again(self, s: FeatureSlice, column: FeatureColumn, slice_name: str, dim: int, args: dict[str, Any]) -> None:
+        """The first lookup of a slice decides; a later one that asks for something else is told so."""
+        where = f"slice {slice_name!r} of slot {s.slot.name!r}"
+        if s.dim != dim:
+            raise ModelError(
+                f"{where} is {s.dim} floats wide since its first lookup, and feature {column.feature_name!r} asks for {dim}: "
+                "one slice has one width; give the other a slice name of its own"
+            )
+        for option, value in args.items():
+            if value is not None and _text(value) != _text(getattr(s, option)):
+                self._note(f"{where}: the {option} given for feature {column.feature_name!r} has no effect, the first lookup of the slice decides")
 
     def share_slot(self, features=None, share_meta=None, variant_type: str = "example", suffix: str = "share"):
         """Gives a feature's ids another slot: share_meta {name: (inplace, slot)}.
@@ -307,29 +375,6 @@ class MonolithModel:
             self.notes.append(text)
 
 
-def _feature_groups(features, slice_dim: int | None) -> list[list[tuple[Any, int]]]:
-    """Every accepted form as groups of (feature, width)."""
-    if isinstance(features, dict) and slice_dim is None:
-        return [[(f, dim)] for f, dim in features.items()]
-    if isinstance(features, (list, tuple)) and features:
-        if slice_dim is None:
-            if all(isinstance(f, (list, tuple)) and len(f) == 2 and isinstance(f[1], int) for f in features):
-                return [[(f, dim)] for f, dim in features]
-        elif all(isinstance(f, (str, int, FeatureColumn)) for f in features):
-            return [[(f, slice_dim)] for f in features]
-        elif all(isinstance(f, (list, tuple)) and f and all(isinstance(i, int) for i in f) for f in features):
-            return [[(i, slice_dim) for i in f] for f in features]
-    raise ModelError(
-        "lookup_embedding_slice takes a list of features with slice_dim, a list of lists of slots with slice_dim, or "
-        f"without slice_dim a list of (feature, width) or a dict feature -> width; not {features!r} with slice_dim {slice_dim}"
-    )
-
-
-def _merge(tensors: list, how: str, option: str, name: str | None = None):
-    if how == "concat":
-        return tf.concat(tensors, axis=1, name=name)
-    if how == "stack" and option == "out_type":
-        return tf.stack(tensors, axis=1, name=name)
-    if how in ("add_n", "addn"):
-        return tf.add_n(tensors, name=name)
-    raise ModelError(f"unknown {option} {how!r}: use " + ("concat, stack or add_n" if option == "out_type" else "add_n or concat"))
+def _text(config: Any) -> str:
+    """What tells two optimizers, initializers, compressors or learning rates apart."""
+    return str(config.as_proto()) if hasattr(config, "as_proto") else str(config)

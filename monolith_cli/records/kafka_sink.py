@@ -90,6 +90,10 @@ class KafkaSink:
                                         max(limit, 0))
         self._partition = config.partition
 
+    def send(self, values: list[bytes], keys: list[bytes | None]) -> None:
+        """Hands messages to the client, while `open`; `confirm` waits for them. Raises UnavailableError or IoError."""
+        self._send(values, keys)
+
     @property
     def confirmed(self) -> int:
         """Messages the server has."""

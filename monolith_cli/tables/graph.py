@@ -209,6 +209,40 @@ class MultiTable:
             **_plan_attributes(plan),
         )
 
+    def lookup_rows(self, ids: Mapping[str, tf.Tensor], insert_missing: bool = False) -> dict[str, tf.Tensor]:
+        """name of a table -> ids [n] (int64) to name -> their weights, row after row: float32 [n * dim]. An absent id is zeros;
+        with `insert_missing` it starts its row from the initializer here."""
+        for name in ids:
+            self._check_table(name)
+        names = list(ids)
+        rows = ops.library().monolith_tables_lookup_rows(
+            handle=self.handle, ids=[ids[n] for n in names], tables=names, insert_missing=insert_missing, name="lookup_rows"
+        )
+        return dict(zip(names, rows))
+
+    def optimize_rows(
+        self,
+        ids: Mapping[str, tf.Tensor],
+        grads: Mapping[str, tf.Tensor],
+        learning_rates: Mapping[str, Sequence[Any]] | tf.Tensor,
+        global_step: tf.Tensor | int,
+        req_time: tf.Tensor | None = None,
+    ) -> tf.Operation:
+        """One optimizer step for each id with its gradients summed; ids and gradients as `lookup_rows` takes and gives them, the
+        rest as in `apply_gradients`."""
+        for name in ids:
+            self._check_table(name)
+        return ops.library().monolith_tables_optimize_rows(
+            handle=self.handle,
+            ids=list(ids.values()),
+            grads=[grads[name] for name in ids],
+            tables=list(ids),
+            learning_rates=self._learning_rates(learning_rates),
+            global_step=tf.cast(global_step, tf.int64),
+            req_time=tf.zeros([0], tf.int64) if req_time is None else tf.cast(req_time, tf.int64),
+            name="optimize_rows",
+        )
+
     def lookup_ids(self, table: str, ids: tf.Tensor) -> tf.Tensor:
         """Weights of ids [n] (int64) of one table: float32 [n, dim], zeros for an absent one."""
         self._check_table(table)

@@ -19,6 +19,9 @@ _NOT_DIFFERENTIABLE = (
     "MonolithExtractSlotFromEntry",
     "MonolithParseRecords",
     "MonolithRecordBatchInfo",
+    "MonolithShardFids",
+    "MonolithTablesLookupRows",
+    "MonolithEmbeddingToLayoutGrad",
 )
 
 
@@ -37,6 +40,7 @@ def library() -> ModuleType:
     for op in _NOT_DIFFERENTIABLE:
         tf.no_gradient(op)
     tf.RegisterGradient("MonolithTablesLookupIds")(_lookup_ids_gradient)
+    tf.RegisterGradient("MonolithEmbeddingToLayout")(_layout_gradient)
     return ops
 
 
@@ -47,3 +51,22 @@ def _lookup_ids_gradient(op: Any, grad: Any) -> list:
     ids = op.inputs[1]
     shape = tf.stack([tf.size(ids, out_type=tf.int64), tf.constant(op.get_attr("dim"), tf.int64)])
     return [tf.IndexedSlices(grad, ids, shape), None]
+
+
+def _layout_gradient(op: Any, *grads: Any) -> list:
+    """For the embeddings; offsets have none."""
+    import tensorflow as tf
+
+    lists = op.get_attr("M")
+    given = [tf.zeros_like(out) if g is None else g for g, out in zip(grads, op.outputs)]
+    made = library().monolith_embedding_to_layout_grad(
+        embeddings_list=op.inputs[:lists],
+        fid_offset=op.inputs[lists],
+        feature_offset=op.inputs[lists + 1],
+        nfl_offset=op.inputs[lists + 2],
+        batch_size=op.inputs[lists + 3],
+        grads=given,
+        ps_num=op.get_attr("ps_num"),
+        feature_cfgs=op.get_attr("feature_cfgs"),
+    )
+    return [*made, None, None, None, None]

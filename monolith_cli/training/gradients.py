@@ -72,9 +72,12 @@ def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, upd
     dense, sparse = grads[: len(variables)], grads[len(variables) :]
     if all(g is None for g in grads):
         raise ModelError("the loss depends on no variable and on no embedding: there is nothing to train")
+    dense = _of_known_users(model, dense, variables)
     if model.dense_reduce_mean:
         dense = [None if g is None else g / float(model.batch_size) for g in dense]
     clipping = Clipping(model.clip_type, model.clip_norm, model.sparse_clip_norm, model.sparse_norm_warmup_steps)
+    if model.grads_and_vars_summary:
+        _summarize(clipping.clip_type, list(zip(dense, variables)), [(f"{name}_{i}", g) for (name, i), g in zip(slices, sparse)])
     dense, sparse = clip_gradients(dense, sparse, clipping, step)
     dense = [_decayed(g, v, model.dense_weight_decay) for g, v in zip(dense, variables)]
     with tf.control_dependencies([batch]):
@@ -87,6 +90,44 @@ def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, upd
     updates += _averages(model.dense_moving_average, variables, step, updates)
     with tf.control_dependencies([*updates, step]):
         return step_variable.assign_add(1, read_value=False)
+
+
+def _of_known_users(model, grads: list, variables: list) -> list:
+    """With `ue_gradient_check` the gradients of the variables that read a user's embedding, zeros where that embedding is as good as
+    none: its norm over the batch is not above `ue_euclidean_norm_threshold`."""
+    if not model.ue_gradient_check:
+        return grads
+    if not model.ue_fc_names:
+        raise ModelError("ue_gradient_check needs ue_fc_names: the features with the embeddings of users")
+    return [_kept_if_known(model, g, v.op.name) for g, v in zip(grads, variables)]
+
+
+def _kept_if_known(model, g, variable: str):
+    names = [n for n in model.ue_fc_names if n in variable] or ([model.ue_fc_names[0]] if "uue" in variable else [])
+    if g is None or not names:
+        return g
+    embedding = model._factory.features[names[0]]
+    if not isinstance(embedding, tf.Tensor) or not embedding.dtype.is_floating:
+        raise ModelError(f"ue_fc_names: feature {names[0]!r} is no dense tensor of floats: its norm decides on the gradient of {variable!r}")
+    known = tf.cast(tf.norm(embedding) > model.ue_euclidean_norm_threshold, g.dtype)
+    return _scaled(g, known)
+
+
+def _summarize(clip_type: ClipType, dense: list, sparse: list) -> None:
+    """TensorBoard: norms before clipping of all gradients together, and norm and distribution of each variable and gradient."""
+    groups = {"global_gradient_norm": [g for g, _ in dense] + [g for _, g in sparse]}
+    if clip_type == ClipType.ClipByDenseAndSparse:
+        groups = {"global_gradient_norm/dense": [g for g, _ in dense], "global_gradient_norm/sparse": [g for _, g in sparse]}
+    for name, grads in groups.items():
+        if any(g is not None for g in grads):
+            tf1.summary.scalar(name, tf.linalg.global_norm(grads))
+    for _, v in dense:
+        tf1.summary.scalar(f"trainable_variable_norm/{v.op.name}", tf.norm(v))
+        tf1.summary.histogram(f"trainable_variable/{v.op.name}", v)
+    for name, g in [*((v.op.name, g) for g, v in dense), *sparse]:
+        if g is not None:
+            tf1.summary.scalar(f"gradient_norm/{name}", tf.linalg.global_norm([g]))
+            tf1.summary.histogram(f"gradient/{name}", g.values if isinstance(g, tf.IndexedSlices) else g)
 
 
 def moving_average(decay: float, step=None) -> tf.train.ExponentialMovingAverage:

@@ -21,6 +21,8 @@ from monolith_cli.model.spec import Head, ModelResult, normalize
 from monolith_cli.tables import filters
 from monolith_cli.tables.graph import MultiTable, RestoreReport
 from monolith_cli.training import gradients, plan
+from monolith_cli.training.graph_metrics import GraphMetrics
+from monolith_cli.training.layout_lookup import LayoutLookup, update_time
 
 tf1 = tf.compat.v1
 
@@ -32,7 +34,7 @@ _ASSIGNS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 @dataclass
 class BuiltGraph:
     """What a session runs. `train_op` and `loss` are None where the mode has none; `hidden` holds what the
-    command asked of each batch."""
+    command asked of each batch; `metrics` sums up the heads of training; `summary` is what model_fn summarises for TensorBoard."""
 
     graph: tf.Graph
     model: MonolithModel
@@ -48,6 +50,8 @@ class BuiltGraph:
     loss: tf.Tensor | None = None
     train_op: tf.Operation | None = None
     hooks: list | None = None
+    metrics: GraphMetrics | None = None
+    summary: tf.Tensor | None = None
 
 
 def collect(model: MonolithModel) -> dict:
@@ -86,15 +90,16 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
         rows = _batch_rows(features)
         filtering = _Filtering(model, seed) if configs and mode == TRAIN else None
         tables = MultiTable(TABLES_NAME, configs, seed=seed, **(filtering.arguments if filtering else {})) if configs else None
-        lookup = _Lookup(tables, configs, model, features, training=mode == TRAIN)
-        bound = model._factory.bind(features, lookup.outputs)
+        lookup = _lookup(tables, configs, model, features, mode == TRAIN, filtering)
+        bound = model._factory.bind(features, lookup.outputs, lookup.layouts)
         before = set(graph.get_operations())
         with user_code(model.model_file, "model_fn"):
             result = normalize(model.model_fn(bound, mode), model.head_name, model._default_dense_optimizer)
             _check_heads(result, mode)
             loss = None if mode == PREDICT else _total_loss(result, model, mode)
             train = _train_op(graph, before, model, loss, result, lookup, rows) if mode == TRAIN else None
-        model.notes += [n for n in [*result.notes, *plan.expire_notes(model._factory)] if n not in model.notes]
+        metrics = GraphMetrics(result.heads) if mode == TRAIN else None
+        model.notes += [n for n in [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)] if n not in model.notes]
         return BuiltGraph(
             graph=graph,
             model=model,
@@ -102,7 +107,7 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             features=dict(bound),
             heads=result.heads,
             tables=_TableFiles(tables, filtering.handle if filtering else None) if tables else None,
-            init=tf1.global_variables_initializer(),
+            init=tf.group(tf1.global_variables_initializer(), tf1.local_variables_initializer()),
             saver=_saver(model, mode),
             global_step=global_step,
             rows=rows,
@@ -110,6 +115,8 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             loss=loss,
             train_op=train,
             hooks=list(model._training_hooks),
+            metrics=metrics,
+            summary=tf1.summary.merge_all() if mode == TRAIN else None,
         )
 
 
@@ -203,8 +210,19 @@ class _TableFiles:
         return {name: int(size) for name, size in zip(self._names, session.run(self._sizes))}
 
 
+def _lookup(tables, configs, model, features, training: bool, filtering):
+    """The lookup of all features, as the model has it."""
+    if tables is None or not model.enable_fused_layout:
+        return _Lookup(tables, configs, model, features, training)
+    # A filter counts how often an id occurs: each time has to be seen.
+    unique = filtering is None or filtering.handle is None
+    return LayoutLookup(tables, configs, model._factory, features, training, unique)
+
+
 class _Lookup:
     """The fused lookup of all columns, and the update of their tables."""
+
+    layouts = None
 
     def __init__(self, tables, configs, model, features, training: bool):
         self.tables, self.configs = tables, configs
@@ -214,8 +232,7 @@ class _Lookup:
             if not isinstance(ids, tf.RaggedTensor):
                 raise ModelError(f"feature {name!r} is dense in this mode, and sparse in mode 'train'")
         self.outputs = tables.lookup(self.ids, self.plans, insert_missing=training) if self.plans else {}
-        req_time = features.get("req_time")
-        self.req_time = None if req_time is None else tf.reduce_max(tf.cast(req_time, tf.int64))
+        self.req_time = update_time(features)
 
     def apply(self, grads: dict[str, list], step) -> tf.Operation:
         rates = plan.learning_rates(self.configs)
@@ -253,13 +270,22 @@ def _check_heads(result: ModelResult, mode: str) -> None:
             raise ModelError(f"head {head.name!r} has no label: model_fn must return one in mode {mode!r}")
     if mode == TRAIN and result.loss is None:
         raise ModelError("model_fn returned no loss in mode 'train'")
-    if mode == PREDICT:
-        return
-    for head in result.heads:
-        pred, label = tf.convert_to_tensor(head.pred), tf.convert_to_tensor(head.label)
-        flat = [[d for d in t.shape.as_list()[1:] if d != 1] if t.shape.rank else None for t in (pred, label)]
+    if mode != PREDICT:
+        for head in result.heads:
+            _check_shapes(head)
+
+
+def _check_shapes(head: Head) -> None:
+    """The label, mask and weights of a head have a value for each of its predictions."""
+    pred = tf.convert_to_tensor(head.pred)
+    for what in ("label", "mask", "sample_weight", "sample_rate"):
+        value = getattr(head, what)
+        if value is None:
+            continue
+        value = tf.convert_to_tensor(value)
+        flat = [[d for d in t.shape.as_list()[1:] if d != 1] if t.shape.rank else None for t in (pred, value)]
         if None not in flat and flat[0] != flat[1]:
-            raise ModelError(f"head {head.name!r}: pred has shape {pred.shape}, but its label {label.shape}")
+            raise ModelError(f"head {head.name!r}: pred has shape {pred.shape}, but its {what} {value.shape}")
 
 
 def _total_loss(result: ModelResult, model: MonolithModel, mode: str):

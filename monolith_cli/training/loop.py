@@ -13,7 +13,7 @@ import tensorflow as tf
 from monolith_cli.errors import BadDataError
 from monolith_cli.training.checkpoint import CheckpointDirectory, State
 from monolith_cli.training.graph import BuiltGraph
-from monolith_cli.training.metrics import metrics_of
+from monolith_cli.training.metrics import Metrics, text_of
 from monolith_cli.training.position import RECORDS_END
 
 _LOSSES = 100  # steps that the reported loss is the mean of
@@ -55,11 +55,11 @@ class TrainLoop:
     """Runs the train op until the input ends, a step limit is reached or a stop is asked for.
 
     state: where training stands; it is advanced. position_after(records, at_end) -> the input position that a checkpoint
-    keeps.
+    keeps. insight: what takes deep-insight messages of the batches (`deep_insight.DeepInsight`), if anything does.
     """
 
     def __init__(self, session, built: BuiltGraph, directory: CheckpointDirectory, state: State, cadence: Cadence,
-                 position_after, run, writer):  # fmt: skip
+                 position_after, run, writer, insight=None):  # fmt: skip
         self._session, self._built, self._directory, self._state = session, built, directory, state
         self._cadence, self._position_after, self._run, self._writer = cadence, position_after, run, writer
         self.progress = Progress()
@@ -68,10 +68,15 @@ class TrainLoop:
         self._consumed = state.input.get("records", 0)
         counter = built.hidden.get(RECORDS_END, built.rows)
         self._counts_up = RECORDS_END not in built.hidden
-        fetches = [built.loss, built.rows, counter, built.train_op]
-        heads = [tf.reshape(t, [-1]) for h in built.heads for t in (h.label, h.pred)]
-        self._step = self._callable(fetches)
-        self._step_with_heads = self._callable([*fetches, *heads])
+        self._metrics = built.metrics
+        self._summarized: list | None = None  # the sums of the metrics at the last summary
+        self._warned: set[str] = set()
+        fetches = [built.loss, built.rows, counter, built.train_op, built.metrics.update]
+        self._samples = {} if insight is None else insight.fetches(built)
+        self._insight = insight
+        self._step = self._callable([*fetches, *self._samples.values()])
+        summary = [] if built.summary is None else [built.summary]
+        self._step_with_summary = self._callable([*fetches, *self._samples.values(), *summary]) if summary else self._step
 
     def _callable(self, fetches: list):
         if not self._built.hooks:
@@ -85,7 +90,8 @@ class TrainLoop:
             self._steps(started)
         except tf.errors.OutOfRangeError:
             self._at_end = not self._run.stop_requested()
-        except tf.errors.OpError:
+        except tf.errors.OpError as e:
+            self._metrics.explain(e)
             # What was trained before the broken record is whole.
             self._finish(started)
             self.save()
@@ -106,8 +112,8 @@ class TrainLoop:
         stop_requested = self._run.stop_requested
         first_done = 0.0
         while state.global_step < limit and not stop_requested():
-            with_heads = bool(summary_steps) and (state.global_step + 1) % summary_steps == 0
-            fetched = self._step_with_heads() if with_heads else self._step()
+            with_summary = bool(summary_steps) and (state.global_step + 1) % summary_steps == 0
+            fetched = self._step_with_summary() if with_summary else self._step()
             now = time.perf_counter()
             loss, rows = fetched[0], int(fetched[1])
             state.global_step += 1
@@ -122,8 +128,10 @@ class TrainLoop:
                 p.rate_examples, p.rate_seconds = p.rate_examples + rows, now - first_done
             else:
                 first_done = now
-            if with_heads:
-                self._summarize(fetched[4:])
+            if self._samples:
+                self._insight.add(dict(zip(self._samples, fetched[5:])))
+            if with_summary:
+                self._summarize(fetched[-1] if self._step_with_summary is not self._step else None)
             if now >= next_log or (log_steps and state.global_step % log_steps == 0):
                 self._log(now - started)
                 next_log = now + _LOG_SECONDS if not log_steps else math.inf
@@ -157,45 +165,44 @@ class TrainLoop:
         rate = self.progress.rate
         return "" if rate is None else f", {rate:,.0f} examples/s"
 
+    def heads(self) -> dict[str, Metrics]:
+        """Head -> metrics over the whole run, each batch judged before it was trained on."""
+        return self._results()[0]
+
+    def _results(self, before: list | None = None) -> tuple[dict[str, Metrics], list]:
+        """(head -> metrics since the reading `before`, the reading now)."""
+        now = self._metrics.read(self._session)
+        for name in self._metrics.misjudged(now):
+            if name not in self._warned:
+                self._warned.add(name)
+                self._run.log.warning(f"head {name!r}: predictions below 0 or above 1 are no probabilities, so that it has no AUC; "
+                                      "return tf.sigmoid(logit) as pred, or classification=False")  # fmt: skip
+        return self._metrics.results(now, before), now
+
     def _log(self, seconds: float) -> None:
-        p = self.progress
+        p, heads = self.progress, self.heads()
+        told = text_of(heads)
         self._run.log.summary(
-            f"step {self._state.global_step}, {p.examples:,} examples{self._rate()}, loss {p.loss:.5g}",
-            global_step=self._state.global_step, examples=p.examples, loss=p.loss, seconds=round(seconds, 2),
+            f"step {self._state.global_step}, {p.examples:,} examples{self._rate()}, loss {p.loss:.5g}{'; ' if told else ''}{told}",
+            global_step=self._state.global_step, examples=p.examples, loss=p.loss, seconds=round(seconds, 2), heads=heads,
         )  # fmt: skip
 
     def _show(self) -> None:
         import sys
 
-        p = self.progress
+        p, told = self.progress, text_of(self.heads(), ("auc", "rmse", "accuracy"))
         sys.stderr.write(
-            f"\r{self._run.prog}: step {self._state.global_step}, {p.examples:,} examples{self._rate()}, loss {p.loss:.5g}\033[K"
+            f"\r{self._run.prog}: step {self._state.global_step}, {p.examples:,} examples{self._rate()}, loss {p.loss:.5g}"
+            f"{'; ' if told else ''}{told}\033[K"
         )
         sys.stderr.flush()
 
-    def _summarize(self, fetched: list) -> None:
+    def _summarize(self, of_model: bytes | None) -> None:
+        """Writes loss, rate, the metrics of the heads since the last summary, and what model_fn summarises."""
+        heads, self._summarized = self._results(self._summarized)
         values = {"loss": self.progress.loss, "examples_per_second": self.progress.rate}
-        for i, head in enumerate(self._built.heads):
-            metrics = _batch_metric(head, fetched[2 * i], fetched[2 * i + 1])
-            values |= {f"{head.name}/{k}": v for k, v in metrics.items()}
-        self._writer.write(self._state.global_step, values)
-
-
-def _batch_metric(head, labels: np.ndarray, preds: np.ndarray) -> dict[str, float | None]:
-    """Metrics of one batch."""
-    if not head.classification:
-        metrics = metrics_of(head)
-        metrics.update(labels, preds)
-        return metrics.result()
-    # Ranks in place of a histogram: exact, and the batch is small.
-    order = np.argsort(preds, kind="stable")
-    positive = labels[order] > 0.5
-    wins, total = int(positive.sum()), positive.size
-    if wins in (0, total):
-        return {"auc": None}
-    _, first, counts = np.unique(preds[order], return_index=True, return_counts=True)
-    ranks = np.repeat(first + (counts + 1) / 2, counts)
-    return {"auc": float((ranks[positive].sum() - wins * (wins + 1) / 2) / (wins * (total - wins)))}
+        values |= {f"{head}/{name}": value for head, metrics in heads.items() for name, value in metrics.items()}
+        self._writer.write(self._state.global_step, values, of_model)
 
 
 def _run_with_hooks(session, hooks: list, fetches: list) -> list:

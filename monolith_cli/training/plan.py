@@ -99,6 +99,25 @@ def expire_notes(factory: FeatureFactory) -> list[str]:
     ]
 
 
+def empty_table_notes(factory: FeatureFactory, sizes: dict[str, int]) -> list[str]:
+    """What a person should know of tables that no record of a training had an id for."""
+    notes = []
+    for name, size in sorted(sizes.items()):
+        slot = factory.slots.get(name)
+        if size or slot is None or slot.config.occurrence_threshold:
+            continue
+        features = [repr(c.feature_name) for c in factory.columns.values() if c.feature_slot.name == name]
+        if features:
+            notes.append(f"table {name!r} is empty: no record had an id of feature {', '.join(features)}; is that its name in the data?")
+    return notes
+
+
+def unused_slot_notes(factory: FeatureFactory) -> list[str]:
+    """What a person should know of slots in which no feature is looked up."""
+    used = {c.feature_slot.name for c in factory.columns.values()}
+    return [f"slot {name!r}: no feature is looked up in it, so that its table stays empty" for name in sorted(factory.slots) if name not in used]
+
+
 def occurrence_thresholds(factory: FeatureFactory) -> dict[str, int]:
     """Table name -> occurrences that its ids need; tables whose ids need none are left out."""
     slots = sorted(factory.slots.items())

@@ -40,11 +40,14 @@ class RecordInput:
     def for_training(cls, config, state) -> "RecordInput":
         position = {} if config.from_start else state.input
         return cls(config.sources, config.record_type, config.framing, config.batch_size, position=position,
-                   skip_consumed=config.skip_consumed, count=True, drop_remainder=config.drop_remainder)  # fmt: skip
+                   skip_consumed=config.skip_consumed, count=True, drop_remainder=config.drop_remainder,
+                   id_fields=config.insight.line_id_fields() if config.insight else ())  # fmt: skip
 
     @classmethod
     def for_reading(cls, config) -> "RecordInput":
-        return cls(config.sources, config.record_type, config.framing, config.batch_size, id_fields=config.id_fields)
+        more = config.insight.line_id_fields() if config.insight else ()
+        fields = tuple(dict.fromkeys((*config.id_fields, *more)))
+        return cls(config.sources, config.record_type, config.framing, config.batch_size, id_fields=fields)
 
     def __enter__(self) -> "RecordInput":
         from monolith_cli._native import _core

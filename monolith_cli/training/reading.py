@@ -6,11 +6,12 @@ import contextlib
 from dataclasses import dataclass, field
 
 from monolith_cli.training import runtime
+from monolith_cli.training.deep_insight import InsightConfig
 
 
 @dataclass
 class ReadConfig:
-    """A model, one of its checkpoints (step None: the newest) and the records to read."""
+    """A model, one of its checkpoints (step None: the newest) and the records to read; insight: for deep-insight messages."""
 
     model: str
     model_dir: str
@@ -20,6 +21,7 @@ class ReadConfig:
     batch_size: int = 1024
     step: int | None = None
     id_fields: tuple[str, ...] = ()
+    insight: InsightConfig | None = None
 
 
 @contextlib.contextmanager

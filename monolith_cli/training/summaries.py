@@ -14,8 +14,9 @@ class SummaryWriter:
         with graph.as_default():
             self._writer = tf1.summary.FileWriter(folder)
 
-    def write(self, step: int, values: dict[str, float | None]) -> None:
-        summary = tf1.Summary()
+    def write(self, step: int, values: dict[str, float | None], of_model: bytes | None = None) -> None:
+        """Writes scalars by their tag, None left out, and a serialized Summary of the model's own."""
+        summary = tf1.Summary() if of_model is None else tf1.Summary.FromString(of_model)
         for tag, value in values.items():
             if value is not None:
                 summary.value.add(tag=tag, simple_value=value)

@@ -11,6 +11,7 @@ from typing import Any
 from monolith_cli._native import _core
 from monolith_cli.errors import BadDataError, CannotCreateError, TryAgainError, UsageError
 from monolith_cli.training import runtime
+from monolith_cli.training.deep_insight import DeepInsight, InsightConfig
 
 
 @dataclass
@@ -23,6 +24,7 @@ class TrainConfig:
     their beginning whatever the checkpoint says. drop_remainder: train on whole batches alone. use_previous: where the newest
     checkpoint is damaged, go back to the one before. incremental_checkpoints: how many checkpoints after a whole one hold only
     the rows that changed. table_memory: bytes that all tables may take. restore_modes: what may differ from the checkpoint (checkpoint.RESTORE_MODES).
+    insight: rows to write deep-insight messages about.
     """
 
     model: str
@@ -45,10 +47,12 @@ class TrainConfig:
     restore_modes: tuple[str, ...] = ()
     log_every_steps: int = 0
     summary_every_steps: int = 100
+    insight: InsightConfig | None = None
 
 
 def train(config: TrainConfig, run) -> dict:
-    """Trains and returns the summary: examples, steps, seconds, examples_per_second, loss, global_step, tables.
+    """Trains and returns the summary: examples, steps, seconds, examples_per_second, loss, global_step, records_trained, heads (name
+    -> metrics of this run, each batch judged before it was trained on), tables.
 
     Raises ModelError, BadDataError, NoInputError, IoError, TryAgainError (the directory is in use).
     """
@@ -58,6 +62,7 @@ def train(config: TrainConfig, run) -> dict:
     runtime.import_tensorflow(run.log.verbosity > 1)
     from monolith_cli.training.checkpoint import CheckpointDirectory
     from monolith_cli.training.loop import Cadence, TrainLoop
+    from monolith_cli.training.plan import empty_table_notes
     from monolith_cli.training.session import running
     from monolith_cli.training.summaries import SummaryWriter
 
@@ -72,8 +77,9 @@ def train(config: TrainConfig, run) -> dict:
         stack.callback(writer.close)
         cadence = Cadence(config.max_steps, config.save_every_steps, config.save_every_secs, config.log_every_steps,
                           config.summary_every_steps)  # fmt: skip
-        loop = TrainLoop(ready.session, ready.built, directory, ready.state, cadence, ready.source.position_after, run, writer)
-        with running(ready.built.model.model_file):
+        insight = DeepInsight(config.insight, type(ready.built.model).__name__, run) if config.insight else None
+        loop = TrainLoop(ready.session, ready.built, directory, ready.state, cadence, ready.source.position_after, run, writer, insight)
+        with running(ready.built.model.model_file), insight or contextlib.nullcontext():
             ready.source.start()
             ready.session.run(ready.built.iterator_init)
             loop.train()
@@ -84,7 +90,12 @@ def train(config: TrainConfig, run) -> dict:
             run.log.warning(
                 "nothing to train: " + ("every record of the input was trained on" if ready.prefix else "the input is empty")
             )
-        return _summary(ready, loop.progress)
+        summary = _summary(ready, loop)
+        if loop.progress.examples:
+            for note in empty_table_notes(ready.built.model._factory, summary["tables"]):
+                run.log.warning(note)
+        told = {"deep_insight": {"sent": insight.sent, "lost": insight.lost}} if insight else {}
+        return summary | told
 
 
 @dataclass
@@ -149,7 +160,8 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     return _Ready(prefix, state, source, built, session)
 
 
-def _summary(ready: _Ready, progress) -> dict:
+def _summary(ready: _Ready, loop) -> dict:
+    progress = loop.progress
     return {
         "examples": progress.examples,
         "steps": progress.steps,
@@ -158,6 +170,7 @@ def _summary(ready: _Ready, progress) -> dict:
         "loss": progress.loss,
         "global_step": ready.state.global_step,
         "records_trained": ready.state.records,
+        "heads": loop.heads(),
         "tables": ready.built.tables.sizes(ready.session) if ready.built.tables else {},
     }
 

@@ -1,0 +1,42 @@
+// Rows of tables -> layouts, and gradients of layouts -> gradients of those rows (spec 40, sections 8.3 and 8.4). No TensorFlow.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/layouts/layout_plan.h"
+
+namespace monolith::layouts {
+
+// Bit 31 of an entry of nfl_offset: the feature has one run of fids for all rows of the batch.
+constexpr uint32_t kShared = 0x80000000u;
+
+// Where the embedding of each fid of the batch lies (spec 40, section 8.2; the arrays are what `fid_shards.h` makes).
+struct Offsets {
+  const uint64_t* fid = nullptr;  // high 32 bits: which list of embeddings; low 32: the float it begins with
+  int64_t num_fids = 0;
+  const int32_t* feature = nullptr;  // start of each run of fids, one run for each row of each feature
+  int64_t num_runs = 0;              // entries of `feature`; one more than runs where it ends with num_fids
+  const uint32_t* nfl = nullptr;     // start of each feature in `feature`, one more than features
+  int64_t rows = 0;
+};
+
+// Floats of the embeddings that were looked up.
+struct FloatList {
+  const float* floats;
+  int64_t size;
+};
+
+// Fills rows [begin, end) of every output of `layout`; outputs are those of the plan. The order of additions is that of the
+// specification, so that equal input gives equal bits. Throws Error(kUsage), naming layout, feature and row, where offsets point to
+// what is not there.
+void FillLayout(const LayoutPlan& plan, const Layout& layout, const Offsets& offsets, const std::vector<FloatList>& embeddings,
+                int64_t begin, int64_t end, float* const* outputs);
+
+// Adds the gradients of all layouts to those of one feature's embeddings: grads[list] is as long as embeddings[list]. Features
+// have no float in common, so that one may be done beside another.
+void AddGradients(const LayoutPlan& plan, size_t feature, const Offsets& offsets, const std::vector<FloatList>& embeddings,
+                  const float* const* output_grads, float* const* grads);
+
+}  // namespace monolith::layouts
