@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from monolith_cli.model.errors import ModelError
 from monolith_cli.model.model import ClipType
+from monolith_cli.optimizers.clipping import clip_by_global_norm
 
 tf1 = tf.compat.v1
 
@@ -43,18 +44,7 @@ def clip_gradients(dense: list, sparse: list, clipping: Clipping, global_step) -
 
 
 def _by_global_norm(grads: list, limit, total=None) -> list:
-    if limit is None or all(g is None for g in grads):
-        return grads
-    if total is None:
-        total = tf.linalg.global_norm(grads)
-    scale = tf.where(total > limit, limit / total, 1.0)
-    return [None if g is None else _scaled(g, scale) for g in grads]
-
-
-def _scaled(g, scale):
-    if isinstance(g, tf.IndexedSlices):
-        return tf.IndexedSlices(g.values * scale, g.indices, g.dense_shape)
-    return g * scale
+    return grads if limit is None else clip_by_global_norm(list(grads), limit, total)[0]
 
 
 def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, update_ops: list, batch) -> tf.Operation:
@@ -109,8 +99,8 @@ def _kept_if_known(model, g, variable: str):
     embedding = model._factory.features[names[0]]
     if not isinstance(embedding, tf.Tensor) or not embedding.dtype.is_floating:
         raise ModelError(f"ue_fc_names: feature {names[0]!r} is no dense tensor of floats: its norm decides on the gradient of {variable!r}")
-    known = tf.cast(tf.norm(embedding) > model.ue_euclidean_norm_threshold, g.dtype)
-    return _scaled(g, known)
+    known = tf.norm(embedding) > model.ue_euclidean_norm_threshold
+    return tf.where(known, tf.convert_to_tensor(g), tf.zeros([], g.dtype))
 
 
 def _summarize(clip_type: ClipType, dense: list, sparse: list) -> None:
