@@ -63,9 +63,9 @@ def test_json_lines_of_training_and_evaluation(run, tmp_path, job):
     result = json.loads(run("monolith-eval", *job, *target, "--json").stdout)
     more = [json.loads(line) for line in (tmp_path / "new" / "seen.jsonl").read_text().splitlines()[200:]]
     assert result["deep_insight"]["sent"] == len(more) and 25 < len(more) < 75
-    from monolith_cli.training.deep_insight import chosen
+    from monolith_cli.metrics.deep_insight import sampled_rows
 
-    assert [m["uid"] for m in more] == chosen(np.arange(200), DAY + 600 * np.arange(200), 0.25).tolist()
+    assert [m["uid"] for m in more] == sampled_rows(np.arange(200), DAY + 600 * np.arange(200), 0.25).tolist()
     assert more[0]["predict"]["click"] != 0.5  # of the trained model
 
 
@@ -109,43 +109,11 @@ def test_mistakes_are_found_before_training(run, tmp_path, job):
     assert not list((tmp_path / "m").glob("model.ckpt*"))
 
 
-# --- the pieces, by the vectors of the format
-
-
-def test_text_layout_and_folder():
-    from monolith_cli.training.insight_sinks import folder_of, text_line
-
-    message = {"model_name": "test_model", "req_time": "20220927", "userid": "1854",
-               "predict": {"feed_comment": 0.5, "click_comment": 0.2, "feed_share": 0.2},
-               "label": {"feed_comment": 0, "click_comment": 1, "feed_share": 0}}  # fmt: skip
-    assert text_line(message) == (
-        '20220927;gid;1854;{"feed_comment": 0.5, "click_comment": 0.2, "feed_share": 0.2};'
-        '{"feed_comment": 0, "click_comment": 1, "feed_share": 0}'
-    )
-    assert folder_of(message, 0, "base") == "base/test_model/20220927/worker_0"
-    assert folder_of({"req_time": DAY + 86399, "model_name": "../a b"}, 3, "base") == "base/_a_b/20260301/worker_3"
-    assert text_line({"req_time": 5, "uid": 7}) == "5;gid;7;null;null"
-
-
-def test_parts_are_rounded_up_to_batches_and_never_overwritten(tmp_path):
-    from monolith_cli.training.insight_sinks import PartWriter
-
-    folder = tmp_path / "a" / "b"
-    writer = PartWriter(str(folder), str, batch=8, part=32)
-    for i in range(64):
-        writer.write(i)
-    writer.write(None)
-    writer.close()
-    assert {p.name: len(p.read_text().splitlines()) for p in folder.iterdir()} == {"part_000000.txt": 32, "part_000001.txt": 32}
-    again = PartWriter(str(folder), str, batch=8, part=30, extension="log")
-    for i in range(33):
-        again.write(i)
-    again.close()
-    assert len((folder / "part_000002.log").read_text().splitlines()) == 32 and (folder / "part_000003.log").read_text() == "32\n"
+# --- the pieces
 
 
 def test_the_share_of_rows_is_right_and_independent_of_batches():
-    from monolith_cli.training.deep_insight import chosen
+    from monolith_cli.metrics.deep_insight import is_sampled, sampled_rows as chosen
 
     uids, times = np.arange(100_000), np.full(100_000, DAY)
     rows = chosen(uids, times, 0.1)
@@ -153,6 +121,7 @@ def test_the_share_of_rows_is_right_and_independent_of_batches():
     assert chosen(uids[500:600], times[500:600], 0.1).tolist() == [r - 500 for r in rows if 500 <= r < 600]
     assert set(chosen(uids, times, 0.01)) < set(rows) and len(chosen(uids, times, 1.0)) == 100_000
     assert set(chosen(uids, times + 1, 0.1)) != set(rows)
+    assert [is_sampled(i, DAY, 0.1) for i in range(200)] == [i in set(rows) for i in range(200)]
 
 
 def test_a_failing_target_does_not_end_the_run():

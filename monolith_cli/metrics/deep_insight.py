@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import queue
-import struct
 import threading
 import time
 from typing import Any
@@ -25,18 +23,27 @@ COLLECTION = "deep_insight_op"
 
 def is_sampled(uid: int, req_time: int, sample_ratio: float) -> bool:
     """Whether a hash of user and time falls into the first sample_ratio of its range: the same samples in every run and process."""
-    if sample_ratio >= 1:
-        return True
-    digest = hashlib.blake2b(struct.pack("<qq", uid, req_time), digest_size=8).digest()
-    return int.from_bytes(digest, "little") < sample_ratio * 2.0**64
+    return sampled_rows(np.array([uid]), np.array([req_time]), sample_ratio).size == 1
+
+
+def sampled_rows(uids: np.ndarray, req_times: np.ndarray, sample_ratio: float) -> np.ndarray:
+    """Rows, of int64 [B] each, for which `is_sampled` is true: splitmix64 of (uid, req_time), read as a number in [0, 1), is below the
+    ratio."""
+    with np.errstate(over="ignore"):
+        h = uids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + req_times.astype(np.uint64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            h = (h ^ (h >> np.uint64(shift))) * np.uint64(factor)
+        h = h ^ (h >> np.uint64(31))
+    return np.flatnonzero((h >> np.uint64(11)).astype(np.float64) / 2.0**53 < sample_ratio)
 
 
 def deep_insight_message(model_name: str, uid: int, req_time: int, train_time: int, sample_ratio: float, targets: list[str],
                          labels, preds, sample_rates, extra: dict[str, Any]) -> bytes:  # fmt: skip
-    """One message. extra: name -> a float, an int or bytes, which become extra_float, extra_int, extra_str."""
+    """One message. extra: name -> a float, an int or bytes, which become extra_float, extra_int, extra_str. A label that is INVALID_LABEL or
+    no number is left out."""
     message: dict[str, Any] = {
         "model_name": model_name, "uid": uid, "req_time": req_time, "train_time": train_time, "sample_ratio": sample_ratio,
-        "predict": dict(zip(targets, _floats(preds))), "label": dict(zip(targets, _floats(labels))),
+        "predict": dict(zip(targets, _floats(preds))), "label": {t: v for t, v in zip(targets, _floats(labels)) if v > -3.4e38},
         "sample_rate": dict(zip(targets, _floats(sample_rates))), "extra_float": {}, "extra_int": {}, "extra_str": {},
     }  # fmt: skip
     for name, value in extra.items():
@@ -135,7 +142,7 @@ def write_deep_insight(
     def write(uids, req_times, labels, preds, rates, *fields):
         train_time = 0 if use_zero_train_time else int(time.time())
         made = [b""] * len(uids)
-        for i in [i for i in range(len(uids)) if is_sampled(int(uids[i]), int(req_times[i]), sample_ratio)]:
+        for i in sampled_rows(uids, req_times, sample_ratio).tolist():
             values = {k: _plain(f[i]) for k, f in zip(extra, fields)}
             made[i] = deep_insight_message(model_name or "model_name", int(uids[i]), int(req_times[i]), train_time, sample_ratio, names,
                                            labels[:, i], preds[:, i], rates[:, i], values)  # fmt: skip

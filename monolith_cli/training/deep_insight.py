@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from monolith_cli.errors import ConfigError, Error
+from monolith_cli.metrics.deep_insight import _plain, deep_insight_message, sampled_rows
 from monolith_cli.training.insight_sinks import open_sink
 
 ROW_FIELDS = ("uid", "req_time")
-_VALID = -3.4e38  # labels below are INVALID_LABEL
 _QUEUED = 256  # batches of messages that may wait for the sink
 
 
@@ -98,7 +98,7 @@ class DeepInsight:
 
     def add(self, values: dict) -> None:
         """A batch: name of `fetches` -> [B]."""
-        rows = chosen(values["row/uid"], values["row/req_time"], self._config.ratio)
+        rows = sampled_rows(values["row/uid"], values["row/req_time"], self._config.ratio)
         if rows.size:
             self._queue.put(messages(values, rows, self._heads, self._name, self._config, int(time.time())))
 
@@ -126,46 +126,25 @@ class DeepInsight:
             self._run.log.warning(f"deep-insight messages are being lost, the run goes on: {error}")
 
 
-def chosen(uids: np.ndarray, req_times: np.ndarray, ratio: float) -> np.ndarray:
-    """Rows whose hash of (uid, req_time), read as a number in [0, 1), is below `ratio`."""
-    with np.errstate(over="ignore"):
-        h = uids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + req_times.astype(np.uint64)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            h = (h ^ (h >> np.uint64(shift))) * np.uint64(factor)
-        h = h ^ (h >> np.uint64(31))
-    return np.flatnonzero((h >> np.uint64(11)).astype(np.float64) / (1 << 53) < ratio)
-
-
-def messages(values: dict, rows: np.ndarray, heads: list[str], name: str, config: InsightConfig, now: int) -> list[dict]:
-    """The messages of some rows of a batch; `values` as `DeepInsight.add` has them."""
+def messages(values: dict, rows: np.ndarray, heads: list[str], name: str, config: InsightConfig, now: int) -> list[tuple[int, bytes]]:
+    """(uid, message) of some rows of a batch; `values` as `DeepInsight.add` has them."""
+    columns = [[_column(values, i, what, default) for i in range(len(heads))] for what, default in
+               (("label", np.nan), ("pred", np.nan), ("sample_rate", 1.0))]  # fmt: skip
+    fields = {f: values[f"row/{f}"] for f in config.fields}
     out = []
     for row in rows.tolist():
-        predict, label, rates = {}, {}, {}
-        for i, head in enumerate(heads):
-            predict[head] = _plain(values[f"{i}/pred"][row])
-            truth = values.get(f"{i}/label")
-            mask = values.get(f"{i}/mask")
-            if truth is not None and truth[row] > _VALID and (mask is None or mask[row]):
-                label[head] = _plain(truth[row])
-            rate = values.get(f"{i}/sample_rate")
-            rates[head] = 1.0 if rate is None else _plain(rate[row])
-        message = {"model_name": name, "uid": int(values["row/uid"][row]), "req_time": int(values["row/req_time"][row]),
-                   "train_time": now, "sample_ratio": config.ratio, "predict": predict, "label": label, "sample_rate": rates,
-                   "extra_float": {}, "extra_int": {}, "extra_str": {}}  # fmt: skip
-        for field in config.fields:
-            value = _plain(values[f"row/{field}"][row])
-            kind = {float: "extra_float", int: "extra_int", str: "extra_str"}[type(value)]
-            message[kind][field] = value
-        out.append(message)
+        labels, preds, rates = ([column[row] for column in part] for part in columns)
+        extra = {f: _plain(v[row]) for f, v in fields.items()}
+        uid = int(values["row/uid"][row])
+        text = deep_insight_message(name, uid, int(values["row/req_time"][row]), now, config.ratio, heads, labels, preds, rates, extra)
+        out.append((uid, text))
     return out
 
 
-def _plain(value):
-    """A number or text as JSON has it; float32 in as few digits as tell it apart."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, (np.floating, float)):
-        return float(str(value))
-    if isinstance(value, (np.integer, np.bool_, int)):
-        return int(value)
-    return str(value)
+def _column(values: dict, head: int, what: str, default: float) -> np.ndarray:
+    """[B] of a head; labels of rows that do not count are no numbers."""
+    found = values.get(f"{head}/{what}")
+    if found is None:
+        return np.full(values["row/uid"].shape, default, np.float32)
+    mask = values.get(f"{head}/mask") if what == "label" else None
+    return found if mask is None else np.where(mask, found, np.nan)

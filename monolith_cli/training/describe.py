@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
-from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 
-from monolith_cli.model.errors import ModelError, user_code
+from monolith_cli.model.errors import ModelError
 from monolith_cli.model.feature import source_name
-from monolith_cli.model.model import TRAIN, MonolithModel
-from monolith_cli.model.spec import ModelResult, normalize
+from monolith_cli.model.model import MonolithModel
 from monolith_cli.training import flops, graph, plan
 
 tf1 = tf.compat.v1
@@ -24,49 +22,30 @@ _STATE = {"sgd": (0, 0), "adagrad": (4, 0), "ftrl": (8, 0), "adam": (8, 8), "ams
 _SERVING = {"fp32": 4, "fp16": 2, "fixed_r8": 1, "one_bit": 1}
 
 
-@dataclass
-class Built:
-    """A model whose model_fn has run on placeholders: `graph` with them, `features` of the input, `result` of model_fn."""
-
-    model: MonolithModel
-    graph: tf.Graph
-    features: dict[str, Any]
-    result: ModelResult
-    configs: dict
-
-
-def build(model: MonolithModel, record_type: str, batch_size: int = 512) -> Built:
-    """Runs `model_fn` of a model as in training, on records that never come. Raises ModelError."""
-    import keras
-
+@contextlib.contextmanager
+def no_records(model: MonolithModel, record_type: str):
+    """While inside, the model can be built: its input is records that never come."""
     from monolith_cli._native import _core
     from monolith_cli.tables.graph import record_dataset
 
-    model.batch_size = batch_size
-    name = "described_input"
-    stream = _core.RecordStream(record_type, batch_size, lambda: None)
+    name = "no_records"
+    stream = _core.RecordStream(record_type, model.batch_size, lambda: None)
     _core.register_stream(name, stream)
     try:
         model.read_from(lambda: record_dataset(name))
-        keras.backend.clear_session()
-        made = tf1.Graph()
-        with made.as_default():
-            tf1.train.get_or_create_global_step()
-            model.begin_graph(TRAIN)
-            features, _, _ = graph._next_batch(model, TRAIN)
-            features = model._factory.begin_collect(features)
-            with user_code(model.model_file, "model_fn"):
-                result = normalize(model.model_fn(features, TRAIN), model.head_name, model._default_dense_optimizer)
-                graph._check_heads(result, TRAIN)
-                model._factory.end_collect()
-                configs = plan.table_configs(model._factory)
+        yield
     finally:
         _core.unregister_stream(name)
         stream.stop()
-    return Built(model, made, dict(features), result, configs)
 
 
-def describe(built: Built, record_type: str) -> dict:
+def build(model: MonolithModel, record_type: str) -> graph.Collected:
+    """Runs `model_fn` of a model as in training, on records that never come. Raises ModelError."""
+    with no_records(model, record_type):
+        return graph.collect(model)
+
+
+def describe(built: graph.Collected, record_type: str) -> dict:
     """Everything that `model-show --json` prints."""
     model = built.model
     with built.graph.as_default():
@@ -106,7 +85,7 @@ def _shape(tensor) -> list:
     return ["B" if i == 0 and d is None else d for i, d in enumerate(tensor.shape.as_list())] if tensor.shape.rank is not None else ["?"]
 
 
-def _inputs(built: Built) -> list[dict]:
+def _inputs(built: graph.Collected) -> list[dict]:
     used = {source_name(c.feature_name, built.features) for c in built.model._factory.columns.values()}
     out = []
     for name, value in sorted(built.features.items()):
@@ -117,7 +96,7 @@ def _inputs(built: Built) -> list[dict]:
     return out
 
 
-def _features(built: Built) -> list[dict]:
+def _features(built: graph.Collected) -> list[dict]:
     """A column each. Bytes are those of the rows read for a row with one id, with max_seq_length for as many."""
     out = []
     for name, column in sorted(built.model._factory.columns.items()):
@@ -169,7 +148,7 @@ def _head(head) -> dict:
 class _Work:
     """The operations that the predictions of one example need, by layer."""
 
-    def __init__(self, built: Built):
+    def __init__(self, built: graph.Collected):
         with built.graph.as_default():
             preds = [tf.convert_to_tensor(h.pred).op.name for h in built.result.heads]
         try:

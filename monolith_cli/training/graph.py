@@ -54,12 +54,24 @@ class BuiltGraph:
     summary: tf.Tensor | None = None
 
 
-def collect(model: MonolithModel) -> dict:
-    """Runs model_fn on placeholders in a scratch graph; returns the configurations of its tables."""
+@dataclass
+class Collected:
+    """A model whose model_fn has run on placeholders: the graph with them, the features of the input, what model_fn returned, and table name
+    -> configuration."""
+
+    model: MonolithModel
+    graph: tf.Graph
+    features: dict[str, Any]
+    result: ModelResult
+    configs: dict
+
+
+def collect(model: MonolithModel) -> Collected:
+    """Runs model_fn on placeholders in a scratch graph, as in training, and learns of the slots, slices and columns."""
     import keras
 
     keras.backend.clear_session()
-    with tf1.Graph().as_default():
+    with tf1.Graph().as_default() as graph:
         tf1.train.get_or_create_global_step()
         model.begin_graph(TRAIN)
         features, _, _ = _next_batch(model, TRAIN)
@@ -68,7 +80,7 @@ def collect(model: MonolithModel) -> dict:
             result = normalize(model.model_fn(features, TRAIN), model.head_name, model._default_dense_optimizer)
             _check_heads(result, TRAIN)
             model._factory.end_collect()
-            return plan.table_configs(model._factory)
+            return Collected(model, graph, dict(features), result, plan.table_configs(model._factory))
 
 
 def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | None = None) -> BuiltGraph:
@@ -78,7 +90,7 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
     """
     import keras
 
-    configs = collect(model)
+    configs = collect(model).configs
     keras.backend.clear_session()
     model = model.fresh(collected=True)
     graph = tf1.Graph()

@@ -11,20 +11,20 @@ from monolith_cli.errors import BadDataError, NoInputError
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def make(describe, description: dict, record_type: str):
-    """The ModelDump of a model. describe: a `describe.Built`; description: what `describe.describe` gave for it."""
+def make(collected, description: dict, record_type: str):
+    """The ModelDump of a model. collected: a `graph.Collected`; description: what `describe.describe` gave for it."""
     from monolith_protos.model_dump_pb2 import ModelDump
 
     from monolith_cli.model.model import PREDICT, TRAIN
 
-    dump = ModelDump(description=json.dumps(description), run_config=json.dumps({"batch_size": describe.model.batch_size, "type": record_type}))
+    dump = ModelDump(description=json.dumps(description), run_config=json.dumps({"batch_size": collected.model.batch_size, "type": record_type}))
     for key, mode in (("train", TRAIN), ("infer", PREDICT)):
-        _fill(dump.model_dump[key], _graph_of(describe.model, mode, record_type), describe, mode, record_type)
-    for name, config in sorted(describe.configs.items()):
+        _fill(dump.model_dump[key], _graph_of(collected.model, mode, record_type), collected, mode, record_type)
+    for name, config in sorted(collected.configs.items()):
         rates = [float(r) for r in config.learning_rate_fns if not callable(r)]
         dump.table_configs.add(name=name, table_config=config.table_config.SerializeToString(), learning_rates=rates,
                                extra_restore_names=config.extra_restore_names)  # fmt: skip
-    columns = sorted(describe.model._factory.columns.items())
+    columns = sorted(collected.model._factory.columns.items())
     kinds = {"reduce_sum": 0, "reduce_mean": 1, "first_n": 2}
     for name, column in columns:
         dump.feature_slice_dims.add(name=name, dims=column.feature_slot.slice_dims)
@@ -34,28 +34,20 @@ def make(describe, description: dict, record_type: str):
 
 def _graph_of(model, mode: str, record_type: str):
     """The graph that a command would run in `mode`."""
-    from monolith_cli._native import _core
-    from monolith_cli.tables.graph import record_dataset
+    from monolith_cli.training.describe import no_records
     from monolith_cli.training.graph import build
 
-    name = "dumped_input"
-    stream = _core.RecordStream(record_type, model.batch_size, lambda: None)
-    _core.register_stream(name, stream)
-    try:
-        other = model.fresh()
-        other.read_from(lambda: record_dataset(name))
+    other = model.fresh()
+    with no_records(other, record_type):
         return build(other, mode, 0)
-    finally:
-        _core.unregister_stream(name)
-        stream.stop()
 
 
-def _fill(out, built, describe, mode: str, record_type: str) -> None:
+def _fill(out, built, collected, mode: str, record_type: str) -> None:
     import tensorflow as tf
 
     with built.graph.as_default():
         out.graph_def = built.graph.as_graph_def().SerializeToString()
-        _features(out, describe)
+        _features(out, collected)
         out.input_fn.parser_type = record_type
         for name, value in built.features.items():
             ragged = isinstance(value, tf.RaggedTensor)
@@ -79,19 +71,19 @@ def _fill(out, built, describe, mode: str, record_type: str) -> None:
             fetches = outputs if isinstance(outputs, dict) else {outputs.name: outputs}
             out.extra_output.add(signature_name=name, fetch_dict={k: t.name for k, t in fetches.items()})
     out.params = json.dumps(_attributes(built.model)).encode()
-    out.optimizer = json.dumps(_optimizer(describe.result.optimizer)).encode()
+    out.optimizer = json.dumps(_optimizer(collected.result.optimizer)).encode()
 
 
-def _features(out, describe) -> None:
+def _features(out, collected) -> None:
     from monolith_cli.training.plan import segment_of
 
-    factory = describe.model._factory
+    factory = collected.model._factory
     for name, column in sorted(factory.columns.items()):
         slot = column.feature_slot
         out.features.add(feature_name=name, occurrence_threshold=slot.config.occurrence_threshold, expire_time=slot.config.expire_time,
                          max_seq_length=column.combiner.max_seq_length, combiner=column.combiner.name,
                          shared_name=slot.name if slot.name != name else None)  # fmt: skip
-    for (table, slice_name), s in sorted(describe.model._slices.items()):
+    for (table, slice_name), s in sorted(collected.model._slices.items()):
         users = sorted(c.feature_name for c in factory.columns.values() if c.feature_slot.name == table)
         segment, _ = segment_of(s)
         out.emb_slices.add(features=json.dumps(users), slice_name=slice_name, slice_dim=s.dim, initializer=segment.init_config,
