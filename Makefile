@@ -10,7 +10,7 @@ NINJA = $(VENV)/bin/ninja
 export PATH := $(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka experiment-collision
+.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-layers bench-start bench-kafka experiment-collision
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,7 +51,7 @@ fuzz: setup ## every fuzzer for FUZZ_SECONDS (600) each; needs clang++
 experiment-collision: build ## AUC by training progress, ids apart against ids hashed into fewer rows
 	$(PY) experiments/collision/run.py
 
-bench: bench-table bench-checkpoint bench-stream bench-train bench-logistic bench-start ## the speed table, each subject beside its peers
+bench: bench-table bench-checkpoint bench-stream bench-train bench-logistic bench-layers bench-start ## the speed table, each subject beside its peers
 bench-table: build
 	$(PY) benchmarks/table.py --build $(BUILD) --peers $(PEERS)
 bench-table-tools: build ## the table commands on 2 M rows, beside cat and Python's protobuf
@@ -66,6 +66,8 @@ bench-logistic: build
 	$(PY) benchmarks/logistic.py
 bench-kafka: build ## Kafka beside kcat and the client libraries; fetches a broker
 	$(PY) benchmarks/kafka.py
+bench-layers: build ## a training step of DLRM, DCN and DIN beside Keras 3 and PyTorch
+	$(PY) benchmarks/layers.py
 bench-start: build
 	$(PY) benchmarks/start.py
 
