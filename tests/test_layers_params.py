@@ -52,7 +52,7 @@ def test_names_that_are_not_there():
         assert str(e.value) == "actuvation (did you mean: [activation,activations])"
     with pytest.raises(AttributeError) as e:
         p.get("sub.widht")
-    assert str(e.value) == "sub.widht (did you mean: [width])" or str(e.value) == "sub.widht"
+    assert str(e.value) == "sub.widht", "one of its two pieces is no more than half"
     with pytest.raises(AttributeError) as e:
         p.set(**{"nothing.x": 1})
     assert str(e.value) == "nothing"
