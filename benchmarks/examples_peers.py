@@ -199,7 +199,7 @@ def main():
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--epochs", type=int, default=10)
     args = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # small batches: a second thread costs more than it gives
     a, b, la, lb, sizes = data_of(args.example, args.work)
     la, lb = (x if x.ndim == 2 else x[:, None] for x in (la, lb))
     print(f"{args.example}: {len(la)} rows to train on, {len(lb)} to test on, {sum(sizes.values())} ids")

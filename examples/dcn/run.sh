@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # DCN on the click log of Avazu: run.sh TRAIN.csv DEV.csv TEST.csv WORKDIR. All rows in the order of the log, the last fifth is the test.
-SEEDS=${SEEDS:-1 2 3} EPOCHS=${EPOCHS:-3}
+SEEDS=${SEEDS:-1 2 3} EPOCHS=${EPOCHS:-2}
 . "$(dirname "$0")/../pipeline.sh"
 begin dcn "TRAIN.csv DEV.csv TEST.csv" 3 "$@"
 

@@ -16,8 +16,9 @@ class Interest(MonolithModel):
         return parse_examples(records, sparse_features=FEATURES, dense_features=["label"], dense_feature_shapes=[1])
 
     def vectors(self, names):
-        optimizer = AdagradOptimizer(learning_rate=0.05, initial_accumulator_value=0.1)
-        return self.lookup_embedding_slice(names, "vector", 16, RandomUniformInitializer(-0.05, 0.05), optimizer)
+        # Next to no accumulator lets the first purchases of an item count, a small start keeps those that nobody bought quiet.
+        optimizer = AdagradOptimizer(learning_rate=0.02, initial_accumulator_value=1e-7)
+        return self.lookup_embedding_slice(names, "vector", 16, RandomUniformInitializer(-0.0002, 0.0002), optimizer)
 
     def model_fn(self, features, mode):
         for name in ("item", "category"):

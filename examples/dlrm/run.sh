@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # DLRM on Criteo's display ads: run.sh TRAIN.tsv DEV.tsv TEST.tsv WORKDIR. All rows in their order, the last fifth is the test.
-SEEDS=${SEEDS:-1 2 3} EPOCHS=${EPOCHS:-3}
+SEEDS=${SEEDS:-1 2 3} EPOCHS=${EPOCHS:-1}
 . "$(dirname "$0")/../pipeline.sh"
 begin dlrm "TRAIN.tsv DEV.tsv TEST.tsv" 3 "$@"
 
