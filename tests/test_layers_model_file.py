@@ -50,23 +50,49 @@ def test_a_model_of_many_layers_through_the_commands(run, tmp_path):
         made = run("pb-gen", "-n", 2000, "--seed", seed, "--learnable", "--slots", "1-4", "--fids-per-slot", "1-3")
         records[name].write_bytes(made.stdout)
     model = write_model(tmp_path, MODEL.replace("DIMS", "1")) + ":Clicks"
-    run("monolith-train", "--model", model, "--model-dir", tmp_path / "m", "--batch-size", 64, "--seed", 1, records["train"])
+    run(
+        "monolith-train",
+        "--model",
+        model,
+        "--model-dir",
+        tmp_path / "m",
+        "--batch-size",
+        64,
+        "--seed",
+        1,
+        records["train"],
+    )
     names = [n for n, _ in tf.train.list_variables(tf.train.latest_checkpoint(str(tmp_path / "m")))]
     for expected in ("dcn/kernel_1", "din/compress_tower/dense_0/kernel", "lhuc_tower/layer_1/batch_norm/moving_mean", "dmr__u2i/pos_emb",
                      "lhuc_tower/layer_2/lhuc/dense_0/bias", "m_mo_e/expert_1/dense_0/kernel/Rmsprop/m"):  # fmt: skip
         assert expected in names, names
-    moved = tf.train.load_variable(tf.train.latest_checkpoint(str(tmp_path / "m")), "lhuc_tower/layer_1/batch_norm/moving_mean")
+    moved = tf.train.load_variable(
+        tf.train.latest_checkpoint(str(tmp_path / "m")), "lhuc_tower/layer_1/batch_norm/moving_mean"
+    )
     assert np.abs(moved).max() > 0, "the batch normalisation follows its batches"
-    result = json.loads(run("monolith-eval", "--model", model, "--model-dir", tmp_path / "m", "--json", records["test"]).stdout)
-    assert result["auc"] > .52, "the labels can be learned"
+    result = json.loads(
+        run("monolith-eval", "--model", model, "--model-dir", tmp_path / "m", "--json", records["test"]).stdout
+    )
+    assert result["auc"] > 0.52, "the labels can be learned"
 
 
 def test_a_mistake_in_a_model_file_names_the_layer_and_the_shapes(run, tmp_path):
     (tmp_path / "train.pb").write_bytes(run("pb-gen", "-n", 100, "--slots", "1-4").stdout)
     model = write_model(tmp_path, MODEL.replace("DIMS", "1").replace("layers.DIEN(4)", "layers.DIEN(5)"))
-    done = run("monolith-train", "--model", model + ":Clicks", "--model-dir", tmp_path / "m", tmp_path / "train.pb", check=False)
+    done = run(
+        "monolith-train",
+        "--model",
+        model + ":Clicks",
+        "--model-dir",
+        tmp_path / "m",
+        tmp_path / "train.pb",
+        check=False,
+    )
     assert done.returncode == 78
-    assert "model.py:" in done.stderr and "DIEN 'dien': queries must be [batch, 5] (num_units wide), not [?, 4]" in done.stderr
+    assert (
+        "model.py:" in done.stderr
+        and "DIEN 'dien': queries must be [batch, 5] (num_units wide), not [?, 4]" in done.stderr
+    )
     assert "Traceback" not in done.stderr and "Arguments received" not in done.stderr
 
 

@@ -1,7 +1,8 @@
-"""Deep insight: a JSON message for a share of the samples, with what was predicted and what came, for an evaluation elsewhere.
+"""Deep insight: a JSON message for a share of the samples, with what was predicted and what came, for an evaluation
+elsewhere.
 
-    {"model_name", "uid", "req_time", "train_time", "sample_ratio", "predict": {head: score}, "label": {head: value},
-     "sample_rate": {head: rate}, "extra_float": {}, "extra_int": {}, "extra_str": {}}
+{"model_name", "uid", "req_time", "train_time", "sample_ratio", "predict": {head: score}, "label": {head: value},
+ "sample_rate": {head: rate}, "extra_float": {}, "extra_int": {}, "extra_str": {}}
 """
 
 from __future__ import annotations
@@ -24,21 +25,40 @@ COLLECTION = "deep_insight_op"
 
 
 def is_sampled(uid: int, req_time: int, sample_ratio: float) -> bool:
-    """Whether a hash of user and time falls into the first sample_ratio of its range: the same samples in every run and process."""
+    """Whether a hash of user and time falls into the first sample_ratio of its range: the same samples in every run and
+    process."""
     if sample_ratio >= 1:
         return True
     digest = hashlib.blake2b(struct.pack("<qq", uid, req_time), digest_size=8).digest()
     return int.from_bytes(digest, "little") < sample_ratio * 2.0**64
 
 
-def deep_insight_message(model_name: str, uid: int, req_time: int, train_time: int, sample_ratio: float, targets: list[str],
-                         labels, preds, sample_rates, extra: dict[str, Any]) -> bytes:  # fmt: skip
+def deep_insight_message(
+    model_name: str,
+    uid: int,
+    req_time: int,
+    train_time: int,
+    sample_ratio: float,
+    targets: list[str],
+    labels,
+    preds,
+    sample_rates,
+    extra: dict[str, Any],
+) -> bytes:
     """One message. extra: name -> a float, an int or bytes, which become extra_float, extra_int, extra_str."""
     message: dict[str, Any] = {
-        "model_name": model_name, "uid": uid, "req_time": req_time, "train_time": train_time, "sample_ratio": sample_ratio,
-        "predict": dict(zip(targets, _floats(preds))), "label": dict(zip(targets, _floats(labels))),
-        "sample_rate": dict(zip(targets, _floats(sample_rates))), "extra_float": {}, "extra_int": {}, "extra_str": {},
-    }  # fmt: skip
+        "model_name": model_name,
+        "uid": uid,
+        "req_time": req_time,
+        "train_time": train_time,
+        "sample_ratio": sample_ratio,
+        "predict": dict(zip(targets, _floats(preds))),
+        "label": dict(zip(targets, _floats(labels))),
+        "sample_rate": dict(zip(targets, _floats(sample_rates))),
+        "extra_float": {},
+        "extra_int": {},
+        "extra_str": {},
+    }
     for name, value in extra.items():
         if isinstance(value, bytes):
             message["extra_str"][name] = value.decode("utf-8", "replace")
@@ -59,8 +79,8 @@ def _plain(value: Any) -> Any:
 
 
 class MessageDump:
-    """Messages to an uncompressed TFRecord file, written by a thread of its own behind a queue of 8192; a full queue makes `put` wait.
-    CannotCreateError where the file cannot be made."""
+    """Messages to an uncompressed TFRecord file, written by a thread of its own behind a queue of 8192; a full queue
+    makes `put` wait. CannotCreateError where the file cannot be made."""
 
     def __init__(self, path: str):
         import tensorflow as tf
@@ -110,14 +130,16 @@ def write_deep_insight(
     dump_filename: str | None = None,
     use_zero_train_time: bool = False,
 ):
-    """An op of messages [B], empty strings for samples that are not taken; all are empty unless enable_kafka_metrics or dump_filename is set,
-    in which case something passes them on. Add it to the collection `deep_insight_op` for KafkaMetricHook and FileMetricHook.
+    """An op of messages [B], empty strings for samples that are not taken; all are empty unless enable_kafka_metrics or
+    dump_filename is set, in which case something passes them on. Add it to the collection `deep_insight_op` for
+    KafkaMetricHook and FileMetricHook.
 
-    features: req_time (int64 [B]; without it the op does nothing), uid (int64 [B]), sample_rate (float [B], default 1), and those of
-    extra_fields_keys (float, int64 or string [B]; others are left out). One head: labels, preds [B], target. Several: targets, labels_list,
-    preds_list, sample_rates_list; a head without a label is left out everywhere.
-    sample_ratio: share of the samples, by `is_sampled`. dump_filename: the messages are written there too, as `MessageDump`; give each
-    worker its own (`dump_name`). enable_deep_insight_metrics: counts the messages as the counter deep_insight.messages.
+    features: req_time (int64 [B]; without it the op does nothing), uid (int64 [B]), sample_rate (float [B], default 1),
+    and those of extra_fields_keys (float, int64 or string [B]; others are left out). One head: labels, preds [B],
+    target. Several: targets, labels_list, preds_list, sample_rates_list; a head without a label is left out everywhere.
+    sample_ratio: share of the samples, by `is_sampled`. dump_filename: the messages are written there too, as
+    `MessageDump`; give each worker its own (`dump_name`). enable_deep_insight_metrics: counts the messages as the
+    counter deep_insight.messages.
     Errors: KeyError for a missing uid or extra field, ValueError for lists of different lengths.
     """
     import tensorflow as tf
@@ -137,13 +159,25 @@ def write_deep_insight(
         made = [b""] * len(uids)
         for i in [i for i in range(len(uids)) if is_sampled(int(uids[i]), int(req_times[i]), sample_ratio)]:
             values = {k: _plain(f[i]) for k, f in zip(extra, fields)}
-            made[i] = deep_insight_message(model_name or "model_name", int(uids[i]), int(req_times[i]), train_time, sample_ratio, names,
-                                           labels[:, i], preds[:, i], rates[:, i], values)  # fmt: skip
+            made[i] = deep_insight_message(
+                model_name or "model_name",
+                int(uids[i]),
+                int(req_times[i]),
+                train_time,
+                sample_ratio,
+                names,
+                labels[:, i],
+                preds[:, i],
+                rates[:, i],
+                values,
+            )
         if dump is not None:
             for message in filter(None, made):
                 dump.put(message)
         if client is not None:
-            client.emit_counter("deep_insight.messages", sum(map(bool, made)), {"model_name": model_name or "model_name"})
+            client.emit_counter(
+                "deep_insight.messages", sum(map(bool, made)), {"model_name": model_name or "model_name"}
+            )
         return np.array(made if returned else [b""] * len(uids), dtype=object)
 
     inputs = [_flat(features["uid"], tf.int64), _flat(features["req_time"], tf.int64), *stacked, *extra.values()]
