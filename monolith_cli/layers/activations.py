@@ -34,7 +34,8 @@ Gelu = _function_layer(
 Selu = _function_layer(
     "Selu",
     tf.nn.selu,
-    "1.0507 * (x if x > 0 else 1.6733 * (e^x - 1)). Paper: Klambauer et al., Self-Normalizing Neural Networks, NIPS 2017.",
+    "1.0507 * (x if x > 0 else 1.6733 * (e^x - 1)). "
+    "Paper: Klambauer et al., Self-Normalizing Neural Networks, NIPS 2017.",
 )
 Softsign = _function_layer("Softsign", tf.nn.softsign, "x / (1 + |x|), element by element.")
 Softplus = _function_layer("Softplus", tf.nn.softplus, "log(1 + e^x), element by element.")

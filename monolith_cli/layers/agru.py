@@ -100,7 +100,8 @@ def _checked(cell, inputs, attention, init_state):
         raise TypeError(f"an AGRUCell is needed, not {type(cell).__name__}")
     cell.require(
         inputs.shape.rank == 3 and attention.shape.rank == 2,
-        f"inputs must be [batch, time, width] and attention [batch, time], not {shown(inputs.shape)} and {shown(attention.shape)}",
+        f"inputs must be [batch, time, width] and attention [batch, time], not {shown(inputs.shape)} and "
+        f"{shown(attention.shape)}",
     )
     state = cell.zero_state(tf.shape(inputs)[0], inputs.dtype) if init_state is None else init_state
     if not cell.built:

@@ -128,7 +128,8 @@ class MixedEmbedOpComb(MonolithLayer):
         )
         self.require(
             len(self.slot_names) == len(self.embedding_size_choices_list) and all(self.embedding_size_choices_list),
-            f"{len(self.slot_names)} slots and {len(self.embedding_size_choices_list)} lists of widths: give each slot its widths",
+            f"{len(self.slot_names)} slots and {len(self.embedding_size_choices_list)} lists of widths: give "
+            f"each slot its widths",
         )
         self.warmup_steps, self.pretraining_steps = warmup_steps, pretraining_steps
         self.teacher_embedding_sizes_list, self.distillation_mask = teacher_embedding_sizes_list, distillation_mask
@@ -139,7 +140,8 @@ class MixedEmbedOpComb(MonolithLayer):
         found = self.matrix_shape(input_shape)[-1]
         self.require(
             found == width,
-            f"the input must be [batch, {width}] for widths {self.embedding_size_choices_list}, not {shown(input_shape)}",
+            f"the input must be [batch, {width}] for widths {self.embedding_size_choices_list}, not "
+            f"{shown(input_shape)}",
         )
         self.weights_of_choices = self.add_weight(
             name="arch_embedding_weights",

@@ -139,7 +139,8 @@ def ffm(left, right, dim_size: int, int_type: str = "multiply"):
     for side in (left, right):
         if side.shape.rank != 2 or side.shape[1] is None:
             raise LayerError(
-                f"ffm: left and right must be matrices of a known width, not {shown(left.shape)} and {shown(right.shape)}"
+                f"ffm: left and right must be matrices of a known width, not {shown(left.shape)} and "
+                f"{shown(right.shape)}"
             )
         n = side.shape[1] // dim_size
         blocks.append(tf.reshape(side[:, : n * dim_size], [-1, n, dim_size]))
@@ -287,7 +288,8 @@ class CAN(Configured):
         needed = (e * e + e) * self.layer_num
         self.require(
             item[-1] == needed,
-            f"item must be [batch, {needed}] for a user {shown(user)} and layer_num {self.layer_num}: (e*e + e) * layer_num with "
+            f"item must be [batch, {needed}] for a user {shown(user)} and layer_num {self.layer_num}: "
+            f"(e*e + e) * layer_num with "
             f"e = {e}; not {shown(item)}",
         )
 

@@ -63,7 +63,8 @@ class DIN(Configured):
         queries, keys = self.matrix_shape(input_shape[0], "queries"), self.matrix_shape(input_shape[1], "keys", rank=3)
         self.require(
             queries[-1] == keys[-1],
-            f"queries [batch, d] and keys [batch, time, d] must have the same d, not {shown(queries)} and {shown(keys)}",
+            f"queries [batch, d] and keys [batch, time, d] must have the same d, not {shown(queries)} and "
+            f"{shown(keys)}",
         )
         self.tower = self.inner(
             MLP,

@@ -30,7 +30,8 @@ def feature_insight(inputs, weight, segment_sizes: list[int], aggregate: bool = 
         raise LayerError("feature_insight: segment_sizes is empty")
     if inputs.shape[-1] != weight.shape[0] or sum(segment_sizes) != weight.shape[0]:
         raise LayerError(
-            f"feature_insight: input {shown(inputs.shape)}, weight {shown(weight.shape)} and segments of {list(segment_sizes)} "
+            f"feature_insight: input {shown(inputs.shape)}, weight {shown(weight.shape)} and segments of "
+            f"{list(segment_sizes)} "
             f"(sum {sum(segment_sizes)}) do not fit: all must have the same number of columns"
         )
     parts = zip(tf.split(inputs, segment_sizes, axis=1), tf.split(weight, segment_sizes, axis=0))

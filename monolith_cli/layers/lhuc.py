@@ -38,7 +38,8 @@ class LHUCTower(BatchNormArguments, MonolithLayer):
 
     Input: one tensor for both, or (dense_input, lhuc_input), each [B, m].
     output_dims: widths of the layers. lhuc_output_dims: widths of the gates: None -> [output_dims[i]] for gate i; a
-        list of numbers g -> g + [output_dims[i]]; a list of lists -> as they are, the last of each being output_dims[i].
+        list of numbers g -> g + [output_dims[i]]; a list of lists -> as they are, the last
+        of each being output_dims[i].
     activations: as of `MLP`; default relu on all but the last. initializers, use_bias, use_weight_norm,
         use_learnable_weight_norm, kernel_regularizer, bias_regularizer, the batch normalisation's: as of `MLP`. With
         batch normalisation it is on dense_input and after each Dense but the last.
@@ -119,7 +120,8 @@ class LHUCTower(BatchNormArguments, MonolithLayer):
         )
         fits = len(dims) == len(self.output_dims) and all(len(d) and d[-1] == n for d, n in zip(dims, self.output_dims))
         assert fits, (
-            f"LHUCTower {self.name!r}: each of lhuc_output_dims {dims} must end in the width of its layer, {self.output_dims}"
+            f"LHUCTower {self.name!r}: each of lhuc_output_dims {dims} must end in the width of its layer, "
+            f"{self.output_dims}"
         )
         return [list(d) for d in dims]
 

@@ -104,7 +104,7 @@ class BatchNorm(MonolithLayer):
         moving = (tf.convert_to_tensor(self.moving_mean), tf.maximum(tf.convert_to_tensor(self.moving_variance), 0.0))
         if train:
             batch = tf.nn.moments(tf.stop_gradient(inputs) if self.stop_grad_of_var_mean else inputs, axes=[0])
-            updates = self._follow(*batch)
+            updates = self._follow(*batch, moving)
             mean, variance = batch
             if self.training_use_global_dist:
                 g = self.global_dist_momentum
@@ -118,13 +118,16 @@ class BatchNorm(MonolithLayer):
         with tf.control_dependencies(updates):
             return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, self.epsilon)
 
-    def _follow(self, mean, variance) -> list:
-        """The updates of the moving statistics, or none where losses do it."""
+    def _follow(self, mean, variance, read: tuple) -> list:
+        """The updates of the moving statistics, behind what the step has read of them; none where losses do it."""
         mean, variance = tf.stop_gradient(mean), tf.stop_gradient(variance)
         pairs = ((self.moving_mean, mean, float("-inf")), (self.moving_variance, variance, 0.0))
         if self.statistics == "average":
+            with tf.control_dependencies(list(read)):
+                done = [
+                    v.value.assign_sub((1.0 - self.momentum) * (tf.convert_to_tensor(v) - now)) for v, now, _ in pairs
+                ]
             # Only in a graph are there ops to wait for; in eager execution they have run.
-            done = [v.value.assign_sub((1.0 - self.momentum) * (tf.convert_to_tensor(v) - now)) for v, now, _ in pairs]
             return [] if tf.executing_eagerly() else done
         for variable, now, floor in pairs:
             add_layer_loss(f"{self.name}_{variable.name}", _observed(tf.convert_to_tensor(variable), now, floor))

@@ -196,7 +196,8 @@ def _heads(features, labels, preds, target, targets, labels_list, preds_list, ra
     rates_list = list(rates_list) if rates_list is not None else [None] * len(targets)
     if not len(targets) == len(labels_list) == len(preds_list) == len(rates_list):
         raise ValueError(
-            f"deep insight: {len(targets)} targets, {len(labels_list)} labels, {len(preds_list)} predictions, {len(rates_list)} sample rates"
+            f"deep insight: {len(targets)} targets, {len(labels_list)} labels, {len(preds_list)} predictions, "
+            f"{len(rates_list)} sample rates"
         )
     found = []
     for name, label, pred, rate in zip(targets, labels_list, preds_list, rates_list):

@@ -50,7 +50,8 @@ class DenseOptimizer(tf1.train.Optimizer):
 
     def _apply_dense(self, grad, var):
         raise NotImplementedError(
-            f"{type(self).__name__}: {var.name} is no resource variable; make it with use_resource=True (tf.compat.v1.disable_eager_execution "
+            f"{type(self).__name__}: {var.name} is no resource variable; make it with use_resource=True "
+            f"(tf.compat.v1.disable_eager_execution "
             "keeps resource variables, disable_v2_behavior does not)"
         )
 
