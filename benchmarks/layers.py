@@ -1,11 +1,12 @@
-"""`make bench-layers`: one training step of DLRM, DCN and DIN with this library's layers, beside plain Keras 3 and PyTorch of the same
-maths.
+"""`make bench-layers`: one training step of DLRM, DCN and DIN with this library's layers, beside plain Keras 3 and
+PyTorch of the same maths.
 
-The embeddings of the batch are synthetic vectors, as tables would give them: a step computes the loss, the gradients of all dense variables
-and of these vectors, and an Adagrad update of the dense variables. Each subject runs in a process of its own, out of layers_subjects.py:
-`monolith` (a graph and a session, as monolith-train runs it), `keras` (keras.layers, a tf.function), `keras-jit` (the same compiled by
-XLA, Keras' default), `torch` (where `--envs` has an environment of that name, ENVS/torch/bin/python). Rounds alternate; medians of the
-time of a step are compared. Prints a table, and one JSON object for each model.
+The embeddings of the batch are synthetic vectors, as tables would give them: a step computes the loss, the gradients of
+all dense variables and of these vectors, and an Adagrad update of the dense variables. Each subject runs in a process
+    of its own, out of layers_subjects.py:
+`monolith` (a graph and a session, as monolith-train runs it), `keras` (keras.layers, a tf.function), `keras-jit` (the
+same compiled by XLA, Keras' default), `torch` (where `--envs` has an environment of that name, ENVS/torch/bin/python).
+Rounds alternate; medians of the time of a step are compared. Prints a table, and one JSON object for each model.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def run_subject(python: str, subject: str, model: str, batch: int, steps: int) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--envs", type=Path, default=os.environ.get("MONOLITH_PEER_ENVS"), help="folder of the peers' environments")
+    parser.add_argument(
+        "--envs", type=Path, default=os.environ.get("MONOLITH_PEER_ENVS"), help="folder of the peers' environments"
+    )
     parser.add_argument("--model", action="append", choices=MODELS, help="may be repeated [all]")
     parser.add_argument("--subject", action="append", choices=SUBJECTS, help="may be repeated [all that are there]")
     parser.add_argument("--batch", type=int, default=512)
@@ -52,7 +55,11 @@ def main() -> None:
         for _ in range(args.rounds):
             for subject, found in runs.items():
                 found.append(run_subject(pythons[subject], subject, model, args.batch, args.steps))
-        result = {"model": model, "batch": args.batch, "ms": {s: round(statistics.median(r["ms"] for r in f), 3) for s, f in runs.items()}}
+        result = {
+            "model": model,
+            "batch": args.batch,
+            "ms": {s: round(statistics.median(r["ms"] for r in f), 3) for s, f in runs.items()},
+        }
         peers = [ms for s, ms in result["ms"].items() if s != "monolith"]
         if peers and "monolith" in result["ms"]:
             result["fastest_peer_over_ours"] = round(min(peers) / result["ms"]["monolith"], 2)

@@ -1,7 +1,9 @@
-"""One subject of `make bench-layers`: layers_subjects.py SUBJECT MODEL BATCH STEPS prints {"ms", "loss_first", "loss_last"}.
+"""One subject of `make bench-layers`: layers_subjects.py SUBJECT MODEL BATCH STEPS prints {"ms", "loss_first",
+"loss_last"}.
 
-DLRM: 13 numbers through an MLP 512-256-16, 26 embeddings of 16, all inner products, MLP 512-256-1. DCN: 429 inputs, 3 cross layers with
-matrices beside an MLP 512-256, 1 output. DIN: a target and 50 steps of 32 floats, attention MLP 80-40-1 with sigmoids and weight normalisation, MLP 200-80-1.
+DLRM: 13 numbers through an MLP 512-256-16, 26 embeddings of 16, all inner products, MLP 512-256-1. DCN: 429 inputs, 3
+cross layers with matrices beside an MLP 512-256, 1 output. DIN: a target and 50 steps of 32 floats, attention MLP
+80-40-1 with sigmoids and weight normalisation, MLP 200-80-1.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ def batch_of(model: str, batch: int) -> dict[str, np.ndarray]:
         "dlrm": {"numbers": (NUMBERS,), "fields": (FIELDS, WIDTH)}, "dcn": {"flat": (FIELDS * WIDTH + NUMBERS,)},
         "din": {"target": (ITEM,), "history": (STEPS, ITEM)},
     }[model]  # fmt: skip
-    made = {name: rng.normal(scale=.5, size=(batch, *shape)).astype(np.float32) for name, shape in shapes.items()}
-    made["label"] = (rng.random((batch, 1)) < .3).astype(np.float32)
+    made = {name: rng.normal(scale=0.5, size=(batch, *shape)).astype(np.float32) for name, shape in shapes.items()}
+    made["label"] = (rng.random((batch, 1)) < 0.3).astype(np.float32)
     return made
 
 
@@ -61,8 +63,8 @@ def run_monolith(model: str, data: dict, steps: int):
         inputs = [v for k, v in x.items() if k != "label"]
         variables = tf1.trainable_variables()
         grads = tf1.gradients(loss, variables + inputs)
-        update = tf1.train.AdagradOptimizer(.01).apply_gradients(zip(grads, variables))
-        step = [update, loss, tf.group(*grads[len(variables):])]
+        update = tf1.train.AdagradOptimizer(0.01).apply_gradients(zip(grads, variables))
+        step = [update, loss, tf.group(*grads[len(variables) :])]
         session.run(tf1.global_variables_initializer())
         return timed(lambda: session.run(step)[1], steps)
 
@@ -72,7 +74,7 @@ def run_keras(model: str, data: dict, steps: int, jit: bool):
     import tensorflow as tf
 
     network = keras_model(model, {k: v.shape[1:] for k, v in data.items() if k != "label"})
-    optimizer = keras.optimizers.Adagrad(.01, initial_accumulator_value=.1, epsilon=1e-7)
+    optimizer = keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.1, epsilon=1e-7)
     optimizer.build(network.trainable_variables)
     label = tf.constant(data["label"])
     inputs = {k: tf.constant(v) for k, v in data.items() if k != "label"}
@@ -81,7 +83,9 @@ def run_keras(model: str, data: dict, steps: int, jit: bool):
     def step(inputs, label):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=label, logits=network(inputs, training=True)))
+            loss = tf.reduce_mean(
+                tf.nn.sigmoid_cross_entropy_with_logits(labels=label, logits=network(inputs, training=True))
+            )
         grads, of_inputs = tape.gradient(loss, (network.trainable_variables, inputs))
         optimizer.apply(grads, network.trainable_variables)
         return loss, of_inputs
@@ -157,7 +161,9 @@ def run_torch(model: str, data: dict, steps: int):
             return parts[1](torch.cat([bottom, torch.bmm(vectors, vectors.transpose(1, 2)).flatten(1)], dim=1))
     elif model == "dcn":
         width = data["flat"].shape[1]
-        parts = nn.ModuleList([*(mlp(width, [width]) for _ in range(3)), mlp(width, [512, 256], nn.ReLU), mlp(width + 256, [1])])
+        parts = nn.ModuleList(
+            [*(mlp(width, [width]) for _ in range(3)), mlp(width, [512, 256], nn.ReLU), mlp(width + 256, [1])]
+        )
 
         def logit(x):
             cross = x["flat"]
@@ -175,7 +181,7 @@ def run_torch(model: str, data: dict, steps: int):
             seen = torch.bmm(weights.transpose(1, 2), history).squeeze(1)
             return parts[1](torch.cat([x["target"], seen], dim=1))
 
-    optimizer = torch.optim.Adagrad(parts.parameters(), .01, initial_accumulator_value=.1)
+    optimizer = torch.optim.Adagrad(parts.parameters(), 0.01, initial_accumulator_value=0.1)
     x = {k: torch.from_numpy(v).requires_grad_(k != "label") for k, v in data.items()}
     loss_of = nn.BCEWithLogitsLoss()
 
