@@ -11,7 +11,7 @@ NINJA = $(VENV)/bin/ninja
 export PATH := $(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka bench-serving experiment-collision bench-layouts
+.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka bench-serving experiment-collision bench-layouts bench-layers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -52,7 +52,7 @@ fuzz: setup ## every fuzzer for FUZZ_SECONDS (600) each; needs clang++
 experiment-collision: build ## AUC by training progress, ids apart against ids hashed into fewer rows
 	$(PY) experiments/collision/run.py
 
-bench: bench-table bench-checkpoint bench-stream bench-train bench-logistic bench-start ## the speed table, each subject beside its peers
+bench: bench-table bench-checkpoint bench-stream bench-train bench-logistic bench-layers bench-start ## the speed table, each subject beside its peers
 bench-table: build
 	$(PY) benchmarks/table.py --build $(BUILD) --peers $(PEERS)
 bench-table-tools: build ## the table commands on 2 M rows, beside cat and Python's protobuf
@@ -71,6 +71,8 @@ bench-kafka: build ## Kafka beside kcat and the client libraries; fetches a brok
 	$(PY) benchmarks/kafka.py
 bench-serving: build ## monolith-serve beside the SavedModel called in process, and a soak (SOAK=1000000: the whole of it)
 	$(PY) benchmarks/serving.py --soak $(SOAK)
+bench-layers: build ## a training step of DLRM, DCN and DIN beside Keras 3 and PyTorch
+	$(PY) benchmarks/layers.py
 bench-start: build
 	$(PY) benchmarks/start.py
 

@@ -99,8 +99,12 @@ class Fleet:
 
     def wait_whole(self, limit_s=30.0):
         """Both replicas are listed, and both agents tell of both."""
-        wait_until(lambda: len(self.listed()) == 2, limit_s, "two registrations")
-        wait_until(lambda: all(len(self.told(a)) == 2 for a in self.agents), limit_s, "two addresses from each agent")
+        try:
+            wait_until(lambda: len(self.listed()) == 2, limit_s, "two registrations")
+            wait_until(lambda: all(len(self.told(a)) == 2 for a in self.agents), limit_s, "two addresses from each agent")
+        except AssertionError as e:
+            states = [(a.process.poll(), a.log.read_text()[-1500:]) for a in self.agents]
+            raise AssertionError(f"{e}; listed {self.listed()}; exit codes and logs: {states}") from None
 
     def prove_watches(self, limit_s=10.0):
         """A replica that comes and goes is seen by both agents."""

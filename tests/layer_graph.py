@@ -63,7 +63,9 @@ def fill(session, values, variables=None):
 def evaluate(fn, *inputs, vars=0, dtype="float64"):
     """What fn(*tensors) gives in a graph whose variables are set as `fill` says."""
     with graph(dtype) as session:
-        out = fn(*tensors([np.asarray(i, dtype) if not isinstance(i, (list, tuple)) else cast(i, dtype) for i in inputs]))
+        out = fn(
+            *tensors([np.asarray(i, dtype) if not isinstance(i, (list, tuple)) else cast(i, dtype) for i in inputs])
+        )
         fill(session, vars)
         return session.run(out)
 
@@ -126,6 +128,10 @@ def check_gradients(fn, *inputs, vars=None, tolerance=1e-5, skip=()):
                 below = at(loss)
                 array[index] = kept
                 numeric = (above - below) / (2 * h)
-                assert abs(numeric - gradient[index]) <= tolerance * max(1.0, abs(numeric)), (index, numeric, gradient[index])
+                assert abs(numeric - gradient[index]) <= tolerance * max(1.0, abs(numeric)), (
+                    index,
+                    numeric,
+                    gradient[index],
+                )
                 compared += 1
         return compared

@@ -127,7 +127,7 @@ def cases(draw):
             slices.append((f.name, start, start + wide))
         layouts.append(Layout(f"layout{9 - i}", out_type, tuple(slices)))
     size = draw(st.integers(0, 4))
-    shared = [f.name for f in features if size and draw(st.booleans()) and draw(st.booleans())]
+    shared = [f.name for f in features if size and draw(st.booleans())]
     fids = st.lists(st.integers(0, 12), max_size=5)
     batch = {f.name: [draw(fids) for _ in range(1 if f.name in shared else size)] for f in features}
     if all(f.name in shared for f in features):

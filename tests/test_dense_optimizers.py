@@ -25,33 +25,36 @@ def train(optimizer, start, grads, dtype="float64", global_step=False):
         return after, session.run({name: optimizer.get_slot(variable, name) for name in optimizer.get_slot_names()})
 
 
-def ADAMOM(lr=.1):
-    return AdamomOptimizer(lr, ada_decay=.99, mom_decay=.9, epsilon=1e-6, weight_decay=.01)
+def ADAMOM(lr=0.1):
+    return AdamomOptimizer(lr, ada_decay=0.99, mom_decay=0.9, epsilon=1e-6, weight_decay=0.01)
 
 
 def RMSPROP(v2):
-    return RmspropOptimizer(.1, beta1=.9, beta2=.9, epsilon=.1, weight_decay=1, use_v2=v2)
+    return RmspropOptimizer(0.1, beta1=0.9, beta2=0.9, epsilon=0.1, weight_decay=1, use_v2=v2)
 
 
-GROWING = [np.array([.12, -.3]) * k for k in (1, 2, 3)]
+GROWING = [np.array([0.12, -0.3]) * k for k in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_tvl_of_record(dtype):
-    (var,), slots = train(ADAMOM(), [.1], [[.12]], dtype)
-    close([var[0], slots["m"][0], slots["c"][0], slots["v"][0]], [0.090000336, .0121, 1, .014641])
-    for v2, expected in ((False, [0.06794526, .00484, 0.03205474]), (True, [.06875, .0484, .03125])):
-        (var,), slots = train(RMSPROP(v2), [.1], [[.12]], dtype)
+    (var,), slots = train(ADAMOM(), [0.1], [[0.12]], dtype)
+    close([var[0], slots["m"][0], slots["c"][0], slots["v"][0]], [0.090000336, 0.0121, 1, 0.014641])
+    for v2, expected in ((False, [0.06794526, 0.00484, 0.03205474]), (True, [0.06875, 0.0484, 0.03125])):
+        (var,), slots = train(RMSPROP(v2), [0.1], [[0.12]], dtype)
         close([slots["m"][0], slots["v"][0], var[0]], expected)
 
 
 def test_tvl_three_steps():
-    after, slots = train(ADAMOM(), [.1, -.2], GROWING)
+    after, slots = train(ADAMOM(), [0.1, -0.2], GROWING)
     close(after, [[0.09000034, -0.19000005], [0.07167765, -0.17167934], [0.0457691, -0.14577412]])
     close([slots["m"], slots["v"], slots["c"]], [[0.06755368, -0.16880468], [0.20191872, 1.26114299], [2.9701] * 2])
     close(train(RMSPROP(False), [.1, -.2], GROWING)[0],
           [[0.03205474, -0.05857864], [-0.11047609, 0.23040442], [-0.31176279, 0.63869613]])  # fmt: skip
-    close(train(RMSPROP(True), [.1, -.2], GROWING)[0], [[.03125, -0.11666667], [-0.09195878, 0.03303086], [-0.25429085, 0.2349593]])
+    close(
+        train(RMSPROP(True), [0.1, -0.2], GROWING)[0],
+        [[0.03125, -0.11666667], [-0.09195878, 0.03303086], [-0.25429085, 0.2349593]],
+    )
 
 
 @pytest.mark.parametrize("make, expected", [
@@ -59,11 +62,13 @@ def test_tvl_three_steps():
     (lambda: RmspropOptimizer(use_v2=True), [0.499995, 0.4999865136]),
 ])  # fmt: skip
 def test_tvl_defaults(make, expected):
-    np.testing.assert_allclose([v[0] for v in train(make(), [.5], [[.2]] * 2)[0]], expected, atol=2e-10)
+    np.testing.assert_allclose([v[0] for v in train(make(), [0.5], [[0.2]] * 2)[0]], expected, atol=2e-10)
 
 
 def test_tvl_shampoo_a():
-    after, _ = train(ShampooOptimizer(warmup=2, tau_1=1, tau_2=1), W((2, 3)), [X((2, 3), k) for k in range(6)], global_step=True)
+    after, _ = train(
+        ShampooOptimizer(warmup=2, tau_1=1, tau_2=1), W((2, 3)), [X((2, 3), k) for k in range(6)], global_step=True
+    )
     close([a.reshape(-1) for a in after], [
         [-.297, 0, .297, -.097, .197, -.197], [-0.292426, -0.003, 0.296421, -0.0943, 0.191957, -0.192958],
         [-0.287036, -0.008383, 0.297378, -0.093991, 0.189265, -0.189321], [-0.282776, -0.013907, 0.300586, -0.096632, 0.192082, -0.18864],
@@ -72,7 +77,7 @@ def test_tvl_shampoo_a():
 
 
 def test_tvl_shampoo_b_and_c():
-    optimizer = ShampooOptimizer(warmup=1, tau_1=2, tau_2=2, beta_2=.9)
+    optimizer = ShampooOptimizer(warmup=1, tau_1=2, tau_2=2, beta_2=0.9)
     after, slots = train(optimizer, W((4,)), [X((4,), k) for k in range(5)], global_step=True)
     close(after[-1], [-0.28645, -0.022364, 0.301249, -0.108596])
     assert sorted(slots) == sorted(["s0", "g0", "pvec0", "pval0", "o0", "d", "m", "pm"])
@@ -93,7 +98,7 @@ def test_shampoo_without_a_global_step():
 def test_slots_have_their_names_and_come_back(tmp_path):
     def build():
         v = tf.Variable([1.0, 2.0], name="v")
-        optimizer = AdamomOptimizer(.1)
+        optimizer = AdamomOptimizer(0.1)
         return v, optimizer.minimize(tf.reduce_sum(tf.square(v)))
 
     with graph("float32") as session:
@@ -133,13 +138,15 @@ def test_tvl_polynomial_decay(arguments, step, expected):
 
 
 def test_tvl_schedules_train_and_have_a_text():
-    schedule = PolynomialDecay(.01, 10, .11)
+    schedule = PolynomialDecay(0.01, 10, 0.11)
     assert str(schedule) == ('LearningRateFunction("PolynomialDecay",Params:cycle=False,decay_steps=10,end_learning_rate=0.11,'
                              'initial_learning_rate=0.01,name=None,power=1.0)')  # fmt: skip
     with graph("float32") as session:
-        variables = [tf.Variable([1., 2]), tf.Variable([3., 4])]
-        optimizer = tf1.train.AdagradOptimizer(PolynomialDecay(3, 10, 11), initial_accumulator_value=.1)
-        update = optimizer.apply_gradients([(tf.constant([.1, .1]), variables[0]), (tf.constant([.01, .01]), variables[1])])
+        variables = [tf.Variable([1.0, 2]), tf.Variable([3.0, 4])]
+        optimizer = tf1.train.AdagradOptimizer(PolynomialDecay(3, 10, 11), initial_accumulator_value=0.1)
+        update = optimizer.apply_gradients(
+            [(tf.constant([0.1, 0.1]), variables[0]), (tf.constant([0.01, 0.01]), variables[1])]
+        )
         session.run(tf1.global_variables_initializer())
         for _ in range(3):
             session.run(update)
@@ -150,8 +157,8 @@ def test_tvl_schedules_train_and_have_a_text():
 def test_a_schedule_is_asked_in_each_step(make):
     with graph("float32") as session:
         step = tf1.train.get_or_create_global_step()
-        v = tf.Variable([[1., 2], [3, 4]])
-        update = make(PolynomialDecay(0.0, 1, .1)).apply_gradients([(tf.ones([2, 2]), v)], global_step=step)
+        v = tf.Variable([[1.0, 2], [3, 4]])
+        update = make(PolynomialDecay(0.0, 1, 0.1)).apply_gradients([(tf.ones([2, 2]), v)], global_step=step)
         session.run(tf1.global_variables_initializer())
         session.run(update)
         np.testing.assert_array_equal(session.run(v), [[1, 2], [3, 4]])
@@ -185,7 +192,7 @@ def test_clipping_of_sparse_gradients_and_by_another_norm():
         rows = tf.IndexedSlices(tf.constant([[3.0], [4]]), tf.constant([5, 2]), tf.constant([9, 1]))
         (clipped, none), norm = clip_by_global_norm([rows, None], 1)
         assert none is None
-        np.testing.assert_allclose(session.run(clipped.values), [[.6], [.8]], rtol=1e-6)
+        np.testing.assert_allclose(session.run(clipped.values), [[0.6], [0.8]], rtol=1e-6)
         assert session.run(norm) == 5
         (given,), norm = clip_by_global_norm([tf.constant([3.0])], 1, use_norm=tf.constant(6.0))
-        np.testing.assert_allclose(session.run(given), [.5], rtol=1e-6)
+        np.testing.assert_allclose(session.run(given), [0.5], rtol=1e-6)

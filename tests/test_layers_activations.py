@@ -33,7 +33,9 @@ TABLE = {
 
 def test_tva_the_table_is_whole():
     assert sorted(TABLE) == sorted(activations.ALL_ACTIVATION_NAMES)
-    assert len(activations.__all__) == 17 and all(issubclass(getattr(layers, n), keras.layers.Layer) for n in activations.__all__)
+    assert len(activations.__all__) == 17 and all(
+        issubclass(getattr(layers, n), keras.layers.Layer) for n in activations.__all__
+    )
 
 
 def test_tva_values():
@@ -70,9 +72,14 @@ def test_tva_serialize(name, text):
 def test_tva_get():
     assert activations.get(None) is None and activations.serialize(None) is None
     leaky = activations.get("{'name':'LeakyReLU','alpha':0.1}")
-    assert isinstance(leaky, layers.LeakyReLU) and leaky.alpha == .1
-    assert isinstance(activations.get(keras.activations.relu), layers.ReLU) and isinstance(activations.get(tf.nn.relu), layers.ReLU)
-    assert activations.get(tf.nn.relu6) is tf.nn.relu6 and activations.get(keras.activations.relu6) is keras.activations.relu6
+    assert isinstance(leaky, layers.LeakyReLU) and leaky.alpha == 0.1
+    assert isinstance(activations.get(keras.activations.relu), layers.ReLU) and isinstance(
+        activations.get(tf.nn.relu), layers.ReLU
+    )
+    assert (
+        activations.get(tf.nn.relu6) is tf.nn.relu6
+        and activations.get(keras.activations.relu6) is keras.activations.relu6
+    )
     assert isinstance(activations.get(layers.Tanh), layers.Tanh)
     assert activations.get(leaky) is leaky
     for wrong in (3, "[1]", "no_such", "1 +", ["relu"]):
@@ -84,20 +91,23 @@ def test_tva_get():
 
 def test_functions_of_keras_survive_their_text():
     assert activations.serialize(keras.activations.relu6) == "{'name': 'relu6'}"
-    assert activations.get("{'name': 'relu6'}") is keras.activations.relu6 and activations.get("mish") is keras.activations.mish
+    assert (
+        activations.get("{'name': 'relu6'}") is keras.activations.relu6
+        and activations.get("mish") is keras.activations.mish
+    )
     assert activations.serialize(lambda x: x) is None
 
 
 def test_a_cut_relu_survives_its_text():
-    text = activations.serialize(layers.ReLU(max_value=np.float32(6), negative_slope=.5, threshold=1))
+    text = activations.serialize(layers.ReLU(max_value=np.float32(6), negative_slope=0.5, threshold=1))
     again = activations.deserialize(text)
-    assert (again.max_value, again.negative_slope, again.threshold) == (6, .5, 1)
-    close(evaluate(lambda x: again(x), np.array([[-1., 1, 2, 7]])), [[-1, 0, 2, 6]])
+    assert (again.max_value, again.negative_slope, again.threshold) == (6, 0.5, 1)
+    close(evaluate(lambda x: again(x), np.array([[-1.0, 1, 2, 7]])), [[-1, 0, 2, 6]])
 
 
 def test_deserialize_leaves_the_dict_alone():
-    config = {"name": "elu", "alpha": .5}
-    assert activations.deserialize(config).alpha == .5 and config == {"name": "elu", "alpha": .5}
+    config = {"name": "elu", "alpha": 0.5}
+    assert activations.deserialize(config).alpha == 0.5 and config == {"name": "elu", "alpha": 0.5}
 
 
 @pytest.mark.parametrize("make", [lambda: layers.LeakyReLU(-1), lambda: layers.ThresholdedReLU(-1), lambda: layers.ReLU(threshold=-1),
@@ -108,7 +118,7 @@ def test_arguments_out_of_range(make):
 
 
 def test_softmax_over_two_axes_and_prelu_over_shared_ones():
-    x = np.arange(12.).reshape(2, 3, 2) / 5 - 1
+    x = np.arange(12.0).reshape(2, 3, 2) / 5 - 1
     found = evaluate(lambda x: layers.Softmax(axis=[1, 2])(x), x)
     np.testing.assert_allclose(found, np.exp(x) / np.exp(x).sum(axis=(1, 2), keepdims=True))
 
@@ -118,4 +128,4 @@ def test_softmax_over_two_axes_and_prelu_over_shared_ones():
         assert layer.alpha.shape == (1, 2)
         return out
 
-    np.testing.assert_allclose(evaluate(call, x, vars=[[[.5, 2]]]), np.where(x > 0, x, x * [.5, 2]), atol=1e-12)
+    np.testing.assert_allclose(evaluate(call, x, vars=[[[0.5, 2]]]), np.where(x > 0, x, x * [0.5, 2]), atol=1e-12)

@@ -80,7 +80,7 @@ def trained_outputs(folder, configs=None):
             losses += [tf.reduce_sum(o**2) for o in outputs[name]] + [tf.reduce_sum(loss) for loss in layer.losses]
         saver = tf1.train.Saver()
         if configs is None:
-            train = tf1.train.AdagradOptimizer(.1).minimize(tf.add_n(losses))
+            train = tf1.train.AdagradOptimizer(0.1).minimize(tf.add_n(losses))
             session.run(tf1.global_variables_initializer())
             before = session.run(outputs)
             session.run(train), session.run(train)
@@ -88,8 +88,17 @@ def trained_outputs(folder, configs=None):
             after = session.run(outputs)
             still = {n for n in EVERY if all(np.allclose(a, b) for a, b in zip(before[n], after[n]))}
             # These have no variables, or none that this loss moves.
-            assert still == {"can", "auto_int", "logit_correction", "sum_pooling", "avg_pooling", "max_pooling", "mixed_embed_op_comb",
-                             "leaky_re_lu", "re_lu"}, still
+            assert still == {
+                "can",
+                "auto_int",
+                "logit_correction",
+                "sum_pooling",
+                "avg_pooling",
+                "max_pooling",
+                "mixed_embed_op_comb",
+                "leaky_re_lu",
+                "re_lu",
+            }, still
             return after, {name: text(layer) for name, layer in made.items()}
         saver.restore(session, str(folder / "m"))
         return session.run(outputs), configs
@@ -150,7 +159,7 @@ def test_params_hand_on_what_keras_takes():
     with graph():
         layer(tf.ones([1, 2], tf.float64))
         assert tf1.trainable_variables() == []
-    assert layers.BatchNormalization.params().set(momentum=.5).instantiate().momentum == .5
+    assert layers.BatchNormalization.params().set(momentum=0.5).instantiate().momentum == 0.5
     assert "BatchNormalization" in layers.keras_layers and hasattr(layers.Conv1D, "params")
     q = layers.LHUCTower.params().set(output_dims=[2], lhuc_use_bias=False)
     assert q.instantiate().get_config()["lhuc_use_bias"] is False
@@ -158,14 +167,20 @@ def test_params_hand_on_what_keras_takes():
 
 def test_names_count_up_as_keras_2_counts():
     keras.backend.clear_session()
-    made = [layers.DMR_U2I(2), layers.DMR_U2I(2), layers.MMoE(1, [1], "relu", num_experts=1), layers.DIN([1]), layers.Dense(1)]
+    made = [
+        layers.DMR_U2I(2),
+        layers.DMR_U2I(2),
+        layers.MMoE(1, [1], "relu", num_experts=1),
+        layers.DIN([1]),
+        layers.Dense(1),
+    ]
     assert [layer.name for layer in made] == ["dmr__u2i", "dmr__u2i_1", "m_mo_e", "din", "dense"]
     assert keras.layers.Dense(1).name == "dense_1", "one count for both libraries"
 
 
 def test_a_variable_has_the_optimizer_of_its_layer():
     with graph("float32"):
-        optimizer = tf1.train.AdagradOptimizer(.5)
+        optimizer = tf1.train.AdagradOptimizer(0.5)
         layers.Dense(2, optimizer=optimizer)(tf.ones([1, 2]))
         assert [v.optimizer for v in tf1.trainable_variables()] == [optimizer] * 2
 
@@ -179,9 +194,13 @@ def test_the_monitor_of_inactive_units():
         for _ in range(2):
             session.run(out, {x: [[-1], [-1], [-1], [1]]})
         average = session.run(layer._inactive.value)
-        np.testing.assert_allclose(average, [.9 * .3 + .3] * 2, rtol=1e-6)
+        np.testing.assert_allclose(average, [0.9 * 0.3 + 0.3] * 2, rtol=1e-6)
         assert tf1.get_collection(tf1.GraphKeys.METRIC_VARIABLES) == [layer._inactive.value]
-        tags = [v.tag for t in session.run(tf1.get_collection("summaries"), {x: [[0]] * 4}) for v in tf1.Summary.FromString(t).value]
+        tags = [
+            v.tag
+            for t in session.run(tf1.get_collection("summaries"), {x: [[0]] * 4})
+            for v in tf1.Summary.FromString(t).value
+        ]
         assert len(tags) == 1 and tags[0].endswith("inactive_relu_count_moving_avg")
         layers.Dense(2, "tanh", inactive_relu_monitor=True)(x)  # nothing to watch
 
@@ -193,6 +212,8 @@ def test_unseeded_initializers_draw_anew_for_each_variable():
         mmoe = layers.MMoE(1, [4], "relu", num_experts=2)
         mmoe(tf.ones([1, 4]))
         session.run(tf1.global_variables_initializer())
-        kernels = session.run([v.value for v in layer._kernels] + [e.get_layer(0)._kernel_parts[0].value for e in mmoe.experts])
+        kernels = session.run(
+            [v.value for v in layer._kernels] + [e.get_layer(0)._kernel_parts[0].value for e in mmoe.experts]
+        )
         for i, a in enumerate(kernels):
-            assert all(np.abs(a - b).max() > .01 for b in kernels[:i])
+            assert all(np.abs(a - b).max() > 0.01 for b in kernels[:i])

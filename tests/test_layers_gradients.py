@@ -87,8 +87,11 @@ def test_gradient(name):
 
 
 def test_gradients_of_activations():
-    x = some(2, 5) + .05
-    assert check_gradients(lambda x: [activations.get(name)(x) for name in activations.ALL_ACTIVATION_NAMES], x) == x.size + 5
+    x = some(2, 5) + 0.05
+    assert (
+        check_gradients(lambda x: [activations.get(name)(x) for name in activations.ALL_ACTIVATION_NAMES], x)
+        == x.size + 5
+    )
 
 
 def test_regularizers_are_among_the_losses():
@@ -103,7 +106,7 @@ def test_regularizers_are_among_the_losses():
         session.run(tf.compat.v1.global_variables_initializer())
         kernel, bias = session.run(made[0].losses)
         weights = session.run([v.value for v in made[0].weights])
-        np.testing.assert_allclose(kernel, .01 * (weights[0] ** 2).sum())
+        np.testing.assert_allclose(kernel, 0.01 * (weights[0] ** 2).sum())
         assert bias == 0
 
 
@@ -116,7 +119,7 @@ def test_snr_straight_through(use_ste, gradient):
         (variable,) = tf.compat.v1.trainable_variables()
         (grad,) = tf.compat.v1.gradients(out, variable)
         session.run(tf.compat.v1.global_variables_initializer())
-        session.run(variable.assign([[5.]]))
+        session.run(variable.assign([[5.0]]))
         value, grad = session.run([out, grad])
         s = 1 / (1 + np.exp(-5))
         np.testing.assert_allclose(value, [[1, 1]])

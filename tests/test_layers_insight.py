@@ -11,10 +11,16 @@ def test_tvn_prepare_head():
     names = ["f1", "f2", "f3"]
     text, kind = prepare_head(names, [3, 5, 9], [["f1", "f2"], ["f3", "f4"], ["f5", "f6"]], out_type="bytes")
     assert kind == "gating"
-    assert text == '{"tag_type": "gating", "segment_names": ["f1", "f2", "f3"], "segment_sizes": [3, 5, 9], "group_index": [0, 0, 1]}'
+    assert (
+        text
+        == '{"tag_type": "gating", "segment_names": ["f1", "f2", "f3"], "segment_sizes": [3, 5, 9], "group_index": [0, 0, 1]}'
+    )
     text, kind = prepare_head(names, [[3, 6], [5, 10], [4, 8, 16]], out_type="bytes")
     assert kind == "selecting"
-    assert text == '{"tag_type": "selecting", "segment_names": ["f1", "f2", "f3"], "segment_sizes": [[3, 6], [5, 10], [4, 8, 16]]}'
+    assert (
+        text
+        == '{"tag_type": "selecting", "segment_names": ["f1", "f2", "f3"], "segment_sizes": [[3, 6], [5, 10], [4, 8, 16]]}'
+    )
     head, _ = prepare_head(["b", "a", "c"], [1, 2, 3], [["c"], ["x"], ["a", "b"]], out_type="json")
     assert head["group_index"] == [1, 1, 0]
     assert prepare_head(["é", "é"], [1, 1], out_type="bytes")[0].count("\\u00e9") == 2
@@ -26,7 +32,12 @@ def test_tvn_prepare_head():
 def summaries(session):
     for text in session.run(tf1.get_collection("summaries")):
         (value,) = tf1.Summary.FromString(text).value
-        yield value.tag, value.metadata.plugin_data.content.decode(), tf.make_ndarray(value.tensor).shape, value.metadata
+        yield (
+            value.tag,
+            value.metadata.plugin_data.content.decode(),
+            tf.make_ndarray(value.tensor).shape,
+            value.metadata,
+        )
 
 
 def test_tvn_tags():
@@ -41,13 +52,19 @@ def test_tvn_tags():
     assert [f[0] for f in found] == ["gating/monolith_nas_weight", "gating_1/monolith_nas_weight", "x_gating/monolith_nas_weight",
                                      "a/b/selecting/monolith_nas_weight"]  # fmt: skip
     metadata = found[0][3]
-    assert metadata.plugin_data.plugin_name == "monolith" and metadata.summary_description == "gating" and metadata.data_class == 2
+    assert (
+        metadata.plugin_data.plugin_name == "monolith"
+        and metadata.summary_description == "gating"
+        and metadata.data_class == 2
+    )
 
 
 def test_tvn_feature_insight():
     with graph("float32") as session:
         label = tf.constant([1, 0, 1])
-        layers.feature_insight_data(tf.ones([3, 17]), ["f1", "f2", "f3"], [3, 5, 9], weight=tf.ones([17, 2]), label=label)
+        layers.feature_insight_data(
+            tf.ones([3, 17]), ["f1", "f2", "f3"], [3, 5, 9], weight=tf.ones([17, 2]), label=label
+        )
         mlp = layers.MLP([3, 2])
         x = tf.ones([2, 5])
         mlp(x, segment_names=["u", "v"], segment_sizes=[2, 3])
@@ -64,8 +81,8 @@ def test_tvn_feature_insight():
 
 def test_nas_weights_of_a_checkpoint(tmp_path):
     with graph("float32") as session:
-        tf.Variable([[.5, 1]], name="other")
-        tf.Variable([[.25, 2]], name="arch_weights")
+        tf.Variable([[0.5, 1]], name="other")
+        tf.Variable([[0.25, 2]], name="arch_weights")
         session.run(tf1.global_variables_initializer())
         tf1.train.Saver().save(session, str(tmp_path / "m"))
     assert get_nas_weight_json(str(tmp_path / "m")) == ["0.25", "2.0"]

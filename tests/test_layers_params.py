@@ -46,13 +46,18 @@ def test_dotted_names():
 
 def test_names_that_are_not_there():
     p = params(activation=1, activations=2, sub=params(width=3), d={"x": 1})
-    for act in (lambda: p.get("actuvation"), lambda: p.actuvation, lambda: p.set(actuvation=1), lambda: p.delete("actuvation")):
+    for act in (
+        lambda: p.get("actuvation"),
+        lambda: p.actuvation,
+        lambda: p.set(actuvation=1),
+        lambda: p.delete("actuvation"),
+    ):
         with pytest.raises(AttributeError) as e:
             act()
         assert str(e.value) == "actuvation (did you mean: [activation,activations])"
     with pytest.raises(AttributeError) as e:
         p.get("sub.widht")
-    assert str(e.value) == "sub.widht (did you mean: [width])" or str(e.value) == "sub.widht"
+    assert str(e.value) == "sub.widht", "one of its two pieces is no more than half"
     with pytest.raises(AttributeError) as e:
         p.set(**{"nothing.x": 1})
     assert str(e.value) == "nothing"
@@ -97,7 +102,9 @@ def test_equality():
 
 
 def test_text():
-    p = params(name="x", b=[1, "s", params(z=1, y="q")], a=params(inner=None), color=Color.RED, d={"k": Color.RED}, one=(1,))
+    p = params(
+        name="x", b=[1, "s", params(z=1, y="q")], a=params(inner=None), color=Color.RED, d={"k": Color.RED}, one=(1,)
+    )
     assert str(p) == (
         "{\n  a: {\n    inner: None\n  }\n  b: [1, 's', {'y': 'q', 'z': 1}]\n  color: Color.RED\n  d: {'k': Color.RED}\n"
         '  name: "x"\n  one: (1,)\n}')  # fmt: skip
@@ -194,7 +201,11 @@ def test_nested_map_dotted_names():
 
 def test_nested_map_structure():
     m = nested()
-    assert m.IsCompatible(m.Transform(str)) and not m.IsCompatible(NestedMap(a=1)) and not m.IsCompatible(NestedMap(a=1, b=2))
+    assert (
+        m.IsCompatible(m.Transform(str))
+        and not m.IsCompatible(NestedMap(a=1))
+        and not m.IsCompatible(NestedMap(a=1, b=2))
+    )
     made = NestedMap.FromNestedDict({"a": [{"b": 1}], "t": ({"c": 2},)})
     assert isinstance(made.a[0], NestedMap) and made.t[0].c == 2
     leaf = object()
@@ -214,7 +225,11 @@ def test_registry():
     registry = Registry()
     small = registry.register(make())
     assert registry.keys(small) == ["monolith.tasks.movies.params.small.Small", "movies.small.Small"]
-    assert registry.get_class("movies.small.Small") is small is registry.get_class("monolith.tasks.movies.params.small.Small")
+    assert (
+        registry.get_class("movies.small.Small")
+        is small
+        is registry.get_class("monolith.tasks.movies.params.small.Small")
+    )
     assert registry.get_params("movies.small.Small").of == "Small"
     plain = registry.register(make("plain"))
     assert registry.keys(plain) == ["plain.Small"]

@@ -45,7 +45,12 @@ def test_tvc_mlp_with_batch_normalization():
         out = mlp(tf.constant(X((2, 3))))
         names = variable_names()
         assert names[:4] == [f"mlp/BatchNorm/in/{n}" for n in ("gamma", "beta", "moving_mean", "moving_variance")]
-        assert names[4:8] == ["mlp/dense_0/kernel", "mlp/dense_0/trainable_kernel_norm", "mlp/dense_0/bias", "mlp/BatchNorm/out/gamma"]
+        assert names[4:8] == [
+            "mlp/dense_0/kernel",
+            "mlp/dense_0/trainable_kernel_norm",
+            "mlp/dense_0/bias",
+            "mlp/BatchNorm/out/gamma",
+        ]
         values = [W(v.shape.as_list(), i) if "dense" in v.name else None for i, v in enumerate(tf1.global_variables())]
         fill(session, values)
         # Keras' epsilon, 0.001, is part of the numbers.
@@ -66,7 +71,9 @@ def test_tvc_partitioned_kernel():
         session.run(tf1.global_variables_initializer())
         kernel = np.concatenate(session.run([v.value for v in ambient._kernel_parts]))
         # The learned lengths start as those of the kernel: it starts as it was drawn.
-        np.testing.assert_allclose(session.run(y), kernel.sum(axis=0, keepdims=True).repeat(2, axis=0), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            session.run(y), kernel.sum(axis=0, keepdims=True).repeat(2, axis=0), rtol=1e-3, atol=1e-4
+        )
 
 
 def test_partitions_are_one_tensor_of_a_checkpoint(tmp_path):
@@ -119,11 +126,17 @@ GROUPS = ([X((2, 3), 0), X((2, 3), 1)], [X((2, 3), 2), X((2, 3), 3)])
 
 def test_tve_group_int():
     assert layers.FFM is layers.GroupInt
-    multiply = [[.6, 0, -.8, .4, 0, -.6, .48, .08, .8, .32, .12, .6], [-.04, -.8, 0, -.08, -.64, -.08, 0, -1, 0, 0, -.8, -.04]]
+    multiply = [
+        [0.6, 0, -0.8, 0.4, 0, -0.6, 0.48, 0.08, 0.8, 0.32, 0.12, 0.6],
+        [-0.04, -0.8, 0, -0.08, -0.64, -0.08, 0, -1, 0, 0, -0.8, -0.04],
+    ]
     close(evaluate(lambda *g: layers.GroupInt()(list(g)), *GROUPS), multiply)
     (kept,) = evaluate(lambda *g: layers.FFM(keep_list=True)(tuple(g)), *GROUPS)
     close(kept, multiply)
-    close(evaluate(lambda *g: layers.GroupInt("dot")(list(g)), *GROUPS), [[-.2, -.2, 1.36, 1.04], [-.84, -.8, -1, -.84]])
+    close(
+        evaluate(lambda *g: layers.GroupInt("dot")(list(g)), *GROUPS),
+        [[-0.2, -0.2, 1.36, 1.04], [-0.84, -0.8, -1, -0.84]],
+    )
 
 
 def test_tve_group_int_attention():
@@ -140,7 +153,10 @@ def test_tve_group_int_attention():
         fill(session, 0)
         out, attention = session.run([out, attention])
     close(attention[..., 0], [[0.227155, 0.225367, 0.212487, 0.214097], [0.223578, 0.223578, 0.224472, 0.223935]])
-    close(out[0], [0.136293, 0, -0.181724, 0.090147, 0, -0.13522, 0.101994, 0.016999, 0.169989, 0.068511, 0.025692, 0.128458])
+    close(
+        out[0],
+        [0.136293, 0, -0.181724, 0.090147, 0, -0.13522, 0.101994, 0.016999, 0.169989, 0.068511, 0.025692, 0.128458],
+    )
 
 
 CUBE = X((2, 3, 2), 0)
@@ -170,7 +186,11 @@ def test_dcn_variables():
         layer = layers.DCN(1, allow_kernel_norm=True, name="normed")
         layer(tf.constant(X((2, 3))))
         names = ["kernel_0", "kernel_0/trainable_norm", "bias_0", "bias_0/trainable_norm"]
-        assert variable_names()[-4:] == [f"normed/{n}" for n in names] == [v.path for v in tf.nest.flatten(sorted_by(layer, names))]
+        assert (
+            variable_names()[-4:]
+            == [f"normed/{n}" for n in names]
+            == [v.path for v in tf.nest.flatten(sorted_by(layer, names))]
+        )
 
 
 def sorted_by(layer, names):
@@ -178,12 +198,18 @@ def sorted_by(layer, names):
 
 
 def test_dcn_dropout_in_training_alone():
-    for arguments, training, dropped in (({}, None, True), ({}, False, False), ({"mode": "eval"}, None, False), ({"mode": "eval"}, True, True)):
+    for arguments, training, dropped in (
+        ({}, None, True),
+        ({}, False, False),
+        ({"mode": "eval"}, None, False),
+        ({"mode": "eval"}, True, True),
+    ):
+
         def call(x):
-            return layers.DCN(1, "vector", use_dropout=True, keep_prob=.5, **arguments)(x, training=training)
+            return layers.DCN(1, "vector", use_dropout=True, keep_prob=0.5, **arguments)(x, training=training)
 
         out = evaluate(call, np.ones((20, 5)))
-        assert ((out == 0).mean() > .3) == dropped
+        assert ((out == 0).mean() > 0.3) == dropped
 
 
 @pytest.mark.parametrize("is_seq, is_stacked, shape, expected", [
@@ -203,5 +229,5 @@ def test_tve_can_without_activation_and_a_batch_of_one():
     def call(user, item):
         return layers.CAN(2, None, is_stacked=False)((user, item))
 
-    close(evaluate(call, X((2, 2), 2), X((2, 12), 4)), [[1.352, -.328], [-.224, .32]])
-    close(evaluate(call, X((2, 2), 2)[:1], X((2, 12), 4)[:1]), [[1.352, -.328]])
+    close(evaluate(call, X((2, 2), 2), X((2, 12), 4)), [[1.352, -0.328], [-0.224, 0.32]])
+    close(evaluate(call, X((2, 2), 2)[:1], X((2, 12), 4)[:1]), [[1.352, -0.328]])

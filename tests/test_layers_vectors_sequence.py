@@ -84,8 +84,11 @@ def test_tvf_dien(activation, s, expected, form):
             out = layer((q, tf1.placeholder_with_default(k, [None, None, 2])))
         else:
             out = layer((q, k, tf.ones([2, 3])) if form == "with a mask" else (q, k))
-        assert variable_names() == ["dien/attention_weight", *(f"dien/gru_cell/{n}" for n in ("kernel", "recurrent_kernel", "bias")),
-                                    *(f"dien/augru_cell/{n}/{v}" for n in ("gates", "candidate") for v in ("kernel", "bias"))]
+        assert variable_names() == [
+            "dien/attention_weight",
+            *(f"dien/gru_cell/{n}" for n in ("kernel", "recurrent_kernel", "bias")),
+            *(f"dien/augru_cell/{n}/{v}" for n in ("gates", "candidate") for v in ("kernel", "bias")),
+        ]
         return out, layer.attention(q, k)[1]
 
     out, scores = evaluate(call, X((2, 2), 1), X((2, 3, 2), 0), vars=s)
@@ -134,19 +137,45 @@ CUBE = X((2, 3, 2), 0)
 def test_tvg_auto_int():
     close(evaluate(lambda x: layers.AutoInt()(x), CUBE),
           [[-0.56313, -0.071647, 0.782821, -0.272861, 0.735779, -0.26985], [.4, -.8, 0.389345, -0.810655, 0.378757, -0.821243]])  # fmt: skip
-    close(evaluate(lambda x: layers.AutoInt(2)(x), CUBE)[0], [0.085651, -0.169637, 0.569345, -0.242636, 0.558851, -0.241054])
+    close(
+        evaluate(lambda x: layers.AutoInt(2)(x), CUBE)[0],
+        [0.085651, -0.169637, 0.569345, -0.242636, 0.558851, -0.241054],
+    )
     assert [t.shape for t in evaluate(lambda x: layers.AutoInt(out_type=None)(x), CUBE)] == [(2, 2)] * 3
 
 
 @pytest.mark.parametrize("weight", [[1, 2, 3], np.array([1.0, 2, 3])])
 def test_tvg_irazor(weight):
     def call(x):
-        layer = layers.iRazor([0, 1, 3, 4], t=.5, feature_weight=weight, name="razor")
+        layer = layers.iRazor([0, 1, 3, 4], t=0.5, feature_weight=weight, name="razor")
         return layer(x), layer.probabilities(), layers.get_layer_loss()["razor"]
 
     out, p, loss = evaluate(call, X((2, 3, 4), 0))
-    close(p, [[0.130992, 0.238683, 0.434908, 0.195417], [0.379371, 0.170463, 0.310603, 0.139563], [0.19483, 0.355004, 0.159513, 0.290653]])
-    close(out[0], [-0.238683, 0, 0.434908, -0.039083, 0.13637, -0.124241, 0.186362, -0.083738, 0.142002, -0.127611, 0.031903, -0.290652])
+    close(
+        p,
+        [
+            [0.130992, 0.238683, 0.434908, 0.195417],
+            [0.379371, 0.170463, 0.310603, 0.139563],
+            [0.19483, 0.355004, 0.159513, 0.290653],
+        ],
+    )
+    close(
+        out[0],
+        [
+            -0.238683,
+            0,
+            0.434908,
+            -0.039083,
+            0.13637,
+            -0.124241,
+            0.186362,
+            -0.083738,
+            0.142002,
+            -0.127611,
+            0.031903,
+            -0.290652,
+        ],
+    )
     close(loss, 6.060430)
 
 
@@ -159,8 +188,17 @@ def test_tvg_senet():
     close(w, [[0.553895, 0.456939, 0.524979], [0.555884, 0.460265, 0.524979]])
     close(out[0], [-0.553895, 0, 0.456939, -0.091388, 0.419983, -0.209992])
     listed = evaluate(lambda *x: layers.SeNet(3, 2, on_gpu=True)(list(x)), X((2, 2), 0), X((2, 3), 1), X((2, 1), 2))
-    close(listed, [[-0.556693, 0, -0.369297, 0.092324, -0.461621, -0.314988], [0.553601, -0.11072, 0, 0.456447, -0.091289, 0.209992]])
-    close(evaluate(lambda x: layers.SeNet(3, None)(x), CUBE), [[.5, 0, .4, -.08, .16, -.08], [0, 0, -.08, .16, -.08, .4]])
+    close(
+        listed,
+        [
+            [-0.556693, 0, -0.369297, 0.092324, -0.461621, -0.314988],
+            [0.553601, -0.11072, 0, 0.456447, -0.091289, 0.209992],
+        ],
+    )
+    close(
+        evaluate(lambda x: layers.SeNet(3, None)(x), CUBE),
+        [[0.5, 0, 0.4, -0.08, 0.16, -0.08], [0, 0, -0.08, 0.16, -0.08, 0.4]],
+    )
 
 
 def test_tvh_lhuc():
@@ -183,7 +221,7 @@ def test_tvh_lhuc_with_its_own_gates():
         layers.LHUCTower([3, 2], lhuc_output_dims=[[2, 4], [2]])
 
 
-LOGITS, RATES = np.array([-2, 0, .5, 3]), np.array([1, .5, .1, .01])
+LOGITS, RATES = np.array([-2, 0, 0.5, 3]), np.array([1, 0.5, 0.1, 0.01])
 
 
 @pytest.mark.parametrize("bias, rates, expected", [
@@ -208,11 +246,17 @@ def test_tvh_logit_correction_at_the_edges():
 def test_tvh_binary_loss():
     from monolith_cli.model import heads
 
-    logits, labels, rates = (np.array(a, np.float32) for a in ([-1, 0, 2], [0, 1, 1], [.1, 1, .5]))
-    for arguments, expected in (({}, 2.301664), ({"logit_clip_threshold": .1}, 2.341548), ({"sample_bias": True}, 2.853669)):
-        loss, pred = evaluate(lambda l, y, r: heads.sigmoid_loss_and_pred("h", l, y, sample_rate=r, **arguments), logits, labels, rates)
+    logits, labels, rates = (np.array(a, np.float32) for a in ([-1, 0, 2], [0, 1, 1], [0.1, 1, 0.5]))
+    for arguments, expected in (
+        ({}, 2.301664),
+        ({"logit_clip_threshold": 0.1}, 2.341548),
+        ({"sample_bias": True}, 2.853669),
+    ):
+        loss, pred = evaluate(
+            lambda l, y, r: heads.sigmoid_loss_and_pred("h", l, y, sample_rate=r, **arguments), logits, labels, rates
+        )
         close(loss, expected)
-        close(pred, [0.268941, .5, 0.880797])
+        close(pred, [0.268941, 0.5, 0.880797])
 
 
 @pytest.mark.parametrize("kind, top_k, first, second, loss", [
@@ -244,7 +288,7 @@ def test_tvh_snr():
         return layer(list(x)), layer.gates(), layer.losses
 
     (a, b, c), z, losses = evaluate(call, *inputs)
-    close(z[:, 0], [0.410669, .5, 0.589331, 0.470025, 0.559801, 0.440199])
+    close(z[:, 0], [0.410669, 0.5, 0.589331, 0.470025, 0.559801, 0.440199])
     close(a, [[0.044532, -0.050467], [-0.066894, 0.003465]])
     close(b, [[0.01794, 0.016412], [0.29794, -0.052392]])
     close(c, [[-0.067737, 0.132779], [0.023717, -0.212159]])

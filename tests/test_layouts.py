@@ -180,15 +180,19 @@ class TestSharedFeatures:
     def test_one_row_for_the_whole_batch_and_back(self):
         plan = LayoutPlan(
             [LayoutFeature("u", "t", (2,)), LayoutFeature("v", "t", (2,))],
-            [Layout("x", "addn", (("u", 0, 2), ("v", 0, 2))), Layout("y", "none", (("u", 0, 1),))],
+            [
+                Layout("x", "addn", (("u", 0, 2), ("v", 0, 2))),
+                Layout("y", "none", (("u", 0, 1),)),
+                Layout("z", "addn", (("v", 0, 2), ("u", 0, 2))),
+            ],
         )
         s = shard_fids(ragged_batch({"u": [[1, 2]], "v": [[3], [], [3, 4]]}), plan, shared=["u"])
         assert s.nfl_offset.numpy().tolist() == [0x80000000, 1, 5] and s.batch_size.numpy().tolist() == [3]
         embeddings = floats([[1, 2, 10, 20, 100, 200, 1000, 2000]])
         out = embedding_to_layout(embeddings, s, plan)
-        assert out["x"].numpy().tolist() == [[111, 222], [11, 22], [1111, 2222]]
+        assert out["x"].numpy().tolist() == out["z"].numpy().tolist() == [[111, 222], [11, 22], [1111, 2222]]
         assert out["y"][0].numpy().tolist() == [[11], [11], [11]]
-        (grad,) = embedding_to_layout_gradient(embeddings, s, plan, {"x": tf.ones([3, 2]), "y": [tf.ones([3, 1])]})
+        (grad,) = embedding_to_layout_gradient(embeddings, s, plan, {"x": tf.ones([3, 2]), "y": [tf.ones([3, 1])], "z": tf.zeros([3, 2])})
         assert grad.numpy().tolist() == [6, 3, 6, 3, 2, 2, 1, 1]
 
     def test_several_rows_are_refused(self):

@@ -10,11 +10,11 @@ from monolith_cli import losses
 from monolith_cli.losses import Reduction
 from monolith_cli.losses.ranking import sort_key
 
-LABELS = np.array([[1., 0, 2, -1], [0, 1, 0, 0]])
-LOGITS = np.array([[.3, .8, -.2, .5], [1, -.5, .2, .1]])
-ITEMS = np.array([[1, 2, .5, 1], [1, 1, 3, 1]])
-LISTS = np.array([[2], [.5]])
-SORTED = np.array([[2., -1, 0, 1]])
+LABELS = np.array([[1.0, 0, 2, -1], [0, 1, 0, 0]])
+LOGITS = np.array([[0.3, 0.8, -0.2, 0.5], [1, -0.5, 0.2, 0.1]])
+ITEMS = np.array([[1, 2, 0.5, 1], [1, 1, 3, 1]])
+LISTS = np.array([[2], [0.5]])
+SORTED = np.array([[2.0, -1, 0, 1]])
 
 
 @pytest.mark.parametrize("arguments, interval, r, expected", [
@@ -26,7 +26,7 @@ def test_tvk_batch_softmax(arguments, interval, r, expected):
         return losses.batch_softmax_loss(q, i, tf.constant(interval), tf.constant(r, tf.float64), **arguments)
 
     close(evaluate(loss, X((3, 2), 0), X((3, 2), 4)), expected)
-    check_gradients(loss, X((3, 2), 0) + .05, X((3, 2), 4))
+    check_gradients(loss, X((3, 2), 0) + 0.05, X((3, 2), 4))
 
 
 def test_tvk_batch_softmax_of_record():
@@ -43,7 +43,9 @@ def test_batch_softmax_mistakes_and_large_scores():
             losses.batch_softmax_loss(tf.zeros([2, 2]), tf.zeros([2, 2]), [1, 1], [1, 1], temperature=temperature)
     with pytest.raises(losses.LossError, match=r"\(2, 3\).*\(2, 2\)"):
         losses.batch_softmax_loss(tf.zeros([2, 3]), tf.zeros([2, 2]), [1, 1], [1, 1])
-    far = losses.batch_softmax_loss(tf.constant([[900.], [1]]), tf.constant([[1.], [1]]), [1, 1], [1., 1], normalize=False)
+    far = losses.batch_softmax_loss(
+        tf.constant([[900.0], [1]]), tf.constant([[1.0], [1]]), [1, 1], [1.0, 1], normalize=False
+    )
     np.testing.assert_allclose(far, 2 * math.log(2), rtol=1e-4)
 
 
@@ -52,13 +54,13 @@ def test_tvk_inbatch_auc():
         loss = losses.inbatch_auc_loss(label, logit, weight)
         return [loss, *tf1.gradients(loss, [logit, label])[:1], tf1.gradients(loss, label) == [None]]
 
-    label, logit = np.array([1., 0, 0, 1]), np.array([.5, -.2, -.4, .8])
+    label, logit = np.array([1.0, 0, 0, 1]), np.array([0.5, -0.2, -0.4, 0.8])
     with graph() as session:
         loss, grad, no_label_gradient = both(tf.constant(label), tf.constant(logit))
-        half = both(tf.constant(label), tf.constant(logit), .5)[1]
-        far = both(tf.constant([1., -20000, 0, 2]), tf.constant([-100., 5, 0, 100]))[:2]
-        nan = both(tf.constant([1., math.nan, 0, 2]), tf.constant([-100., 5, 0, 100]))[:2]
-        none = both(tf.constant([1., 1]), tf.constant([1., 2]))[:2]
+        half = both(tf.constant(label), tf.constant(logit), 0.5)[1]
+        far = both(tf.constant([1.0, -20000, 0, 2]), tf.constant([-100.0, 5, 0, 100]))[:2]
+        nan = both(tf.constant([1.0, math.nan, 0, 2]), tf.constant([-100.0, 5, 0, 100]))[:2]
+        none = both(tf.constant([1.0, 1]), tf.constant([1.0, 2]))[:2]
         assert no_label_gradient
         close(session.run(loss), -1.320884)
         close(session.run(grad), [0.620863, -0.600754, -0.520526, 0.500417])
@@ -70,7 +72,7 @@ def test_tvk_inbatch_auc():
         value, grad = session.run(none)
         assert value == 0 and (grad == 0).all()
     assert check_gradients(lambda s: losses.inbatch_auc_loss(label, s), logit) == 4
-    for weight in (0, -.5, 1.5):
+    for weight in (0, -0.5, 1.5):
         with pytest.raises(losses.LossError, match="neg_weight"):
             losses.inbatch_auc_loss(label, logit, weight)
     with pytest.raises(losses.LossError, match=r"\(4,\) labels.*\(3,\)"):
@@ -101,7 +103,7 @@ def pairs(weight):
 
 def test_tvk_lambda_weights():
     close(pairs(losses.create_ndcg_lambda_weight()), [0.108179, 0.038185, 0.101646])
-    close(pairs(losses.create_ndcg_lambda_weight(smooth_fraction=.25)), [0.184413, 0.107038, 0.081008])
+    close(pairs(losses.create_ndcg_lambda_weight(smooth_fraction=0.25)), [0.184413, 0.107038, 0.081008])
     close(pairs(losses.create_ndcg_lambda_weight(topn=2)), [0.108179, 0.072119, 0])
     close(pairs(losses.create_reciprocal_rank_lambda_weight()), [0.133333, 0.033333, 0.2])
     close(evaluate(losses.create_ndcg_lambda_weight().individual_weights, SORTED), [[0.826235, 0, 0, 0.118613]])
@@ -152,7 +154,7 @@ TABLE = [
     (lambda l, s: losses.approx_ndcg_loss(l, s, reduction=Reduction.SUM_BY_NONZERO_WEIGHTS), -0.509122),
     (lambda l, s: losses.approx_ndcg_loss(l, s, alpha=1.0), -1.135675),
     (lambda l, s: losses.make_loss_fn(["softmax_loss", "mean_squared_loss"])(l, s, {}), 4.710641),
-    (lambda l, s: losses.make_loss_fn(["softmax_loss", "mean_squared_loss"], [.5, 2])(l, s, {}), 4.341749),
+    (lambda l, s: losses.make_loss_fn(["softmax_loss", "mean_squared_loss"], [0.5, 2])(l, s, {}), 4.341749),
 ]
 
 
@@ -165,14 +167,17 @@ def test_gradients_of_the_table():
     assert check_gradients(lambda s: [fn(LABELS, s) for fn, _ in TABLE], LOGITS) == LOGITS.size
 
 
-MLE_LABELS = np.array([[1., 0, 2, -1], [.5, 3, 1, .2]])
+MLE_LABELS = np.array([[1.0, 0, 2, -1], [0.5, 3, 1, 0.2]])
 
 
 def test_tvk_list_mle():
     weight = losses.create_p_list_mle_lambda_weight(4)
     cases = [({}, 3.322884), ({"lambda_weight": weight}, 17.451843), ({"weights": LISTS}, 3.652201)]
-    close(evaluate(lambda l, s: [losses.list_mle_loss(l, s, seed=1, **a) for a, _ in cases], MLE_LABELS, LOGITS), [e for _, e in cases])
-    close(evaluate(lambda s: losses.list_mle_loss(np.array([[3., 0, 2, 1]]), s), LOGITS[:1]), 4.099302)
+    close(
+        evaluate(lambda l, s: [losses.list_mle_loss(l, s, seed=1, **a) for a, _ in cases], MLE_LABELS, LOGITS),
+        [e for _, e in cases],
+    )
+    close(evaluate(lambda s: losses.list_mle_loss(np.array([[3.0, 0, 2, 1]]), s), LOGITS[:1]), 4.099302)
     check_gradients(lambda s: losses.list_mle_loss(MLE_LABELS, s, lambda_weight=weight), LOGITS)
     with pytest.raises(losses.LossError, match="list_mle_loss: weights"):
         losses.list_mle_loss(MLE_LABELS, LOGITS, weights=ITEMS)
@@ -181,8 +186,8 @@ def test_tvk_list_mle():
 def test_tvk_batch_lists():
     logits, labels, mask, first = evaluate(
         lambda s, l: losses.get_batch_idx_size(s, l, tf.constant([7, 8, 7, 9, 7]), "p_"), [.1, .2, .3, .4, .5], [1., 0, 1, 0, 1])  # fmt: skip
-    close(logits, [[.1, .3, .5], [.2, 0, 0], [.4, 0, 0]])
-    close(labels, [[.999999] * 3, [-1e-6] * 3, [-1e-6] * 3])
+    close(logits, [[0.1, 0.3, 0.5], [0.2, 0, 0], [0.4, 0, 0]])
+    close(labels, [[0.999999] * 3, [-1e-6] * 3, [-1e-6] * 3])
     assert first.tolist() == [0, 1, 3] and mask.shape == (5, 5)
     assert np.argwhere(mask).tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [2, 0]]
 
@@ -193,7 +198,9 @@ def test_organize_valid_indices():
     assert still[..., 1].tolist() == [[0, 2, 3, 1], [2, 0, 1, 3]] and still[..., 0].tolist() == [[0] * 4, [1] * 4]
     for seed in range(5):
         mixed = losses.organize_valid_indices(valid, seed=seed).numpy()[..., 1]
-        assert sorted(mixed[0][:3]) == [0, 2, 3] and mixed[1][0] == 2 and all(sorted(row) == [0, 1, 2, 3] for row in mixed)
+        assert (
+            sorted(mixed[0][:3]) == [0, 2, 3] and mixed[1][0] == 2 and all(sorted(row) == [0, 1, 2, 3] for row in mixed)
+        )
 
 
 def test_reshape_first_ndims():
@@ -223,9 +230,12 @@ def test_mistakes_of_make_loss_fn():
 
 
 def test_a_list_alone_and_logits_far_out():
-    close(losses.approx_ndcg_loss(LABELS[:1], LOGITS[:1]), -1.018244 - float(losses.approx_ndcg_loss(LABELS[1:], LOGITS[1:])))
+    close(
+        losses.approx_ndcg_loss(LABELS[:1], LOGITS[:1]),
+        -1.018244 - float(losses.approx_ndcg_loss(LABELS[1:], LOGITS[1:])),
+    )
     far = tf.constant([[1e6, 1e6 + 1, 1e6]], tf.float32)
-    assert tf.argsort(sort_key(tf.constant([[0., 1, -1]]), far), direction="DESCENDING").numpy()[0, -1] == 2
+    assert tf.argsort(sort_key(tf.constant([[0.0, 1, -1]]), far), direction="DESCENDING").numpy()[0, -1] == 2
     assert float(losses.softmax_loss(np.zeros((2, 3)), np.ones((2, 3)))) == 0
 
 
@@ -243,7 +253,11 @@ def pairwise_model(labels, logits, items, f):
 
 def test_random_lists_against_sums_over_pairs():
     rng = np.random.default_rng(2)
-    labels, logits, items = rng.integers(-1, 4, (5, 6)).astype(float), rng.normal(size=(5, 6)) * 3, rng.random((5, 6)) + .1
+    labels, logits, items = (
+        rng.integers(-1, 4, (5, 6)).astype(float),
+        rng.normal(size=(5, 6)) * 3,
+        rng.random((5, 6)) + 0.1,
+    )
     models = {losses.pairwise_hinge_loss: lambda d: max(0, 1 - d), losses.pairwise_logistic_loss: lambda d: math.log1p(math.exp(-d)),
               losses.pairwise_soft_zero_one_loss: lambda d: 1 / (1 + math.exp(d))}  # fmt: skip
     found = evaluate(lambda l, s: [fn(l, s, weights=items) for fn in models], labels, logits)

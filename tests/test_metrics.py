@@ -15,15 +15,18 @@ from monolith_cli.metrics import emit
 
 
 def test_tvn_streaming_metrics():
-    labels, preds = [1., 0, 1, 0], [.9, .2, .6, .7]
+    labels, preds = [1.0, 0, 1, 0], [0.9, 0.2, 0.6, 0.7]
     with graph("float32") as session:
         place, pred = tf1.placeholder(tf.float32, [None]), tf1.placeholder(tf.float32, [None])
-        made = [metrics.streaming_metric("ctr", place, pred, True), metrics.streaming_metric("stay", place, pred, False)]
+        made = [
+            metrics.streaming_metric("ctr", place, pred, True),
+            metrics.streaming_metric("stay", place, pred, False),
+        ]
         assert [m[0] for m in made] == ["ctr_auc", "stay_mse"]
         session.run(tf1.local_variables_initializer())
         for part in (slice(0, 2), slice(2, 4)):
             session.run([m[2] for m in made], {place: labels[part], pred: preds[part]})
-        close(session.run([m[1] for m in made]), [.75, .175])
+        close(session.run([m[1] for m in made]), [0.75, 0.175])
         tags = [v.tag for t in session.run(tf1.get_collection("summaries")) for v in tf1.Summary.FromString(t).value]
         assert tags == ["ctr_auc", "stay_mse"]
 
@@ -44,10 +47,10 @@ def lines(tmp_path, monkeypatch):
 def test_clients_and_their_sinks(lines, monkeypatch):
     client = metrics.get_cli()
     client.emit_counter("a", 2, {"k": 1})
-    client.emit_store("b", .5)
+    client.emit_store("b", 0.5)
     metrics.get_cli("q").emit_timer("c", 3)
     found = [(x["kind"], x["name"], x["value"], x["tags"]) for x in lines()]
-    assert found == [("counter", "p.a", 2, {"k": "1"}), ("store", "p.b", .5, {}), ("timer", "q.c", 3, {})]
+    assert found == [("counter", "p.a", 2, {"k": "1"}), ("store", "p.b", 0.5, {}), ("timer", "q.c", 3, {})]
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     receiver.bind(("127.0.0.1", 0))
     receiver.settimeout(5)
@@ -186,20 +189,24 @@ def test_deep_insight_messages(tmp_path, lines):
 def test_deep_insight_of_one_head_and_of_none():
     with graph("float32") as session:
         x = features()
-        silent = metrics.write_deep_insight(x, 1.0, "m", [1., 0, 1], [.9, .1, .4])
+        silent = metrics.write_deep_insight(x, 1.0, "m", [1.0, 0, 1], [0.9, 0.1, 0.4])
         assert session.run(silent).tolist() == [b"", b"", b""]
-        heard = session.run(metrics.write_deep_insight(x, 1.0, None, [1., 0, 1], [.9, .1, .4], enable_kafka_metrics=True))
+        heard = session.run(
+            metrics.write_deep_insight(x, 1.0, None, [1.0, 0, 1], [0.9, 0.1, 0.4], enable_kafka_metrics=True)
+        )
         first = json.loads(heard[0])
-        assert first["predict"] == {"ctr_head": .9} and first["model_name"] == "model_name" and first["train_time"] > 1e9
+        assert (
+            first["predict"] == {"ctr_head": 0.9} and first["model_name"] == "model_name" and first["train_time"] > 1e9
+        )
         assert metrics.write_deep_insight({"uid": x["uid"]}, 1.0, "m").type == "NoOp"
         with pytest.raises(ValueError, match="2 targets, 1 labels"):
-            metrics.write_deep_insight(x, 1.0, "m", targets=["a", "b"], labels_list=[[1.]], preds_list=[[1.], [1.]])
+            metrics.write_deep_insight(x, 1.0, "m", targets=["a", "b"], labels_list=[[1.0]], preds_list=[[1.0], [1.0]])
 
 
 def test_sampling_keeps_its_share_and_its_choice():
-    kept = [i for i in range(20000) if metrics.is_sampled(i, 5, .1)]
+    kept = [i for i in range(20000) if metrics.is_sampled(i, 5, 0.1)]
     assert abs(len(kept) - 2000) < 5 * math.sqrt(1800)
-    assert all(metrics.is_sampled(i, 5, .2) for i in kept) and not any(metrics.is_sampled(i, 5, 0) for i in kept)
+    assert all(metrics.is_sampled(i, 5, 0.2) for i in kept) and not any(metrics.is_sampled(i, 5, 0) for i in kept)
 
 
 def test_file_hook_writes_by_key_and_drops_what_it_cannot_read(tmp_path, caplog):
@@ -210,7 +217,9 @@ def test_file_hook_writes_by_key_and_drops_what_it_cannot_read(tmp_path, caplog)
         for _ in range(2):  # a session after the end of one goes on
             with tf1.train.SingularMonitoredSession([hook]) as session:
                 session.run(tf1.get_collection("deep_insight_op")[0])
-    assert (tmp_path / "m" / "1" / "worker_3" / "part_000000.txt").read_text() == "1;gid;2;None;None\n1;gid;3;None;None\n"
+    assert (
+        tmp_path / "m" / "1" / "worker_3" / "part_000000.txt"
+    ).read_text() == "1;gid;2;None;None\n1;gid;3;None;None\n"
     assert sorted(os.listdir(tmp_path / "m" / "5" / "worker_3")) == ["part_000000.txt", "part_000001.txt"]
     assert "JSONDecodeError" in caplog.text
 

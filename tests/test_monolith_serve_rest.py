@@ -4,6 +4,8 @@ import base64
 import json
 import math
 import socket
+import struct
+import time
 
 import numpy as np
 import pytest
@@ -244,3 +246,16 @@ def test_metrics_have_the_stock_names(server):
     from prometheus_client.parser import text_string_to_metric_families
 
     assert len(list(text_string_to_metric_families(text))) >= 5
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_answer_harms_nobody(server):
+    body = json.dumps({"instances": [0.5] * 40_000}).encode()
+    head = f"POST /v1/models/double:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    for wait_s in (0.0, 0.02, 0.1, 0.3):
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", server.rest_port))
+            client.sendall(head + body)
+            time.sleep(wait_s)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not a goodbye
+    assert server.curl("/healthz")[0] == 200

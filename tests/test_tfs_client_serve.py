@@ -138,69 +138,39 @@ def test_plain_tensors_signature_and_version(run, server, tmp_path):
 
 def test_profile_and_what_the_monitor_sees_of_it(run, server):
     def load():
-        results.append(
-            run(
-                "tfs-client",
-                "profile",
-                "--target",
-                server.target,
-                "--model-name",
-                "strings",
-                "--input-type",
-                "instance",
-                "--samples",
-                20,
-                "--parallel-num",
-                2,
-                "--rate",
-                100,
-                "--duration",
-                6,
-                "--json",
-            )
-        )
-
-    results, thread = [], threading.Thread(target=load)
-    before = server.curl("/monitoring/prometheus/metrics")[1].count('model_name="strings"')
-    thread.start()
-    server.wait_until(
-        lambda: (
-            server.curl("/monitoring/prometheus/metrics")[1].count('model_name="strings"') > before
-            or not thread.is_alive()
-        )
-    )
-    top = json.loads(
-        run(
-            "monolith-top",
-            "--once",
+        args = [
+            "--input-type",
+            "instance",
+            "--samples",
+            20,
+            "--parallel-num",
+            2,
+            "--rate",
+            50,
+            "--duration",
+            20,
             "--json",
-            "--interval",
-            1,
-            "--server",
-            f"{server.target}/{server.rest_port}",
-            "--model-name",
-            "constant",
-        ).stdout
+        ]
+        results.append(run("tfs-client", "profile", "--target", server.target, "--model-name", "strings", *args))
+
+    def page():
+        return server.curl("/monitoring/prometheus/metrics")[1]
+
+    results, thread, before = [], threading.Thread(target=load), page()
+    thread.start()
+    server.wait_until(lambda: page() != before or not thread.is_alive())
+    shown = run(
+        *("monolith-top", "--once", "--json", "--interval", 1, "--timeout", 10),
+        *("--server", f"{server.target}/{server.rest_port}", "--model-name", "constant"),
     )
-    thread.join(60)
-    made = json.loads(results[0].stdout)
-    assert (
-        made["count"] + made["unsent"] >= 590
-        and made["count"] > 50
-        and made["error_count"] == 0
-        and 0 < made["p50_ms"] <= made["p99_ms"]
-    )
+    thread.join(120)
+    made, top = json.loads(results[0].stdout), json.loads(shown.stdout)
+    assert made["count"] + made["unsent"] + made["error_count"] >= 990
+    assert made["count"] > 0 and made["error_count"] == 0 and 0 < made["p50_ms"] <= made["p99_ms"]
     rows = {(r["model"], r["version"]): r for r in top["rows"]}
-    assert (
-        rows["strings", 1]["state"] == "AVAILABLE"
-        and rows["constant", 5]["state"] == "END"
-        and rows["constant", 5]["note"]
-    )
-    assert (
-        5 < rows["strings", 1]["rate"] < 300
-        and rows["strings", 1]["error_rate"] == 0
-        and rows["strings", 1]["p99_ms"] > 0
-    )
+    assert rows["strings", 1]["state"] == "AVAILABLE" and rows["strings", 1]["rate"] > 0
+    assert rows["strings", 1]["error_rate"] == 0 and rows["strings", 1]["p99_ms"] > 0
+    assert rows["constant", 5]["state"] == "END" and rows["constant", 5]["note"]
 
 
 def test_load_takes_a_new_list_of_models(run, server, tmp_path):

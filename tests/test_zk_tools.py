@@ -282,3 +282,11 @@ def test_nobody_there(run):
         "zk: ZooKeeper 127.0.0.1:1: cannot be reached within 0.3 s: Connection refused"
     )
     assert "Traceback" not in done.stderr and done.stdout == b""
+
+
+def test_reader_that_leaves_ends_it_silently(session, zookeeper):
+    for i in range(1500):
+        session.create(f"/many/{'x' * 80}{i}")
+    line = f"zk tree /many --zk-servers {zookeeper.servers} | head -c 10 >/dev/null; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("141", "")

@@ -55,6 +55,7 @@ they want --yes. Options may be spelled with underscores.""",
         73: "ZooKeeper does not allow it",
     },
     see_also=["serving-client(1)", "tfs-client(1)", "agent-controller(1)", "zk(1)", "monolith-agent(1)"],
+    sockets=True,
 )
 @click.argument("action", metavar="[CMD]", type=click.Choice(_CMDS), required=False)
 @click.option(

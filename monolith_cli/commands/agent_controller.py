@@ -49,6 +49,7 @@ underscores.""",
         73: "the model is declared already (see --overwrite), or ZooKeeper does not allow it",
     },
     see_also=["serving-client(1)", "agent-client(1)", "zk(1)", "monolith-agent(1)"],
+    sockets=True,
 )
 @click.argument("action", metavar="[CMD]", type=click.Choice(_CMDS), required=False)
 @click.option(

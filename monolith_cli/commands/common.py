@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import click
@@ -184,6 +185,9 @@ def execute(ctx: click.Context, function, values: dict):
     log = Log(ctx.command_path, -1 if quiet else verbose, as_json)
     run = Run(ctx.command_path, log, sys.stderr.isatty() and not quiet if progress is None else progress)
     held = _hold_lock(lock) if lock else None
+    if ctx.command.sockets:
+        # Written to a connection that is gone the signal would end a server, or an agent whose session has expired.
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     code = 70
     try:
         result = function(run=run, **values)
@@ -194,8 +198,18 @@ def execute(ctx: click.Context, function, values: dict):
     except (KeyboardInterrupt, click.Abort):
         code = 130
         raise
+    except BrokenPipeError:
+        code = 141
     finally:
         if metrics_file:
             run.write_metrics(metrics_file, code)
         del held
+    if code == 141:
+        end_by_sigpipe()
     return code
+
+
+def end_by_sigpipe() -> None:
+    """The reader of standard output went away: ends the process as the signal does where it is not ignored."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)

@@ -46,13 +46,15 @@ class Example:
 class Command(click.Command):
     """A click command with examples, exit codes and the manners every command shares."""
 
-    def __init__(self, *args, examples=(), exits=None, see_also=(), binary_output=False, reads_stdin=False, **kwargs):
+    def __init__(self, *args, examples=(), exits=None, see_also=(), binary_output=False, reads_stdin=False,
+                 sockets=False, **kwargs):
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
         self.exits = {code: EXIT_CODES[code] for code in _ALWAYS} | ({141: EXIT_CODES[141]} if binary_output else {}) | (exits or {})
         self.see_also = tuple(see_also)
         self.binary_output = binary_output
         self.reads_stdin = reads_stdin
+        self.sockets = sockets
 
     def format_help(self, ctx, formatter):
         self.format_usage(ctx, formatter)
@@ -154,6 +156,8 @@ def flushed(prog: str, code: int) -> int:
     try:
         if sys.stdout:
             sys.stdout.flush()
+    except BrokenPipeError:
+        common.end_by_sigpipe()
     except OSError as e:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would try again and complain
         _report(prog, f"standard output: {e.strerror}")
@@ -164,19 +168,19 @@ def flushed(prog: str, code: int) -> int:
 
 
 def command(name: str, summary: str, *, description: str = "", examples=(), exits=None, see_also=(), binary_output=False,
-            reads_stdin=False):
+            reads_stdin=False, sockets=False):
     """Decorator: makes a function with click options a command. The function gets its options and `run`, a `Run`.
 
     summary: one sentence. description: paragraphs. exits: exit code -> meaning, beyond those every command has.
     binary_output: writes records, which a terminal is spared; or a function that tells it from the options.
-    reads_stdin: expects data there when no SOURCE is given.
+    reads_stdin: expects data there when no SOURCE is given. sockets: talks to others by Python's sockets, whose going must not end it.
     """
     def decorate(function):
         params = list(reversed(getattr(function, "__click_params__", [])))
         params += common.common_params()
         made = Command(
             name, callback=_callback(function), params=params, help=description, short_help=summary, examples=examples,
-            exits=exits, see_also=see_also, binary_output=binary_output, reads_stdin=reads_stdin,
+            exits=exits, see_also=see_also, binary_output=binary_output, reads_stdin=reads_stdin, sockets=sockets,
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
         )
         common.name_environment(made)

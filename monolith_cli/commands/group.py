@@ -15,8 +15,9 @@ from monolith_cli.commands.frame import EXIT_CODES, command, flushed, guarded
 class CommandGroup(click.Group):
     """Made by `group`; its commands are made by its `verb`."""
 
-    def __init__(self, *args, examples=(), exits=None, see_also=(), **kwargs):
+    def __init__(self, *args, examples=(), exits=None, see_also=(), sockets=False, **kwargs):
         super().__init__(*args, **kwargs)
+        self.sockets = sockets
         self.examples = tuple(examples)
         self.exits = {code: EXIT_CODES[code] for code in (0, 2, 70, 74, 75, 78, 130, 143)} | (exits or {})
         self.see_also = tuple(see_also)
@@ -28,7 +29,8 @@ class CommandGroup(click.Group):
         )
 
         def decorate(function):
-            made = command(f"{self.name} {name}", summary, exits=exits, see_also=[f"{self.name}(1)"], **more)(function)
+            made = command(f"{self.name} {name}", summary, exits=exits, see_also=[f"{self.name}(1)"],
+                           sockets=self.sockets, **more)(function)
             self.add_command(made, name)
             return made
 
@@ -74,8 +76,8 @@ class CommandGroup(click.Group):
         sys.exit(flushed(prog, code))
 
 
-def group(name: str, summary: str, *, description: str = "", examples=(), exits=None, see_also=()) -> CommandGroup:
-    """A command that has only commands. exits: codes they share beyond those every command has."""
+def group(name: str, summary: str, *, description: str = "", examples=(), exits=None, see_also=(), sockets=False) -> CommandGroup:
+    """A command that has only commands. exits: codes they share beyond those every command has. sockets: as `frame.command` has it."""
 
     def show_version(ctx, param, value):
         if value and not ctx.resilient_parsing:
@@ -89,6 +91,7 @@ def group(name: str, summary: str, *, description: str = "", examples=(), exits=
         examples=examples,
         exits=exits,
         see_also=see_also,
+        sockets=sockets,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
         params=[
             click.Option(

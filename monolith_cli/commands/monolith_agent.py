@@ -52,6 +52,7 @@ as in the original.""",
         129: "stopped by SIGHUP, as by SIGTERM",
     },
     see_also=["monolith-serve(1)", "tfs-client(1)"],
+    sockets=True,
 )
 @click.option("--conf", required=True, type=_FILE, help="Configuration file.")
 @click.option(

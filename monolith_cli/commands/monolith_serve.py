@@ -104,6 +104,7 @@ SIGTERM and SIGINT end it in order: requests at hand are finished, models unload
         78: "a configuration file with a mistake, or a folder that is not allowed",
     },
     see_also=["tfs-client(1)", "monolith-agent(1)"],
+    sockets=True,
 )
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="TCP port of gRPC; 0: none."

@@ -80,6 +80,7 @@ p50_ms, p99_ms, note).""",
     ],
     exits={69: "--once: no source answers"},
     see_also=["tfs-client(1)", "zk(1)", "monolith-agent(1)", "monolith-serve(1)", "agent-client(1)"],
+    sockets=True,
 )
 @click.option("--bzid", metavar="NAME", help="Business id: what to show of ZooKeeper. [default: nothing of ZooKeeper]")
 @serving_options.zookeeper_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class Log:
@@ -37,7 +37,8 @@ class Log:
             line = json.dumps({"time": round(time.time(), 3), "level": level, "command": self.prog, "message": message, **fields})
         else:
             line = f"{self.prog}: {'' if level in ('error', 'summary') else level + ': '}{message}"
-        sys.stderr.write(line + "\n")
+        with suppress(BrokenPipeError):  # nobody reads what is said; the work goes on
+            sys.stderr.write(line + "\n")
 
 
 class Run:

@@ -37,6 +37,7 @@ registered. What deletes asks first; without a terminal it wants --yes.""",
         73: "the model is there already, or ZooKeeper does not allow it",
     },
     see_also=["agent-controller(1)", "agent-client(1)", "tfs-client(1)", "zk(1)"],
+    sockets=True,
 )
 
 _conf = click.option(

@@ -55,6 +55,7 @@ SIGINT and SIGTERM end it with the result so far.""",
         78: "the agent's configuration or the ModelServerConfig has a mistake, or the server refuses it",
     },
     see_also=["monolith-serve(1)", "monolith-top(1)", "monolith-agent(1)", "pb-gen(1)"],
+    sockets=True,
 )
 @click.argument("verb", metavar="[VERB]", type=click.Choice(tfs_client_options.VERBS), required=False)
 @tfs_client_options.server

@@ -36,6 +36,7 @@ that know them, those in [zk.tree] for one.""",
         73: "a node is there already, or ZooKeeper does not allow it",
     },
     see_also=["agent-controller(1)", "serving-client(1)", "agent-client(1)", "monolith-top(1)"],
+    sockets=True,
 )
 
 _path = click.argument("path", metavar="PATH")

@@ -3,8 +3,8 @@
     from monolith_cli import layers
     hidden = layers.MLP([256, 64])(layers.DCN(2)(x))
 
-`Dense` and the activations are this library's. Every layer has `.params()`; `keras_layers` maps the names of Keras' own to their classes.
-Importing it imports TensorFlow.
+`Dense` and the activations are this library's. Every layer has `.params()`; `keras_layers` maps the names of Keras' own
+to their classes. Importing it imports TensorFlow.
 """
 
 import inspect as _inspect

@@ -22,23 +22,29 @@ def _function_layer(name: str, fn, formula: str) -> type:
 
 Tanh = _function_layer("Tanh", tf.tanh, "tanh(x), element by element.")
 Sigmoid = _function_layer("Sigmoid", tf.sigmoid, "1 / (1 + e^-x), element by element.")
-Sigmoid2 = _function_layer("Sigmoid2", lambda x: 2.0 * tf.sigmoid(x), "2 / (1 + e^-x), element by element: gates around 1.")
+Sigmoid2 = _function_layer(
+    "Sigmoid2", lambda x: 2.0 * tf.sigmoid(x), "2 / (1 + e^-x), element by element: gates around 1."
+)
 Linear = _function_layer("Linear", tf.identity, "x.")
 Gelu = _function_layer(
-    "Gelu", lambda x: tf.nn.gelu(x, approximate=False),
+    "Gelu",
+    lambda x: tf.nn.gelu(x, approximate=False),
     "x / 2 * (1 + erf(x / sqrt 2)). Paper: Hendrycks and Gimpel, Gaussian Error Linear Units, 2016.",
-)  # fmt: skip
+)
 Selu = _function_layer(
-    "Selu", tf.nn.selu,
-    "1.0507 * (x if x > 0 else 1.6733 * (e^x - 1)). Paper: Klambauer et al., Self-Normalizing Neural Networks, NIPS 2017.",
-)  # fmt: skip
+    "Selu",
+    tf.nn.selu,
+    "1.0507 * (x if x > 0 else 1.6733 * (e^x - 1)). "
+    "Paper: Klambauer et al., Self-Normalizing Neural Networks, NIPS 2017.",
+)
 Softsign = _function_layer("Softsign", tf.nn.softsign, "x / (1 + |x|), element by element.")
 Softplus = _function_layer("Softplus", tf.nn.softplus, "log(1 + e^x), element by element.")
 Exponential = _function_layer("Exponential", tf.exp, "e^x, element by element.")
 HardSigmoid = _function_layer(
-    "HardSigmoid", lambda x: tf.clip_by_value(0.2 * x + 0.5, 0.0, 1.0),
+    "HardSigmoid",
+    lambda x: tf.clip_by_value(0.2 * x + 0.5, 0.0, 1.0),
     "clip(0.2 x + 0.5, 0, 1); Keras 3's own has another slope.",
-)  # fmt: skip
+)
 Swish = _function_layer(
     "Swish", tf.nn.silu, "x / (1 + e^-x). Paper: Ramachandran et al., Searching for Activation Functions, 2017."
 )
@@ -64,7 +70,10 @@ class ReLU(_Parametric):
     def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         for what, value in (("max_value", max_value), ("negative_slope", negative_slope), ("threshold", threshold)):
-            self.require(value is None and what == "max_value" or value is not None and value >= 0, f"{what} must be 0 or more, not {value}")
+            self.require(
+                value is None and what == "max_value" or value is not None and value >= 0,
+                f"{what} must be 0 or more, not {value}",
+            )
         self.max_value = None if max_value is None else float(max_value)
         self.negative_slope, self.threshold = float(negative_slope), float(threshold)
 
@@ -141,12 +150,15 @@ class ThresholdedReLU(_Parametric):
 
 @register
 class PReLU(_Parametric):
-    """max(0, x) + alpha * min(0, x), alpha learned. Variable `alpha`: the input's shape without the batch, 1 on shared_axes.
+    """max(0, x) + alpha * min(0, x), alpha learned. Variable `alpha`: the input's shape without the batch, 1 on
+    shared_axes.
 
     alpha_initializer: default zeros. Paper: He et al., Delving Deep into Rectifiers, ICCV 2015.
     """
 
-    def __init__(self, alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, **kwargs):
+    def __init__(
+        self, alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, **kwargs
+    ):
         super().__init__(**kwargs)
         self.alpha_initializer = keras.initializers.get(alpha_initializer)
         self.alpha_regularizer = get_regularizer(alpha_regularizer)
@@ -157,11 +169,16 @@ class PReLU(_Parametric):
         shape = list(input_shape[1:])
         for axis in self.shared_axes or ():
             shape[axis - 1] = 1
-        self.require(None not in shape, f"input {input_shape} must be known but for the batch, or its axis be in shared_axes")
+        self.require(
+            None not in shape, f"input {input_shape} must be known but for the batch, or its axis be in shared_axes"
+        )
         self.alpha = self.add_weight(
-            name="alpha", shape=shape, initializer=self.alpha_initializer, regularizer=self.alpha_regularizer,
+            name="alpha",
+            shape=shape,
+            initializer=self.alpha_initializer,
+            regularizer=self.alpha_regularizer,
             constraint=self.alpha_constraint,
-        )  # fmt: skip
+        )
 
     def call(self, inputs):
         return tf.nn.relu(inputs) + self.alpha * tf.minimum(inputs, 0.0)
@@ -180,19 +197,36 @@ def _plain(thing) -> dict | None:
 
 
 _BY_KEY = {
-    "tanh": Tanh, "sigmoid": Sigmoid, "sigmoid2": Sigmoid2, "linear": Linear, "gelu": Gelu, "selu": Selu, "softsign": Softsign,
-    "softplus": Softplus, "exponential": Exponential, "hard_sigmoid": HardSigmoid, "hardsigmoid": HardSigmoid, "swish": Swish,
-    "relu": ReLU, "leakyrelu": LeakyReLU, "elu": ELU, "softmax": Softmax, "thresholdedrelu": ThresholdedReLU, "prelu": PReLU,
-}  # fmt: skip
+    "tanh": Tanh,
+    "sigmoid": Sigmoid,
+    "sigmoid2": Sigmoid2,
+    "linear": Linear,
+    "gelu": Gelu,
+    "selu": Selu,
+    "softsign": Softsign,
+    "softplus": Softplus,
+    "exponential": Exponential,
+    "hard_sigmoid": HardSigmoid,
+    "hardsigmoid": HardSigmoid,
+    "swish": Swish,
+    "relu": ReLU,
+    "leakyrelu": LeakyReLU,
+    "elu": ELU,
+    "softmax": Softmax,
+    "thresholdedrelu": ThresholdedReLU,
+    "prelu": PReLU,
+}
 ALL_ACTIVATION_NAMES = tuple(_BY_KEY)
 
 __all__ = [c.__name__ for c in dict.fromkeys(_BY_KEY.values())]
 
 
 def get(identifier: Any) -> Any:
-    """The activation of an identifier: None; a key of ALL_ACTIVATION_NAMES in any case, or a function of Keras by name; a dict
-    `{"name": "LeakyReLU", "alpha": 0.1}`, or its text; a layer class; a layer, which is returned as it is; a function, which
-    becomes the layer of its name where there is one (tf.nn.relu -> ReLU), else stays. TypeError for anything else."""
+    """The activation of an identifier: None; a key of ALL_ACTIVATION_NAMES in any case, or a function of Keras by name;
+    a dict
+    `{"name": "LeakyReLU", "alpha": 0.1}`, or its text; a layer class; a layer, which is returned as it is; a function,
+    which becomes the layer of its name where there is one (tf.nn.relu -> ReLU), else stays. TypeError for anything
+    else."""
     if identifier is None:
         return None
     if isinstance(identifier, str):
@@ -237,8 +271,8 @@ def _keras_function(name: str):
 
 
 def serialize(activation: Any) -> str | None:
-    """The text of a dict `{'name': <class>, <argument>: <value>, ...}` that `deserialize` reads. A function of Keras has its
-    name alone. None for None, and for functions and layers that are not of this table."""
+    """The text of a dict `{'name': <class>, <argument>: <value>, ...}` that `deserialize` reads. A function of Keras
+    has its name alone. None for None, and for functions and layers that are not of this table."""
     if isinstance(activation, _Parametric):
         return repr({"name": type(activation).__name__, **activation.arguments()})
     if isinstance(activation, MonolithLayer) and type(activation).__name__.lower() in _BY_KEY:
@@ -248,7 +282,8 @@ def serialize(activation: Any) -> str | None:
 
 
 def deserialize(config: str | dict) -> Any:
-    """What `serialize` wrote, or such a dict, which is not changed. AssertionError for a name that is not in the table."""
+    """What `serialize` wrote, or such a dict, which is not changed. AssertionError for a name that is not in the
+    table."""
     arguments = dict(ast.literal_eval(config) if isinstance(config, str) else config)
     name = str(arguments.pop("name", ""))
     if name.lower() not in _BY_KEY and not arguments:

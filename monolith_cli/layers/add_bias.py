@@ -15,9 +15,10 @@ class AddBias(MonolithLayer):
     """y = x + b; x [B, ...], b of x's shape without the batch.
 
     initializer: default zeros. regularizer: default None.
-    Call: `layer(x, data_format="channels_last")`; channels_first is accepted and gives the same, b having the shape of x.
-    Variable: bias. Errors: LayerError for an input of fewer than 2 dimensions or one that is not known but for the batch;
-    ValueError for another data_format.
+    Call: `layer(x, data_format="channels_last")`; channels_first is accepted and gives the same, b having the shape of
+    x.
+    Variable: bias. Errors: LayerError for an input of fewer than 2 dimensions or one that is not known but for the
+    batch; ValueError for another data_format.
     """
 
     def __init__(self, initializer: Any = None, regularizer: Any = None, **kwargs):
@@ -31,7 +32,9 @@ class AddBias(MonolithLayer):
             len(shape) >= 2 and None not in shape[1:],
             f"the input must have a batch and dimensions that are known, not {shown(shape)}",
         )
-        self.bias = self.add_weight(name="bias", shape=shape[1:], initializer=self.initializer, regularizer=self.regularizer)
+        self.bias = self.add_weight(
+            name="bias", shape=shape[1:], initializer=self.initializer, regularizer=self.regularizer
+        )
 
     def call(self, inputs, data_format: str = "channels_last"):
         if data_format not in ("channels_last", "channels_first"):

@@ -20,7 +20,8 @@ class AGRUCell(Configured):
     [r, z] = sigmoid([x, h] Gk + Gb); c = activation([x, r * h] Ck + Cb)
     a None: h' = (1 - z) h + z c. AGRU: h' = (1 - a) h + a c. AUGRU: z' = (1 - a) z, h' = z' h + (1 - z') c.
 
-    units: u. att_type: AGRU or AUGRU, in any case; default AGRU. activation: default tanh. initializer: of the kernels, default
+    units: u. att_type: AGRU or AUGRU, in any case; default AGRU. activation: default tanh. initializer: of the kernels,
+        default
     he_normal. regularizer: of all four variables.
     Variables: gates/kernel [m+u, 2u], gates/bias [2u] ones, candidate/kernel [m+u, u], candidate/bias [u] ones.
     Errors: LayerError for another att_type, and for a state that is not u wide.
@@ -29,8 +30,15 @@ class AGRUCell(Configured):
 
     plain = ("units", "att_type")
 
-    def __init__(self, units: int, att_type: str = "AGRU", activation: Any = None, initializer: Any = None, regularizer: Any = None,
-                 **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        units: int,
+        att_type: str = "AGRU",
+        activation: Any = None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.require(str(att_type).upper() in ("AGRU", "AUGRU"), f"att_type must be AGRU or AUGRU, not {att_type!r}")
         self.units, self.att_type = units, str(att_type).upper()
@@ -61,9 +69,15 @@ class AGRUCell(Configured):
 
     def _product(self, name: str, width: int, activation) -> Dense:
         return self.inner(
-            Dense, width, activation, kernel_initializer=self.initializer, bias_initializer="ones",
-            kernel_regularizer=self.regularizer, bias_regularizer=self.regularizer, name=name,
-        )  # fmt: skip
+            Dense,
+            width,
+            activation,
+            kernel_initializer=self.initializer,
+            bias_initializer="ones",
+            kernel_regularizer=self.regularizer,
+            bias_regularizer=self.regularizer,
+            name=name,
+        )
 
     def call(self, inputs):
         x, state, attention = (*inputs, None) if len(inputs) == 2 else inputs
@@ -86,7 +100,8 @@ def _checked(cell, inputs, attention, init_state):
         raise TypeError(f"an AGRUCell is needed, not {type(cell).__name__}")
     cell.require(
         inputs.shape.rank == 3 and attention.shape.rank == 2,
-        f"inputs must be [batch, time, width] and attention [batch, time], not {shown(inputs.shape)} and {shown(attention.shape)}",
+        f"inputs must be [batch, time, width] and attention [batch, time], not {shown(inputs.shape)} and "
+        f"{shown(attention.shape)}",
     )
     state = cell.zero_state(tf.shape(inputs)[0], inputs.dtype) if init_state is None else init_state
     if not cell.built:
@@ -95,7 +110,8 @@ def _checked(cell, inputs, attention, init_state):
 
 
 def static_rnn_with_attention(cell: AGRUCell, inputs, att_scores, init_state=None):
-    """(outputs [B, T, u], last state [B, u]) of a cell over inputs [B, T, m] with attention [B, T], the graph unrolled: T must be
+    """(outputs [B, T, u], last state [B, u]) of a cell over inputs [B, T, m] with attention [B, T], the graph unrolled:
+    T must be
     known. init_state: default zeros. No row is masked."""
     state = _checked(cell, inputs, att_scores, init_state)
     cell.require(inputs.shape[1] is not None, f"a static rnn needs a known number of steps, not {shown(inputs.shape)}")
@@ -106,8 +122,9 @@ def static_rnn_with_attention(cell: AGRUCell, inputs, att_scores, init_state=Non
     return tf.stack(outputs, axis=1), state
 
 
-def dynamic_rnn_with_attention(cell: AGRUCell, inputs, att_scores, parallel_iterations: int = 1, swap_memory: bool = True,
-                               init_state=None):  # fmt: skip
+def dynamic_rnn_with_attention(
+    cell: AGRUCell, inputs, att_scores, parallel_iterations: int = 1, swap_memory: bool = True, init_state=None
+):
     """As static_rnn_with_attention, with a loop in the graph: T may differ from batch to batch."""
     state = _checked(cell, inputs, att_scores, init_state)
     steps = tf.shape(inputs)[1]
@@ -121,9 +138,12 @@ def dynamic_rnn_with_attention(cell: AGRUCell, inputs, att_scores, parallel_iter
         return t + 1, tf.ensure_shape(state, [inputs.shape[0], cell.units]), outputs.write(t, output)
 
     _, state, outputs = tf.while_loop(
-        lambda t, *_: t < steps, step, (tf.constant(0), state, outputs), parallel_iterations=parallel_iterations,
+        lambda t, *_: t < steps,
+        step,
+        (tf.constant(0), state, outputs),
+        parallel_iterations=parallel_iterations,
         swap_memory=swap_memory,
-    )  # fmt: skip
+    )
     stacked = tf.transpose(outputs.stack(), [1, 0, 2])
     return tf.ensure_shape(stacked, [inputs.shape[0], inputs.shape[1], cell.units]), state
 

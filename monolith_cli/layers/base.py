@@ -1,4 +1,5 @@
-"""What every layer of the library has: its name, `.params()`, messages that name it, and how it takes what Keras takes."""
+"""What every layer of the library has: its name, `.params()`, messages that name it, and how it takes what Keras
+takes."""
 
 from __future__ import annotations
 
@@ -27,13 +28,14 @@ class LayerError(ConfigError, ValueError):
 
 
 class MonolithLayer(keras.layers.Layer):
-    """Base of the layers. In a graph, layers that act otherwise in training take `training=mode == TRAIN` in their call; the
-    layers inside them hear it too. Without it they act as in inference.
+    """Base of the layers. In a graph, layers that act otherwise in training take `training=mode == TRAIN` in their
+    call; the layers inside them hear it too. Without it they act as in inference.
 
-    name: default: the snake case of the class name (`dmr__u2i`), with `_1`, `_2`, ... for the next ones. Variables are named
+    name: default: the snake case of the class name (`dmr__u2i`), with `_1`, `_2`, ... for the next ones. Variables are
+        named
     `<name>/<variable>`, and checkpoints know them by that.
-    Keywords of keras.layers.Layer (trainable, dtype, activity_regularizer, ...) are handed on; the variables of a layer that is not
-    trainable are no trainable variables of the graph either.
+    Keywords of keras.layers.Layer (trainable, dtype, activity_regularizer, ...) are handed on; the variables of a layer
+    that is not trainable are no trainable variables of the graph either.
     """
 
     def __init__(self, name: str | None = None, **kwargs):
@@ -95,7 +97,8 @@ def variable_scope(name: str):
 
 
 def unique_name(cls: type) -> str:
-    """Snake case of the class name, with `_n` when n layers of this name have been made since the last clear_session."""
+    """Snake case of the class name, with `_n` when n layers of this name have been made since the last
+    clear_session."""
     base = to_snake_case(cls.__name__)
     used = keras.backend.get_uid(base)
     return base if used == 1 else f"{base}_{used - 1}"
@@ -118,7 +121,8 @@ def initializer_or(identifier, default: str):
 def get_regularizer(identifier):
     """The Keras regularizer of a name, dict, object or function; None for None.
 
-    Keras keeps its factors as tensors, which in a graph are the graph's and have no place in a config: they become numbers.
+    Keras keeps its factors as tensors, which in a graph are the graph's and have no place in a config: they become
+    numbers.
     """
     regularizer = keras.regularizers.get(identifier)
     for factor in ("l1", "l2"):

@@ -1,4 +1,5 @@
-"""From the TPU era: an initializer with NumPy's random numbers, the search for embedding widths by sampling, distillation of embeddings."""
+"""From the TPU era: an initializer with NumPy's random numbers, the search for embedding widths by sampling,
+distillation of embeddings."""
 
 from __future__ import annotations
 
@@ -21,14 +22,21 @@ _CUT_DEVIATION = 0.87962566103423978
 class VarianceScaling(keras.initializers.Initializer):
     """A NumPy array whose variance is scale / n: n = fan_in, fan_out or their mean (mode fan_avg).
 
-    distribution: truncated_normal, cut at two deviations; untruncated_normal; uniform on +-sqrt(3 scale / n). seed: None draws anew.
-    The fans of [rows, columns] are these; with 3 to 5 dimensions those of a convolution, data_format channels_last or
-    channels_first; else the root of the number of elements. ValueError for scale <= 0 and unknown names.
-    keras.initializers.VarianceScaling is the same with Keras' random numbers. Paper: Glorot and Bengio, AISTATS 2010.
+    distribution: truncated_normal, cut at two deviations; untruncated_normal; uniform on +-sqrt(3 scale / n). seed:
+    None draws anew. The fans of [rows, columns] are these; with 3 to 5 dimensions those of a convolution, data_format
+    channels_last or channels_first; else the root of the number of elements. ValueError for scale <= 0 and unknown
+    names. keras.initializers.VarianceScaling is the same with Keras' random numbers. Paper: Glorot and Bengio, AISTATS
+    2010.
     """
 
-    def __init__(self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal", seed: int | None = None,
-                 data_format: str = "channels_last"):  # fmt: skip
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+        data_format: str = "channels_last",
+    ):
         mode, distribution = mode.lower(), distribution.lower()
         if scale <= 0:
             raise ValueError(f"scale must be above 0, not {scale}")
@@ -39,7 +47,13 @@ class VarianceScaling(keras.initializers.Initializer):
         ):
             if value not in known:
                 raise ValueError(f"{what} must be one of {', '.join(known)}, not {value!r}")
-        self.scale, self.mode, self.distribution, self.seed, self.data_format = scale, mode, distribution, seed, data_format
+        self.scale, self.mode, self.distribution, self.seed, self.data_format = (
+            scale,
+            mode,
+            distribution,
+            seed,
+            data_format,
+        )
 
     def fans(self, shape) -> tuple[float, float]:
         """(fan in, fan out) of a shape."""
@@ -85,10 +99,10 @@ def _cut_normal(rng, shape) -> np.ndarray:
 class MixedEmbedOpComb(MonolithLayer):
     """Search for the widths of embeddings: each slot offers several, of which each step samples one.
 
-    Input [B, sum over slots of the sum of their widths], the widths of a slot side by side. For each slot p = softmax(w); one choice c
-    is drawn, from equal chances while the global step is below pretraining_steps, else from p; the output keeps the columns of c,
-    times 1 + p_c - p_c without gradient, so that w is trained. Where the first width of a slot is 0 (no embedding), its p counts from
-    warmup_steps on alone.
+    Input [B, sum over slots of the sum of their widths], the widths of a slot side by side. For each slot p =
+    softmax(w); one choice c is drawn, from equal chances while the global step is below pretraining_steps, else from p;
+    the output keeps the columns of c, times 1 + p_c - p_c without gradient, so that w is trained. Where the first width
+    of a slot is 0 (no embedding), its p counts from warmup_steps on alone.
 
     slot_names; embedding_size_choices_list: the widths of each slot. warmup_steps, pretraining_steps: in global steps.
     teacher_embedding_sizes_list, distillation_mask: kept for old models; no distillation is done here.
@@ -97,13 +111,25 @@ class MixedEmbedOpComb(MonolithLayer):
     Paper: Joglekar et al., Neural Input Search for Large Scale Recommendation Models, KDD 2020.
     """
 
-    def __init__(self, slot_names: list[str], embedding_size_choices_list: list[list[int]], warmup_steps: int, pretraining_steps: int,
-                 teacher_embedding_sizes_list: Any = None, distillation_mask: bool = False, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        slot_names: list[str],
+        embedding_size_choices_list: list[list[int]],
+        warmup_steps: int,
+        pretraining_steps: int,
+        teacher_embedding_sizes_list: Any = None,
+        distillation_mask: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        self.slot_names, self.embedding_size_choices_list = list(slot_names), [list(c) for c in embedding_size_choices_list]
+        self.slot_names, self.embedding_size_choices_list = (
+            list(slot_names),
+            [list(c) for c in embedding_size_choices_list],
+        )
         self.require(
             len(self.slot_names) == len(self.embedding_size_choices_list) and all(self.embedding_size_choices_list),
-            f"{len(self.slot_names)} slots and {len(self.embedding_size_choices_list)} lists of widths: give each slot its widths",
+            f"{len(self.slot_names)} slots and {len(self.embedding_size_choices_list)} lists of widths: give "
+            f"each slot its widths",
         )
         self.warmup_steps, self.pretraining_steps = warmup_steps, pretraining_steps
         self.teacher_embedding_sizes_list, self.distillation_mask = teacher_embedding_sizes_list, distillation_mask
@@ -112,11 +138,16 @@ class MixedEmbedOpComb(MonolithLayer):
     def build(self, input_shape):
         width = sum(map(sum, self.embedding_size_choices_list))
         found = self.matrix_shape(input_shape)[-1]
-        self.require(found == width, f"the input must be [batch, {width}] for widths {self.embedding_size_choices_list}, not {shown(input_shape)}")
+        self.require(
+            found == width,
+            f"the input must be [batch, {width}] for widths {self.embedding_size_choices_list}, not "
+            f"{shown(input_shape)}",
+        )
         self.weights_of_choices = self.add_weight(
-            name="arch_embedding_weights", shape=[sum(map(len, self.embedding_size_choices_list))],
+            name="arch_embedding_weights",
+            shape=[sum(map(len, self.embedding_size_choices_list))],
             initializer=keras.initializers.RandomUniform(-1e-3, 1e-3),
-        )  # fmt: skip
+        )
 
     def probabilities(self) -> list:
         """p of each slot, in which a first width of 0 counts as the others."""
@@ -134,8 +165,10 @@ class MixedEmbedOpComb(MonolithLayer):
             listed += [(f"arch_embedding_weights_after_softmax/{slot}_{size}", p[i]) for i, size in enumerate(choices)]
             masks.append(self._mask(choices, p, step))
         self._summaries = {
-            "arch_entropy": tf.add_n(entropies), "expected_emb_dims": tf.add_n(widths), "arch_weights_after_softmax_list": listed
-        }  # fmt: skip
+            "arch_entropy": tf.add_n(entropies),
+            "expected_emb_dims": tf.add_n(widths),
+            "arch_weights_after_softmax_list": listed,
+        }
         return inputs * tf.concat(masks, axis=0)
 
     def _mask(self, choices: list[int], p, step):
@@ -151,17 +184,25 @@ class MixedEmbedOpComb(MonolithLayer):
         return self._summaries
 
     def get_config(self):
-        plain = ("slot_names", "embedding_size_choices_list", "warmup_steps", "pretraining_steps", "teacher_embedding_sizes_list",
-                 "distillation_mask")  # fmt: skip
+        plain = (
+            "slot_names",
+            "embedding_size_choices_list",
+            "warmup_steps",
+            "pretraining_steps",
+            "teacher_embedding_sizes_list",
+            "distillation_mask",
+        )
         return {**super().get_config(), **{k: getattr(self, k) for k in plain}}
 
 
 @register
 class TeacherEmbeddingTransform(MonolithLayer):
-    """A linear map for each slice of a teacher's embeddings: [B, sum t_i] -> [B, sum m_i], slice i times its [t_i, m_i], plus bias.
+    """A linear map for each slice of a teacher's embeddings: [B, sum t_i] -> [B, sum m_i], slice i times its [t_i,
+    m_i], plus bias.
 
     max_choice_per_embedding: m_i. teacher_embedding_sizes_list: t_i.
-    Variables: weight [sum m_i * t_i, 1] truncated normal of deviation 0.15; bias [sum m_i] zeros. Errors: LayerError for another width.
+    Variables: weight [sum m_i * t_i, 1] truncated normal of deviation 0.15; bias [sum m_i] zeros. Errors: LayerError
+    for another width.
     """
 
     def __init__(self, max_choice_per_embedding: list[int], teacher_embedding_sizes_list: list[int], **kwargs):
@@ -175,7 +216,9 @@ class TeacherEmbeddingTransform(MonolithLayer):
         width, found = sum(self.teacher_embedding_sizes_list), self.matrix_shape(input_shape)[-1]
         self.require(found == width, f"the input must be [batch, {width}], not {shown(input_shape)}")
         cells = [m * t for m, t in zip(self.max_choice_per_embedding, self.teacher_embedding_sizes_list)]
-        self.weight = self.add_weight(name="weight", shape=[sum(cells), 1], initializer=keras.initializers.TruncatedNormal(stddev=0.15))
+        self.weight = self.add_weight(
+            name="weight", shape=[sum(cells), 1], initializer=keras.initializers.TruncatedNormal(stddev=0.15)
+        )
         self.bias = self.add_weight(name="bias", shape=[sum(self.max_choice_per_embedding)], initializer="zeros")
         self._cells = cells
 

@@ -17,14 +17,16 @@ from monolith_cli.layers.utils import DCNType
 class DCN(Configured):
     """Cross layers on the last axis: x [B, D] or [B, n, D], x_0 = x, the output of the same shape.
 
-    dcn_type vector: x <- x_0 * (x k) + b + x, k [D, 1]; matrix: x <- x_0 * (x K + b) + x, K [D, D]; mixed: x <- x + the sum over
-    experts of x_0 * (tanh(tanh(x V) C) U^T + b), U, V [D, r], C [r, r].
+    dcn_type vector: x <- x_0 * (x k) + b + x, k [D, 1]; matrix: x <- x_0 * (x K + b) + x, K [D, D]; mixed: x <- x + the
+    sum over experts of x_0 * (tanh(tanh(x V) C) U^T + b), U, V [D, r], C [r, r].
     layer_num: default 1. num_experts, low_rank: of mixed; default 1, 0 (low_rank must be set).
-    gate: of mixed. "sum" (default): every expert counts 1, as the softmax of a single gate does; "softmax": experts are weighted by
-        softmax over experts of x G.
-    allow_kernel_norm: each variable is divided by the length of its columns (as in `Dense`) and multiplied by a learned length,
+    gate: of mixed. "sum" (default): every expert counts 1, as the softmax of a single gate does; "softmax": experts are
+        weighted by softmax over experts of x G.
+    allow_kernel_norm: each variable is divided by the length of its columns (as in `Dense`) and multiplied by a learned
+        length,
         `<variable>/trainable_norm`. Biases start at 0 and then stay there: their length is 0, and its gradient too.
-    use_dropout: after each layer, dropping 1 - keep_prob (0.05) of the elements, where mode is train or the call says training=True.
+    use_dropout: after each layer, dropping 1 - keep_prob (0.05) of the elements, where mode is train or the call says
+        training=True.
     initializer: default glorot_normal. regularizer: of all but the biases.
 
     Variables, layer by layer: kernel_i; or all U_i_j, V_i_j, C_i_j, G_i_j [D, 1]; then bias_i [1, D].
@@ -32,7 +34,17 @@ class DCN(Configured):
     Papers: Wang et al., Deep & Cross Network, ADKDD 2017; DCN V2, WWW 2021.
     """
 
-    plain = ("layer_num", "dcn_type", "num_experts", "low_rank", "allow_kernel_norm", "use_dropout", "keep_prob", "mode", "gate")
+    plain = (
+        "layer_num",
+        "dcn_type",
+        "num_experts",
+        "low_rank",
+        "allow_kernel_norm",
+        "use_dropout",
+        "keep_prob",
+        "mode",
+        "gate",
+    )
 
     def __init__(
         self,
@@ -52,7 +64,9 @@ class DCN(Configured):
         super().__init__(**kwargs)
         types = (DCNType.Vector, DCNType.Matrix, DCNType.Mixed)
         self.require(dcn_type in types, f"dcn_type must be one of {', '.join(types)}, not {dcn_type!r}")
-        self.require(dcn_type != DCNType.Mixed or low_rank > 0, f"low_rank must be above 0 with dcn_type mixed, not {low_rank}")
+        self.require(
+            dcn_type != DCNType.Mixed or low_rank > 0, f"low_rank must be above 0 with dcn_type mixed, not {low_rank}"
+        )
         self.require(gate in ("sum", "softmax"), f"gate must be sum or softmax, not {gate!r}")
         self.require(0 < keep_prob <= 1, f"keep_prob must lie above 0 and not above 1, not {keep_prob}")
         self.layer_num, self.dcn_type = layer_num, dcn_type
@@ -63,7 +77,10 @@ class DCN(Configured):
 
     def build(self, input_shape):
         shape = tuple(input_shape)
-        self.require(len(shape) >= 2 and shape[-1] is not None, f"the last dimension of its input must be known, not {shown(shape)}")
+        self.require(
+            len(shape) >= 2 and shape[-1] is not None,
+            f"the last dimension of its input must be known, not {shown(shape)}",
+        )
         d, r = shape[-1], self.low_rank
         self._norms: dict[str, Any] = {}
         layers, experts = range(self.layer_num), range(self.num_experts)
@@ -89,7 +106,11 @@ class DCN(Configured):
         weight = self.add_weight(name=name, shape=shape, initializer=lambda *_, **__: initial, regularizer=regularizer)
         with variable_scope(name):
             self._norms[name] = keras.Variable(
-                lambda *_, **__: norm, shape=[shape[-1]], dtype=self.variable_dtype, trainable=self.trainable, name="trainable_norm"
+                lambda *_, **__: norm,
+                shape=[shape[-1]],
+                dtype=self.variable_dtype,
+                trainable=self.trainable,
+                name="trainable_norm",
             )
         return weight
 

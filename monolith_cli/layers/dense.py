@@ -21,8 +21,8 @@ MONITOR_NAME = "inactive_relu_count_moving_avg"
 class Dense(MonolithLayer):
     """y = activation(x K + b); x [..., m] -> y [..., units].
 
-    With allow_kernel_norm K = W / sqrt(max(column sums of W^2, 1e-6)), columns of length 1; with kernel_norm_trainable too
-    K is that times a learned length of each column, which starts as the column's own, so that K starts as W.
+    With allow_kernel_norm K = W / sqrt(max(column sums of W^2, 1e-6)), columns of length 1; with kernel_norm_trainable
+    too K is that times a learned length of each column, which starts as the column's own, so that K starts as W.
     Paper: Salimans and Kingma, Weight Normalization, NIPS 2016.
 
     units: width of the output.
@@ -30,10 +30,10 @@ class Dense(MonolithLayer):
     use_bias: default True.
     kernel_initializer, bias_initializer: default glorot_uniform, zeros.
     kernel_regularizer, bias_regularizer: added to `losses`. Default None.
-    partitioner: of the kernel and its norm, as in tf.compat.v1.get_variable; default that of the variable scope at hand. With
-        AxisSizePartitioner the config holds it.
-    inactive_relu_monitor: with a relu, keeps a moving average of how many rows of a batch leave each unit at 0, decaying by
-        inactive_relu_monitor_decay (0.1), and writes its histogram as a summary. Default False.
+    partitioner: of the kernel and its norm, as in tf.compat.v1.get_variable; default that of the variable scope at
+        hand. With AxisSizePartitioner the config holds it.
+    inactive_relu_monitor: with a relu, keeps a moving average of how many rows of a batch leave each unit at 0,
+        decaying by inactive_relu_monitor_decay (0.1), and writes its histogram as a summary. Default False.
     optimizer: a tf.compat.v1.train optimizer for the variables of this layer alone; it is not part of the config.
 
     Variables: kernel [m, units]; trainable_kernel_norm [units]; bias [units]; inactive_relu_count_moving_avg [units].
@@ -68,14 +68,18 @@ class Dense(MonolithLayer):
         self.bias_regularizer = get_regularizer(bias_regularizer)
         self.allow_kernel_norm = allow_kernel_norm
         self.kernel_norm_trainable = kernel_norm_trainable
-        self.partitioner = keras.saving.deserialize_keras_object(partitioner) if isinstance(partitioner, dict) else partitioner
+        self.partitioner = (
+            keras.saving.deserialize_keras_object(partitioner) if isinstance(partitioner, dict) else partitioner
+        )
         self.inactive_relu_monitor = inactive_relu_monitor
         self.inactive_relu_monitor_decay = inactive_relu_monitor_decay
         self.optimizer = optimizer
 
     def build(self, input_shape):
         shape = tuple(input_shape)
-        self.require(bool(shape) and shape[-1] is not None, f"the last dimension of its input must be known, not {shown(shape)}")
+        self.require(
+            bool(shape) and shape[-1] is not None, f"the last dimension of its input must be known, not {shown(shape)}"
+        )
         if not tf.as_dtype(self.compute_dtype).is_floating:
             raise TypeError(f"Dense {self.name!r}: dtype {self.compute_dtype} is no float")
         self.input_width = shape[-1]
@@ -93,7 +97,10 @@ class Dense(MonolithLayer):
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
-                name="bias", shape=[self.units], initializer=fresh(self.bias_initializer), regularizer=self.bias_regularizer
+                name="bias",
+                shape=[self.units],
+                initializer=fresh(self.bias_initializer),
+                regularizer=self.bias_regularizer,
             )
         self._build_monitor()
         if isinstance(self.activation, keras.layers.Layer) and not self.activation.built:
@@ -105,7 +112,9 @@ class Dense(MonolithLayer):
     def _build_monitor(self) -> None:
         self._inactive = None
         if self.inactive_relu_monitor and _is_relu(self.activation):
-            self._inactive = self.add_weight(name=MONITOR_NAME, shape=[self.units], initializer="zeros", trainable=False)
+            self._inactive = self.add_weight(
+                name=MONITOR_NAME, shape=[self.units], initializer="zeros", trainable=False
+            )
             if not tf.executing_eagerly():
                 tf1.add_to_collection(tf1.GraphKeys.METRIC_VARIABLES, self._inactive.value)
 

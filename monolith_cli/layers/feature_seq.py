@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from monolith_cli.layers import activations
@@ -22,7 +21,8 @@ class DIN(Configured):
     """Attention of a target over a sequence.
 
     Call: (queries [B, d], keys [B, T, d]), mask=[B, T] optional.
-    w = MLP(hidden_units) of (Q, K, Q - K, Q * K) for each step [B, T, 1]; with decay w / sqrt(d); where mask is below 1, w is 0.
+    w = MLP(hidden_units) of (Q, K, Q - K, Q * K) for each step [B, T, 1]; with decay w / sqrt(d); where mask is below
+    1, w is 0.
     There is no softmax over the steps. mode sum: sum over t of w_t K_t [B, d]; any other mode: w * K [B, T, d].
 
     hidden_units: of the MLP `compress_tower`, the last must be 1. activation: of its hidden layers, default linear.
@@ -34,10 +34,20 @@ class DIN(Configured):
 
     plain = ("hidden_units", "mode", "decay")
 
-    def __init__(self, hidden_units: list[int], activation: Any = None, initializer: Any = None, regularizer: Any = None,
-                 mode: str = "sum", decay: bool = False, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        hidden_units: list[int],
+        activation: Any = None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        mode: str = "sum",
+        decay: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        self.require(bool(hidden_units) and hidden_units[-1] == 1, f"the last of hidden_units must be 1, not {hidden_units}")
+        self.require(
+            bool(hidden_units) and hidden_units[-1] == 1, f"the last of hidden_units must be 1, not {hidden_units}"
+        )
         self.hidden_units, self.mode, self.decay = list(hidden_units), mode, decay
         self.activation = activations.get("linear" if activation is None else activation)
         self.initializer = initializer_or(initializer, "glorot_normal")
@@ -53,12 +63,17 @@ class DIN(Configured):
         queries, keys = self.matrix_shape(input_shape[0], "queries"), self.matrix_shape(input_shape[1], "keys", rank=3)
         self.require(
             queries[-1] == keys[-1],
-            f"queries [batch, d] and keys [batch, time, d] must have the same d, not {shown(queries)} and {shown(keys)}",
+            f"queries [batch, d] and keys [batch, time, d] must have the same d, not {shown(queries)} and "
+            f"{shown(keys)}",
         )
         self.tower = self.inner(
-            MLP, self.hidden_units, name="compress_tower", activations=self.hidden_activations(len(self.hidden_units)),
-            initializers=self.initializer, kernel_regularizer=self.regularizer,
-        )  # fmt: skip
+            MLP,
+            self.hidden_units,
+            name="compress_tower",
+            activations=self.hidden_activations(len(self.hidden_units)),
+            initializers=self.initializer,
+            kernel_regularizer=self.regularizer,
+        )
         self.tower.build((None, keys[1], 4 * keys[-1]))
 
     def call(self, inputs, mask=None):
@@ -79,8 +94,8 @@ class DIN(Configured):
 
 
 class _GRUWeights(MonolithLayer):
-    """The variables of a keras.layers.GRUCell, without the random numbers that it keeps for its dropout: kernel [d, 3u],
-    recurrent_kernel [u, 3u] orthogonal, bias [2, 3u] zeros."""
+    """The variables of a keras.layers.GRUCell, without the random numbers that it keeps for its dropout: kernel [d,
+    3u], recurrent_kernel [u, 3u] orthogonal, bias [2, 3u] zeros."""
 
     def __init__(self, units: int, initializer, regularizer, **kwargs):
         super().__init__(**kwargs)
@@ -100,20 +115,28 @@ class DIEN(Configured):
     """The evolution of interest towards a target: a GRU over the sequence, then one whose updates attention scales.
 
     Call: (queries [B, u], keys [B, T, d]); a third entry, a mask, is ignored; or queries with keys=keys.
-    O = GRU(keys) [B, T, u]; scores = softmax over t of O_t . (queries W^T); the output [B, u] is the last state of an AGRUCell over O
-    with these scores.
+    O = GRU(keys) [B, T, u]; scores = softmax over t of O_t . (queries W^T); the output [B, u] is the last state of an
+    AGRUCell over O with these scores.
 
-    num_units: u. att_type: of the AGRUCell; default AGRU. activation: of both cells, default relu. initializer: default he_uniform.
+    num_units: u. att_type: of the AGRUCell; default AGRU. activation: of both cells, default relu. initializer: default
+        he_uniform.
     regularizer: of W, the GRU's kernel and the cell.
-    Variables: attention_weight [u, u]; gru_cell/{kernel [d, 3u], recurrent_kernel [u, 3u] orthogonal, bias [2, 3u] zeros};
-    augru_cell/{gates, candidate}/{kernel, bias}.
+    Variables: attention_weight [u, u]; gru_cell/{kernel [d, 3u], recurrent_kernel [u, 3u] orthogonal, bias [2, 3u]
+    zeros}; augru_cell/{gates, candidate}/{kernel, bias}.
     Errors: LayerError where queries are not u wide. Paper: as AGRUCell.
     """
 
     plain = ("num_units", "att_type")
 
-    def __init__(self, num_units: int, att_type: str = "AGRU", activation: Any = "relu", initializer: Any = "he_uniform",
-                 regularizer: Any = None, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        num_units: int,
+        att_type: str = "AGRU",
+        activation: Any = "relu",
+        initializer: Any = "he_uniform",
+        regularizer: Any = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.require(str(att_type).upper() in ("AGRU", "AUGRU"), f"att_type must be AGRU or AUGRU, not {att_type!r}")
         self.num_units, self.att_type = num_units, str(att_type).upper()
@@ -125,7 +148,8 @@ class DIEN(Configured):
         queries, keys = tuple(inputs_shape)[:2] if keys_shape is None else (inputs_shape, keys_shape)
         queries, keys = self.matrix_shape(queries, "queries"), self.matrix_shape(keys, "keys", rank=3)
         self.require(
-            queries[-1] == self.num_units, f"queries must be [batch, {self.num_units}] (num_units wide), not {shown(queries)}"
+            queries[-1] == self.num_units,
+            f"queries must be [batch, {self.num_units}] (num_units wide), not {shown(queries)}",
         )
         u = self.num_units
         self.attention_weight = self.add_weight(
@@ -134,9 +158,14 @@ class DIEN(Configured):
         self.gru_cell = self.inner(_GRUWeights, u, fresh(self.initializer), self.regularizer, name="gru_cell")
         self.gru_cell.build((None, keys[-1]))
         self.augru_cell = self.inner(
-            AGRUCell, u, self.att_type, activation=self.activation, initializer=fresh(self.initializer),
-            regularizer=self.regularizer, name="augru_cell",
-        )  # fmt: skip
+            AGRUCell,
+            u,
+            self.att_type,
+            activation=self.activation,
+            initializer=fresh(self.initializer),
+            regularizer=self.regularizer,
+            name="augru_cell",
+        )
         self.augru_cell.build(((None, u), (None, u), (None, 1)))
 
     def attention(self, queries, keys):
@@ -182,17 +211,24 @@ class DMR_U2I(Configured):
     alpha = softmax over T of ((pos_emb + user_seq emb_weight + bias) z_weight); m = sum of alpha_t user_seq_t [B, s];
     out = Dense(e, activation)(m) * items [B, e].
 
-    cmp_dim: c. activation: default PReLU. initializer: default glorot_uniform. regularizer: of pos_emb, emb_weight, the Dense kernel.
-    Variables: pos_emb [T, c], emb_weight [s, c], z_weight [c, 1] ones, bias [c] zeros, dense/{kernel [s, e], bias [e]}, with PReLU
-    dense/p_re_lu/alpha [e].
+    cmp_dim: c. activation: default PReLU. initializer: default glorot_uniform. regularizer: of pos_emb, emb_weight, the
+        Dense kernel.
+    Variables: pos_emb [T, c], emb_weight [s, c], z_weight [c, 1] ones, bias [c] zeros, dense/{kernel [s, e], bias [e]},
+    with PReLU dense/p_re_lu/alpha [e].
     Errors: LayerError where T is not known or the batches differ.
     Paper: Lyu et al., Deep Match to Rank Model for Personalized Click-Through Rate Prediction, AAAI 2020.
     """
 
     plain = ("cmp_dim",)
 
-    def __init__(self, cmp_dim: int, activation: Any = "PReLU", initializer: Any = "glorot_uniform", regularizer: Any = None,
-                 **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        cmp_dim: int,
+        activation: Any = "PReLU",
+        initializer: Any = "glorot_uniform",
+        regularizer: Any = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.cmp_dim = cmp_dim
         self.activation = activations.get(activation)
@@ -201,7 +237,10 @@ class DMR_U2I(Configured):
 
     def build(self, input_shape):
         self.require(len(input_shape) == 2 and not isinstance(input_shape[0], int), "takes (items, user_seq)")
-        items, steps_shape = self.matrix_shape(input_shape[0], "items"), self.matrix_shape(input_shape[1], "user_seq", rank=3)
+        items, steps_shape = (
+            self.matrix_shape(input_shape[0], "items"),
+            self.matrix_shape(input_shape[1], "user_seq", rank=3),
+        )
         batch, steps, s = steps_shape
         self.require(steps is not None, f"the length of user_seq must be known, not {shown(steps_shape)}")
         self.require(
@@ -212,16 +251,22 @@ class DMR_U2I(Configured):
 
         def weight(name, shape, initializer=None):
             return self.add_weight(
-                name=name, shape=shape, initializer=initializer or fresh(self.initializer),
+                name=name,
+                shape=shape,
+                initializer=initializer or fresh(self.initializer),
                 regularizer=None if initializer else self.regularizer,
-            )  # fmt: skip
+            )
 
         self.pos_emb, self.emb_weight = weight("pos_emb", [steps, c]), weight("emb_weight", [s, c])
         self.z_weight, self.bias = weight("z_weight", [c, 1], "ones"), weight("bias", [c], "zeros")
         self.dense = self.inner(
-            Dense, items[-1], activation=self.activation, kernel_initializer=self.initializer, kernel_regularizer=self.regularizer,
+            Dense,
+            items[-1],
+            activation=self.activation,
+            kernel_initializer=self.initializer,
+            kernel_regularizer=self.regularizer,
             name="dense",
-        )  # fmt: skip
+        )
         self.dense.build((batch, s))
 
     def attention(self, user_seq):

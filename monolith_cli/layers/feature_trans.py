@@ -17,7 +17,8 @@ tf1 = tf.compat.v1
 
 @register
 class AutoInt(Configured):
-    """Self-attention without parameters: E [B, n, d] <- softmax(E E^T) E, layer_num times (default 1), merged by out_type.
+    """Self-attention without parameters: E [B, n, d] <- softmax(E E^T) E, layer_num times (default 1), merged by
+    out_type.
 
     There is neither scaling nor projection. out_type, keep_list: as in `utils.merge_tensor_list`.
     Errors: LayerError for an input that is not [batch, features, width]. Paper: Song et al., AutoInt, CIKM 2019.
@@ -43,12 +44,14 @@ class AutoInt(Configured):
 class iRazor(Configured):
     """Learns which columns of each feature's embedding to keep: E [B, n, d] -> E * S, merged by out_type.
 
-    P = softmax(nas_weight / t) [n, K]: how likely each choice is; choice i keeps the columns nas_space[i-1] .. nas_space[i] - 1, choice
-    0 none. S = P mask [n, d], mask row i being 1 on the columns of choice i.
+    P = softmax(nas_weight / t) [n, K]: how likely each choice is; choice i keeps the columns nas_space[i-1] ..
+    nas_space[i] - 1, choice 0 none. S = P mask [n, d], mask row i being 1 on the columns of choice i.
 
-    nas_space: choices of a width, ascending from 0 to d. t: temperature, default 0.05; the smaller, the closer to one choice.
+    nas_space: choices of a width, ascending from 0 to d. t: temperature, default 0.05; the smaller, the closer to one
+        choice.
     initializer: of nas_weight, default glorot_uniform. regularizer: default None.
-    feature_weight: what each column of a feature costs (n numbers or a tensor); adds the layer loss (`utils.get_layer_loss`) named
+    feature_weight: what each column of a feature costs (n numbers or a tensor); adds the layer loss
+        (`utils.get_layer_loss`) named
         after the layer: sum over features of feature_weight * (sum of S over its columns). Default None.
     out_type, keep_list: as in `utils.merge_tensor_list`. In a graph P is written as a histogram `nas_weight`.
     Variable: nas_weight [n, K]. Errors: LayerError where nas_space does not ascend from 0 to d.
@@ -57,8 +60,17 @@ class iRazor(Configured):
 
     plain = ("nas_space", "t", "out_type", "keep_list")
 
-    def __init__(self, nas_space: list[int], t: float = 0.05, initializer: Any = None, regularizer: Any = None,
-                 feature_weight: Any = None, out_type: str | None = "concat", keep_list: bool = False, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        nas_space: list[int],
+        t: float = 0.05,
+        initializer: Any = None,
+        regularizer: Any = None,
+        feature_weight: Any = None,
+        out_type: str | None = "concat",
+        keep_list: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         space = list(nas_space)
         ascending = len(space) > 1 and space[0] == 0 and all(a < b for a, b in zip(space, space[1:]))
@@ -70,11 +82,17 @@ class iRazor(Configured):
 
     def build(self, input_shape):
         n, d = self.fields_shape(input_shape)
-        self.require(d == self.nas_space[-1], f"nas_space {self.nas_space} must end at the width {d} of its input {shown(input_shape)}")
+        self.require(
+            d == self.nas_space[-1],
+            f"nas_space {self.nas_space} must end at the width {d} of its input {shown(input_shape)}",
+        )
         if isinstance(self.feature_weight, (list, tuple)):
             self.require(len(self.feature_weight) == n, f"{len(self.feature_weight)} feature weights for {n} features")
         self.nas_weight = self.add_weight(
-            name="nas_weight", shape=[n, len(self.nas_space)], initializer=fresh(self.initializer), regularizer=self.regularizer
+            name="nas_weight",
+            shape=[n, len(self.nas_space)],
+            initializer=fresh(self.initializer),
+            regularizer=self.regularizer,
         )
         mask = np.zeros([len(self.nas_space), d])
         for i, (low, high) in enumerate(zip(self.nas_space, self.nas_space[1:])):
@@ -98,24 +116,39 @@ class iRazor(Configured):
     def get_config(self):
         weight = self.feature_weight
         weight = list(weight) if isinstance(weight, (list, tuple, np.ndarray)) else weight
-        self.require(weight is None or isinstance(weight, list), "a feature_weight that is a tensor cannot be saved in a config: give a list")
+        self.require(
+            weight is None or isinstance(weight, list),
+            "a feature_weight that is a tensor cannot be saved in a config: give a list",
+        )
         return {**super().get_config(), "feature_weight": None if weight is None else [float(w) for w in weight]}
 
 
 @register
 class SeNet(Configured):
-    """A gate for each feature: w = MLP([cmp_dim, n], relu, sigmoid) of the mean of each feature, out = w_i E_i, merged by out_type.
+    """A gate for each feature: w = MLP([cmp_dim, n], relu, sigmoid) of the mean of each feature, out = w_i E_i, merged
+    by out_type.
 
     Input: one tensor [B, n, d], or a list of n tensors [B, d_i].
-    num_feature: n. cmp_dim: width of the squeeze; None: the means themselves are the gates. initializer, regularizer: of the MLP
-    `cmp_tower`. on_gpu is kept for old models and changes nothing. out_type, keep_list: as in `utils.merge_tensor_list`.
+    num_feature: n. cmp_dim: width of the squeeze; None: the means themselves are the gates. initializer, regularizer:
+        of the MLP
+    `cmp_tower`. on_gpu is kept for old models and changes nothing. out_type, keep_list: as in
+    `utils.merge_tensor_list`.
     Errors: LayerError for another number of features. Paper: Huang et al., FiBiNET, RecSys 2019.
     """
 
     plain = ("num_feature", "cmp_dim", "on_gpu", "out_type", "keep_list")
 
-    def __init__(self, num_feature: int, cmp_dim: int | None, initializer: Any = None, regularizer: Any = None, on_gpu: bool = False,
-                 out_type: str | None = "concat", keep_list: bool = False, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        num_feature: int,
+        cmp_dim: int | None,
+        initializer: Any = None,
+        regularizer: Any = None,
+        on_gpu: bool = False,
+        out_type: str | None = "concat",
+        keep_list: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_feature, self.cmp_dim, self.on_gpu = num_feature, cmp_dim, on_gpu
         self.initializer = initializer_or(initializer, "glorot_uniform")
@@ -124,13 +157,20 @@ class SeNet(Configured):
 
     def build(self, input_shape):
         found = self.fields_shape(input_shape)[0] if is_shape(input_shape) else len(input_shape)
-        self.require(found == self.num_feature, f"was made for {self.num_feature} features, its input has {found}: {shown(input_shape)}")
+        self.require(
+            found == self.num_feature,
+            f"was made for {self.num_feature} features, its input has {found}: {shown(input_shape)}",
+        )
         self.tower = None
         if self.cmp_dim is not None:
             self.tower = self.inner(
-                MLP, [self.cmp_dim, self.num_feature], activations=["relu", "sigmoid"], initializers=self.initializer,
-                kernel_regularizer=self.regularizer, name="cmp_tower",
-            )  # fmt: skip
+                MLP,
+                [self.cmp_dim, self.num_feature],
+                activations=["relu", "sigmoid"],
+                initializers=self.initializer,
+                kernel_regularizer=self.regularizer,
+                name="cmp_tower",
+            )
             self.tower.build((None, self.num_feature))
 
     def gates(self, inputs):

@@ -7,13 +7,29 @@ from typing import Any
 import keras
 
 from monolith_cli.layers import activations
-from monolith_cli.layers.base import MonolithLayer, get_regularizer, initializer_or, is_shape, register, serialized, shown, variable_scope
+from monolith_cli.layers.base import (
+    MonolithLayer,
+    get_regularizer,
+    initializer_or,
+    is_shape,
+    register,
+    serialized,
+    shown,
+    variable_scope,
+)
 from monolith_cli.layers.dense import Dense
 from monolith_cli.layers.mlp import BATCH_NORM_DEFAULTS, MLP, BatchNormArguments, activation_list
 from monolith_cli.layers.utils import extend_as_list
 
 _REGULARIZERS = ("kernel_regularizer", "bias_regularizer")
-_OVERRIDES = ("initializers", "use_bias", "use_weight_norm", "use_learnable_weight_norm", *_REGULARIZERS, *BATCH_NORM_DEFAULTS)
+_OVERRIDES = (
+    "initializers",
+    "use_bias",
+    "use_weight_norm",
+    "use_learnable_weight_norm",
+    *_REGULARIZERS,
+    *BATCH_NORM_DEFAULTS,
+)
 
 
 @register
@@ -21,16 +37,17 @@ class LHUCTower(BatchNormArguments, MonolithLayer):
     """x_(i+1) = activation_i(BN?(Dense_i(x_i))) * gate_i(lhuc_input), with gate_i an MLP that ends in 2 * sigmoid.
 
     Input: one tensor for both, or (dense_input, lhuc_input), each [B, m].
-    output_dims: widths of the layers. lhuc_output_dims: widths of the gates: None -> [output_dims[i]] for gate i; a list of numbers g
-        -> g + [output_dims[i]]; a list of lists -> as they are, the last of each being output_dims[i].
-    activations: as of `MLP`; default relu on all but the last. initializers, use_bias, use_weight_norm, use_learnable_weight_norm,
-        kernel_regularizer, bias_regularizer, the batch normalisation's: as of `MLP`. With batch normalisation it is on dense_input and
-        after each Dense but the last.
+    output_dims: widths of the layers. lhuc_output_dims: widths of the gates: None -> [output_dims[i]] for gate i; a
+        list of numbers g -> g + [output_dims[i]]; a list of lists -> as they are, the last
+        of each being output_dims[i].
+    activations: as of `MLP`; default relu on all but the last. initializers, use_bias, use_weight_norm,
+        use_learnable_weight_norm, kernel_regularizer, bias_regularizer, the batch normalisation's: as of `MLP`. With
+        batch normalisation it is on dense_input and after each Dense but the last.
     lhuc_<argument>: that argument for the gates alone; None: as the tower's.
     Call: `tower(x, training=...)`.
 
-    Variables (i from 1): layer_i/layer_i/dense/{kernel, trainable_kernel_norm, bias}, layer_i/lhuc/dense_j/..., batch_norm/...,
-    layer_i/batch_norm/....
+    Variables (i from 1): layer_i/layer_i/dense/{kernel, trainable_kernel_norm, bias}, layer_i/lhuc/dense_j/...,
+    batch_norm/..., layer_i/batch_norm/....
     Errors: AssertionError for widths of gates or activations that do not fit, LayerError for anything else.
     Paper: Swietojanski and Renals, Learning Hidden Unit Contributions, SLT 2014.
     """
@@ -62,20 +79,29 @@ class LHUCTower(BatchNormArguments, MonolithLayer):
         given = {k.removeprefix("lhuc_"): kwargs.pop(k) for k in list(kwargs) if k.startswith("lhuc_")}
         super().__init__(**kwargs)
         unknown = [f"lhuc_{k}" for k in given if k not in _OVERRIDES]
-        self.require(not unknown, f"unknown arguments {', '.join(unknown)}: the gates take lhuc_{', lhuc_'.join(_OVERRIDES)}")
+        self.require(
+            not unknown, f"unknown arguments {', '.join(unknown)}: the gates take lhuc_{', lhuc_'.join(_OVERRIDES)}"
+        )
         self.require(bool(output_dims), f"output_dims must name at least one width, not {output_dims!r}")
         self.output_dims = list(output_dims)
         self.lhuc_output_dims = self._gate_dims(lhuc_output_dims)
         count = len(self.output_dims)
         self.activations = activation_list(activations, count)
         self.initializers = _initializers(initializers, count)
-        self.use_bias, self.use_weight_norm, self.use_learnable_weight_norm = use_bias, use_weight_norm, use_learnable_weight_norm
+        self.use_bias, self.use_weight_norm, self.use_learnable_weight_norm = (
+            use_bias,
+            use_weight_norm,
+            use_learnable_weight_norm,
+        )
         self.kernel_regularizer = get_regularizer(kernel_regularizer)
         self.bias_regularizer = get_regularizer(bias_regularizer)
         self.take_batch_norm(
-            enable_batch_normalization, batch_normalization_momentum, batch_normalization_renorm,
-            batch_normalization_renorm_clipping, batch_normalization_renorm_momentum,
-        )  # fmt: skip
+            enable_batch_normalization,
+            batch_normalization_momentum,
+            batch_normalization_renorm,
+            batch_normalization_renorm_clipping,
+            batch_normalization_renorm_momentum,
+        )
         self._overrides = {k: v for k, v in given.items() if v is not None}
         for key in _REGULARIZERS:
             if key in self._overrides:
@@ -89,10 +115,14 @@ class LHUCTower(BatchNormArguments, MonolithLayer):
         if all(isinstance(d, int) for d in dims):
             return [[*dims, n] for n in self.output_dims]
         self.require(
-            all(isinstance(d, (list, tuple)) for d in dims), f"lhuc_output_dims must be a list of numbers or a list of lists, not {dims}"
+            all(isinstance(d, (list, tuple)) for d in dims),
+            f"lhuc_output_dims must be a list of numbers or a list of lists, not {dims}",
         )
         fits = len(dims) == len(self.output_dims) and all(len(d) and d[-1] == n for d, n in zip(dims, self.output_dims))
-        assert fits, f"LHUCTower {self.name!r}: each of lhuc_output_dims {dims} must end in the width of its layer, {self.output_dims}"
+        assert fits, (
+            f"LHUCTower {self.name!r}: each of lhuc_output_dims {dims} must end in the width of its layer, "
+            f"{self.output_dims}"
+        )
         return [list(d) for d in dims]
 
     def build(self, input_shape):
@@ -109,15 +139,23 @@ class LHUCTower(BatchNormArguments, MonolithLayer):
             dense = (dense[0], units)
 
     def _two(self, shapes):
-        self.require(len(shapes) == 2, f"takes one tensor or (dense_input, lhuc_input), not {len(shapes)}: {shown(shapes)}")
+        self.require(
+            len(shapes) == 2, f"takes one tensor or (dense_input, lhuc_input), not {len(shapes)}: {shown(shapes)}"
+        )
         return shapes
 
     def _build_layer(self, i: int, units: int, dense: tuple, lhuc: tuple) -> list:
         layer = self.inner(
-            Dense, units, name="dense", use_bias=self.use_bias, kernel_initializer=self.initializers[i],
-            kernel_regularizer=self.kernel_regularizer, bias_regularizer=self.bias_regularizer,
-            allow_kernel_norm=self.use_weight_norm, kernel_norm_trainable=self.use_learnable_weight_norm,
-        )  # fmt: skip
+            Dense,
+            units,
+            name="dense",
+            use_bias=self.use_bias,
+            kernel_initializer=self.initializers[i],
+            kernel_regularizer=self.kernel_regularizer,
+            bias_regularizer=self.bias_regularizer,
+            allow_kernel_norm=self.use_weight_norm,
+            kernel_norm_trainable=self.use_learnable_weight_norm,
+        )
         with variable_scope(f"layer_{i + 1}"):
             layer.build(dense)
         norm = None

@@ -13,7 +13,8 @@ from monolith_cli.layers.feature_cross import Configured
 
 @register
 class LogitCorrection(Configured):
-    """Call: (logits, sample_rate), each of at most 2 dimensions; sample_rate, in (0, 1], is the share of such samples that was kept.
+    """Call: (logits, sample_rate), each of at most 2 dimensions; sample_rate, in (0, 1], is the share of such samples
+    that was kept.
 
     | sample_rate | sample_bias | result, through `activation` |
     |---|---|---|
@@ -22,9 +23,10 @@ class LogitCorrection(Configured):
     | None | True | log sigmoid(l) |
     | None | False | l |
 
-    activation: default None. sample_bias: also undoes the bias of samples that are emitted before their label is known (fast emit).
-    A rate of 0 gives +inf. No variables. Errors: LayerError for more than 2 dimensions.
-    Paper: Ktena et al., Addressing Delayed Feedback for Continuous Training with Neural Networks in CTR Prediction, RecSys 2019.
+    activation: default None. sample_bias: also undoes the bias of samples that are emitted before their label is known
+    (fast emit). A rate of 0 gives +inf. No variables. Errors: LayerError for more than 2 dimensions.
+    Paper: Ktena et al., Addressing Delayed Feedback for Continuous Training with Neural Networks in CTR Prediction,
+    RecSys 2019.
     """
 
     plain = ("sample_bias",)
@@ -50,6 +52,8 @@ class LogitCorrection(Configured):
         logits, rate = inputs
         for what, tensor in (("logits", logits), ("sample_rate", rate)):
             if tensor is not None and tensor.shape.rank is not None and tensor.shape.rank > 2:
-                raise LayerError(f"LogitCorrection {self.name!r}: {what} must have at most 2 dimensions, not {shown(tensor.shape)}")
+                raise LayerError(
+                    f"LogitCorrection {self.name!r}: {what} must have at most 2 dimensions, not {shown(tensor.shape)}"
+                )
         corrected = self.get_sample_logits(logits, rate, self.sample_bias)
         return corrected if self.activation is None else self.activation(corrected)

@@ -9,7 +9,16 @@ import keras
 import tensorflow as tf
 
 from monolith_cli.layers import activations
-from monolith_cli.layers.base import MonolithLayer, fresh, get_regularizer, initializer_or, is_shape, register, serialized, shown
+from monolith_cli.layers.base import (
+    MonolithLayer,
+    fresh,
+    get_regularizer,
+    initializer_or,
+    is_shape,
+    register,
+    serialized,
+    shown,
+)
 from monolith_cli.layers.feature_cross import Configured
 from monolith_cli.layers.mlp import MLP, BatchNormArguments
 
@@ -20,24 +29,26 @@ _MLP_FLAGS = ("use_weight_norm", "use_learnable_weight_norm", "use_bias")
 class MMoE(BatchNormArguments, MonolithLayer):
     """Multi-gate mixture of experts: for each task the mean of the experts' outputs, weighted by the task's gates.
 
-    Input: one tensor [B, m] for experts and gates, or (expert_input [B, m], gate_input [B, g]). Output: num_tasks tensors [B, out].
-    gates [B, task, expert] = softmax over experts of gate_input gate_weight; noise_topk adds noise N(0, 1) *
-    softplus(gate_input gate_noise), in inference too. topk and noise_topk keep the top_k largest gates of a task (and those equal to
-    the smallest of them) and bring their sum to 1.
+    Input: one tensor [B, m] for experts and gates, or (expert_input [B, m], gate_input [B, g]). Output: num_tasks
+    tensors [B, out]. gates [B, task, expert] = softmax over experts of gate_input gate_weight; noise_topk adds noise
+    N(0, 1) * softplus(gate_input gate_noise), in inference too. topk and noise_topk keep the top_k largest gates of a
+    task (and those equal to the smallest of them) and bring their sum to 1.
 
     num_tasks. expert_output_dims: widths of the experts' MLPs, or a list of them, whose last widths are the same.
-    expert_activations, expert_initializers: one, or a list with one for each expert; on all but the last layer of an expert.
-        Initializers default to glorot_uniform.
+    expert_activations, expert_initializers: one, or a list with one for each expert; on all but the last layer of an
+        expert. Initializers default to glorot_uniform.
     gate_type: softmax (default), topk, noise_topk. top_k: default 1.
     num_experts: default: as many as there are lists of widths, else activations, else initializers.
-    kernel_regularizer, use_weight_norm, use_learnable_weight_norm, use_bias, bias_regularizer, batch normalisation: of the MLPs.
-    With topk and noise_topk `losses` has a vector [num_tasks] for a call: (standard deviation / mean)^2 over experts of the sum of
-    their gates over the batch, for an even load.
+    kernel_regularizer, use_weight_norm, use_learnable_weight_norm, use_bias, bias_regularizer, batch normalisation: of
+        the MLPs.
+    With topk and noise_topk `losses` has a vector [num_tasks] for a call: (standard deviation / mean)^2 over experts of
+    the sum of their gates over the batch, for an even load.
 
-    Variables: gate_weight [g, num_experts * num_tasks] zeros (column task * num_experts + expert); with noise_topk gate_noise, of the
-    same shape, glorot_normal; expert_i/....
+    Variables: gate_weight [g, num_experts * num_tasks] zeros (column task * num_experts + expert); with noise_topk
+    gate_noise, of the same shape, glorot_normal; expert_i/....
     Errors: LayerError where numbers do not fit.
-    Papers: Ma et al., Multi-gate Mixture-of-Experts, KDD 2018; Shazeer et al., Sparsely-Gated Mixture-of-Experts, ICLR 2017.
+    Papers: Ma et al., Multi-gate Mixture-of-Experts, KDD 2018; Shazeer et al., Sparsely-Gated Mixture-of-Experts, ICLR
+    2017.
     """
 
     def __init__(
@@ -73,22 +84,33 @@ class MMoE(BatchNormArguments, MonolithLayer):
         self.require(bool(num_experts), "num_experts not set")
         self.num_experts = num_experts
         self.require(0 < top_k <= num_experts, f"top_k must be 1 to {num_experts} (num_experts), not {top_k}")
-        self.expert_output_dims = [list(d) for d in expert_output_dims] if lists else [list(expert_output_dims)] * num_experts
+        self.expert_output_dims = (
+            [list(d) for d in expert_output_dims] if lists else [list(expert_output_dims)] * num_experts
+        )
         self._check_dims()
         self.expert_activations = [activations.get(a) for a in self._each("expert_activations", expert_activations)]
         initializers = self._each("expert_initializers", expert_initializers)
         self.expert_initializers = [initializer_or(i, "glorot_uniform") for i in initializers]
         self.kernel_regularizer = get_regularizer(kernel_regularizer)
         self.bias_regularizer = get_regularizer(bias_regularizer)
-        self.use_weight_norm, self.use_learnable_weight_norm, self.use_bias = use_weight_norm, use_learnable_weight_norm, use_bias
+        self.use_weight_norm, self.use_learnable_weight_norm, self.use_bias = (
+            use_weight_norm,
+            use_learnable_weight_norm,
+            use_bias,
+        )
         self.take_batch_norm(
-            enable_batch_normalization, batch_normalization_momentum, batch_normalization_renorm,
-            batch_normalization_renorm_clipping, batch_normalization_renorm_momentum,
-        )  # fmt: skip
+            enable_batch_normalization,
+            batch_normalization_momentum,
+            batch_normalization_renorm,
+            batch_normalization_renorm_clipping,
+            batch_normalization_renorm_momentum,
+        )
 
     def _check_dims(self) -> None:
         dims = self.expert_output_dims
-        self.require(len(dims) == self.num_experts, f"expert_output_dims has {len(dims)} lists for {self.num_experts} experts")
+        self.require(
+            len(dims) == self.num_experts, f"expert_output_dims has {len(dims)} lists for {self.num_experts} experts"
+        )
         self.require(all(dims), "expert_output_dims must name at least one width for each expert")
         last = {d[-1] for d in dims}
         self.require(len(last) == 1, f"the last widths of expert_output_dims must be the same, not {sorted(last)}")
@@ -96,7 +118,9 @@ class MMoE(BatchNormArguments, MonolithLayer):
     def _each(self, what: str, given: Any) -> list:
         """One for each expert; copies, where one is given for all."""
         if isinstance(given, (list, tuple)):
-            self.require(len(given) == self.num_experts, f"{what} has {len(given)} entries for {self.num_experts} experts")
+            self.require(
+                len(given) == self.num_experts, f"{what} has {len(given)} entries for {self.num_experts} experts"
+            )
             return list(given)
         text = activations.serialize(given) if isinstance(given, keras.layers.Layer) else None
         return [given if text is None else text] * self.num_experts
@@ -112,15 +136,23 @@ class MMoE(BatchNormArguments, MonolithLayer):
         self.experts = []
         for i, dims in enumerate(self.expert_output_dims):
             expert = self.inner(
-                MLP, dims, name=f"expert_{i}", activations=self._expert_activations(i), initializers=self.expert_initializers[i],
-                kernel_regularizer=self.kernel_regularizer, bias_regularizer=self.bias_regularizer,
-                **{k: getattr(self, k) for k in _MLP_FLAGS}, **self.batch_norm_config(),
-            )  # fmt: skip
+                MLP,
+                dims,
+                name=f"expert_{i}",
+                activations=self._expert_activations(i),
+                initializers=self.expert_initializers[i],
+                kernel_regularizer=self.kernel_regularizer,
+                bias_regularizer=self.bias_regularizer,
+                **{k: getattr(self, k) for k in _MLP_FLAGS},
+                **self.batch_norm_config(),
+            )
             expert.build(experts)
             self.experts.append(expert)
 
     def _two(self, shapes):
-        self.require(len(shapes) == 2, f"takes one tensor or (expert_input, gate_input), not {len(shapes)}: {shown(shapes)}")
+        self.require(
+            len(shapes) == 2, f"takes one tensor or (expert_input, gate_input), not {len(shapes)}: {shown(shapes)}"
+        )
         return shapes
 
     def _expert_activations(self, i: int) -> list:
@@ -169,7 +201,8 @@ class MMoE(BatchNormArguments, MonolithLayer):
 
 
 class _ExpectedGates(keras.regularizers.Regularizer):
-    """How many of the hard concrete gates are expected to be open: sum of sigmoid(log_alpha - beta * log(-gamma / zeta))."""
+    """How many of the hard concrete gates are expected to be open: sum of sigmoid(log_alpha - beta * log(-gamma /
+    zeta))."""
 
     def __init__(self, zeta: float, gamma: float, beta: float):
         self.shift = beta * math.log(-gamma / zeta)
@@ -180,11 +213,13 @@ class _ExpectedGates(keras.regularizers.Regularizer):
 
 @register
 class SNR(Configured):
-    """Sub-network routing: each output is a sum over inputs, through matrices that hard concrete gates switch on and off.
+    """Sub-network routing: each output is a sum over inputs, through matrices that hard concrete gates switch on and
+    off.
 
     Input: N tensors [B, di]. Output: num_out_subnet tensors [B, out_subnet_dim]: out_j = sum over i of x_i (z_ij W_ij).
-    Gates: s = sigmoid((log U - log(1 - U) + log_alpha) / beta), U uniform on (0, 1), for each route; with mode infer, or
-    training=False in the call, s = sigmoid(log_alpha) without noise. z = clip(s * (zeta - gamma) + gamma, 0, 1). Mode eval has noise too.
+    Gates: s = sigmoid((log U - log(1 - U) + log_alpha) / beta), U uniform on (0, 1), for each route; with mode infer,
+    or training=False in the call, s = sigmoid(log_alpha) without noise. z = clip(s * (zeta - gamma) + gamma, 0, 1).
+    Mode eval has noise too.
 
     snr_type: trans (default), W_ij learned; aver, W_ij the identity, which needs di = out_subnet_dim.
     zeta, gamma, beta: default 1.1, -0.1, 0.5. use_ste: the gradient of the clipping is taken as 1. Default False.
@@ -192,8 +227,8 @@ class SNR(Configured):
     `losses` has the expected number of open gates: sum of sigmoid(log_alpha - beta * log(-gamma / zeta)).
 
     Variables (routes R = N * num_out_subnet, input by input): log_alpha [R, 1] zeros, weight [R, di * out_subnet_dim].
-    Errors: LayerError where widths do not fit. Papers: Ma et al., SNR, AAAI 2019; Louizos et al., Learning Sparse Neural Networks
-    through L0 Regularization, ICLR 2018.
+    Errors: LayerError where widths do not fit. Papers: Ma et al., SNR, AAAI 2019; Louizos et al., Learning Sparse
+    Neural Networks through L0 Regularization, ICLR 2018.
     """
 
     plain = ("num_out_subnet", "out_subnet_dim", "snr_type", "zeta", "gamma", "beta", "use_ste", "mode")
@@ -214,7 +249,9 @@ class SNR(Configured):
     ):
         super().__init__(**kwargs)
         self.require(snr_type in ("trans", "aver"), f"snr_type must be trans or aver, not {snr_type!r}")
-        self.require(gamma < 0 < zeta and beta > 0, f"gamma < 0, zeta > 0 and beta > 0 are needed, not {gamma}, {zeta}, {beta}")
+        self.require(
+            gamma < 0 < zeta and beta > 0, f"gamma < 0, zeta > 0 and beta > 0 are needed, not {gamma}, {zeta}, {beta}"
+        )
         self.num_out_subnet, self.out_subnet_dim, self.snr_type = num_out_subnet, out_subnet_dim, snr_type
         self.zeta, self.gamma, self.beta, self.use_ste, self.mode = zeta, gamma, beta, use_ste, mode
         self.initializer = initializer_or(initializer, "glorot_uniform")
@@ -232,14 +269,19 @@ class SNR(Configured):
         )
         routes = self.num_inputs * self.num_out_subnet
         self.log_alpha = self.add_weight(
-            name="log_alpha", shape=[routes, 1], initializer="zeros", regularizer=_ExpectedGates(self.zeta, self.gamma, self.beta)
+            name="log_alpha",
+            shape=[routes, 1],
+            initializer="zeros",
+            regularizer=_ExpectedGates(self.zeta, self.gamma, self.beta),
         )
         self.weight = None
         if self.snr_type == "trans":
             self.weight = self.add_weight(
-                name="weight", shape=[routes, self.width * self.out_subnet_dim], initializer=fresh(self.initializer),
+                name="weight",
+                shape=[routes, self.width * self.out_subnet_dim],
+                initializer=fresh(self.initializer),
                 regularizer=self.regularizer,
-            )  # fmt: skip
+            )
 
     def gates(self, training=None):
         """z [R, 1]."""
@@ -260,9 +302,11 @@ class SNR(Configured):
             out = tf.einsum("nbd,no->obd", tf.stack(inputs), mix)
             return tf.unstack(out, num=self.num_out_subnet)
         routes = tf.reshape(
-            gates * tf.convert_to_tensor(self.weight), [self.num_inputs, self.num_out_subnet, self.width, self.out_subnet_dim]
+            gates * tf.convert_to_tensor(self.weight),
+            [self.num_inputs, self.num_out_subnet, self.width, self.out_subnet_dim],
         )
         kernel = tf.reshape(
-            tf.transpose(routes, [0, 2, 1, 3]), [self.num_inputs * self.width, self.num_out_subnet * self.out_subnet_dim]
+            tf.transpose(routes, [0, 2, 1, 3]),
+            [self.num_inputs * self.width, self.num_out_subnet * self.out_subnet_dim],
         )
         return tf.split(tf.matmul(tf.concat(inputs, axis=1), kernel), self.num_out_subnet, axis=1)

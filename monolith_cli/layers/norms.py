@@ -29,18 +29,22 @@ def _observed(moving, statistic, floor: float):
 class BatchNorm(MonolithLayer):
     """y = (x - mean) / sqrt(variance + epsilon) * gamma_scale + beta_offset, over axis 0 of x [B, d].
 
-    In training (mode train, or training=True in the call) mean and variance are the batch's; with training_use_global_dist
-    g * moving + (1 - g) * batch, g = global_dist_momentum. Else they are the moving ones.
+    In training (mode train, or training=True in the call) mean and variance are the batch's; with
+    training_use_global_dist g * moving + (1 - g) * batch, g = global_dist_momentum. Else they are the moving ones.
 
     momentum: moving <- momentum * moving + (1 - momentum) * batch in each step of training. Default 0.99.
     statistics: average (default): as above. loss: the moving statistics are trainable variables; two layer losses
-        (`utils.get_layer_loss`), <name>_moving_mean and <name>_moving_variance, have the batch's statistics for their gradients. It takes an
-        optimizer that moves these variables towards their gradients, such as a parameter server's moving average.
-    center, scale: whether there is a beta_offset, a gamma_scale. Default True. The four initializers: zeros, ones, zeros, ones.
+        (`utils.get_layer_loss`), <name>_moving_mean and <name>_moving_variance, have the batch's statistics for their
+        gradients. It takes an optimizer that moves these variables towards their gradients, such as a parameter
+        server's moving average.
+    center, scale: whether there is a beta_offset, a gamma_scale. Default True. The four initializers: zeros, ones,
+        zeros, ones.
     regularizer: of beta_offset and gamma_scale. stop_grad_of_var_mean: no gradient goes through the batch's statistics.
-    epsilon: default 1e-6. In a graph the statistics in use are written as summaries <name>/mean_train, .../var_train or ..._test.
+    epsilon: default 1e-6. In a graph the statistics in use are written as summaries <name>/mean_train, .../var_train or
+        ..._test.
 
-    Variables [d]: moving_mean, moving_variance, beta_offset, gamma_scale. Errors: LayerError for inputs that are no matrices.
+    Variables [d]: moving_mean, moving_variance, beta_offset, gamma_scale. Errors: LayerError for inputs that are no
+    matrices.
     Paper: Ioffe and Szegedy, Batch Normalization, ICML 2015.
     """
 
@@ -100,7 +104,7 @@ class BatchNorm(MonolithLayer):
         moving = (tf.convert_to_tensor(self.moving_mean), tf.maximum(tf.convert_to_tensor(self.moving_variance), 0.0))
         if train:
             batch = tf.nn.moments(tf.stop_gradient(inputs) if self.stop_grad_of_var_mean else inputs, axes=[0])
-            updates = self._follow(*batch)
+            updates = self._follow(*batch, moving)
             mean, variance = batch
             if self.training_use_global_dist:
                 g = self.global_dist_momentum
@@ -114,13 +118,16 @@ class BatchNorm(MonolithLayer):
         with tf.control_dependencies(updates):
             return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, self.epsilon)
 
-    def _follow(self, mean, variance) -> list:
-        """The updates of the moving statistics, or none where losses do it."""
+    def _follow(self, mean, variance, read: tuple) -> list:
+        """The updates of the moving statistics, behind what the step has read of them; none where losses do it."""
         mean, variance = tf.stop_gradient(mean), tf.stop_gradient(variance)
         pairs = ((self.moving_mean, mean, float("-inf")), (self.moving_variance, variance, 0.0))
         if self.statistics == "average":
+            with tf.control_dependencies(list(read)):
+                done = [
+                    v.value.assign_sub((1.0 - self.momentum) * (tf.convert_to_tensor(v) - now)) for v, now, _ in pairs
+                ]
             # Only in a graph are there ops to wait for; in eager execution they have run.
-            done = [v.value.assign_sub((1.0 - self.momentum) * (tf.convert_to_tensor(v) - now)) for v, now, _ in pairs]
             return [] if tf.executing_eagerly() else done
         for variable, now, floor in pairs:
             add_layer_loss(f"{self.name}_{variable.name}", _observed(tf.convert_to_tensor(variable), now, floor))
@@ -134,8 +141,17 @@ class BatchNorm(MonolithLayer):
             tf1.summary.scalar(f"{self.name}/{what}_{when}", tf.reduce_mean(value))
 
     def get_config(self):
-        plain = ("momentum", "center", "scale", "training_use_global_dist", "global_dist_momentum", "stop_grad_of_var_mean", "epsilon",
-                 "mode", "statistics")  # fmt: skip
+        plain = (
+            "momentum",
+            "center",
+            "scale",
+            "training_use_global_dist",
+            "global_dist_momentum",
+            "stop_grad_of_var_mean",
+            "epsilon",
+            "mode",
+            "statistics",
+        )
         return {
             **super().get_config(),
             **{k: getattr(self, k) for k in plain},
@@ -146,7 +162,8 @@ class BatchNorm(MonolithLayer):
 
 @register
 class LayerNorm(MonolithLayer):
-    """y = (x - mean) / sqrt(variance + 1e-6) * gamma + beta over the last axis of x [..., d], in training and inference alike.
+    """y = (x - mean) / sqrt(variance + 1e-6) * gamma + beta over the last axis of x [..., d], in training and inference
+    alike.
 
     initializer: of gamma; None: ones. regularizer: of both. Variables [d]: beta zeros, gamma.
     Errors: LayerError where d is not known. Paper: Ba et al., Layer Normalization, 2016.
@@ -159,7 +176,9 @@ class LayerNorm(MonolithLayer):
 
     def build(self, input_shape):
         shape = tuple(input_shape)
-        self.require(bool(shape) and shape[-1] is not None, f"the last dimension of its input must be known, not {shown(shape)}")
+        self.require(
+            bool(shape) and shape[-1] is not None, f"the last dimension of its input must be known, not {shown(shape)}"
+        )
         self.beta = self.add_weight(name="beta", shape=shape[-1:], initializer="zeros", regularizer=self.regularizer)
         self.gamma = self.add_weight(
             name="gamma", shape=shape[-1:], initializer=fresh(self.initializer), regularizer=self.regularizer
@@ -184,17 +203,25 @@ class GradNorm(MonolithLayer):
 
     Call, in a graph: ([n scalar losses], shared tensor or list of them) -> (gnorm_loss, weighted_loss).
     w = softmax(grad_norm_weights); G_i = the L2 norm of d loss_i / d shared, without gradient; avg = sum(G w) / n;
-    diff = |G w - avg|, with relative_diff / (avg + epsilon); gnorm_loss = scale * sum(diff ^ loss_pow), which trains w alone;
-    weighted_loss = sum(loss_i * w_i), which does not.
+    diff = |G w - avg|, with relative_diff / (avg + epsilon); gnorm_loss = scale * sum(diff ^ loss_pow), which trains w
+    alone; weighted_loss = sum(loss_i * w_i), which does not.
 
-    loss_names: of the n tasks. scale: default 1. loss_pow: default 2. relative_diff: default False. epsilon: default 1e-6.
+    loss_names: of the n tasks. scale: default 1. loss_pow: default 2. relative_diff: default False. epsilon: default
+        1e-6.
     Writes gradnorm_weight/<task>, gradnorm_gnorm/<task>, gradnorm_wgnorm/<task> as summaries.
     Variable: grad_norm_weights [n] zeros. Errors: LayerError for another number of losses, and outside of a graph.
     Paper: Chen et al., GradNorm, ICML 2018.
     """
 
-    def __init__(self, loss_names: list[str], scale: float = 1.0, loss_pow: float = 2.0, relative_diff: bool = False,
-                 epsilon: float = 1e-6, **kwargs):  # fmt: skip
+    def __init__(
+        self,
+        loss_names: list[str],
+        scale: float = 1.0,
+        loss_pow: float = 2.0,
+        relative_diff: bool = False,
+        epsilon: float = 1e-6,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.loss_names = list(loss_names)
         self.scale, self.loss_pow, self.relative_diff, self.epsilon = scale, loss_pow, relative_diff, epsilon
@@ -203,7 +230,9 @@ class GradNorm(MonolithLayer):
         self.require(len(input_shape) == 2, "takes ([losses], shared)")
         found, known = len(input_shape[0]), len(self.loss_names)
         self.require(found == known, f"was made for the {known} losses {self.loss_names}, not for {found}")
-        self.require(all(len(s) == 0 for s in input_shape[0]), f"each loss must be one number, not {shown(input_shape[0])}")
+        self.require(
+            all(len(s) == 0 for s in input_shape[0]), f"each loss must be one number, not {shown(input_shape[0])}"
+        )
         self.grad_norm_weights = self.add_weight(name="grad_norm_weights", shape=[known], initializer="zeros")
 
     def task_weights(self):

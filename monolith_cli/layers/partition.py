@@ -34,7 +34,8 @@ class AxisSizePartitioner:
 
 
 def parts(partitioner, shape, dtype) -> list[tuple[list[int], list[int]]]:
-    """[(offset, shape)] of the parts of a variable; one part without a partitioner. ValueError for a division along several axes."""
+    """[(offset, shape)] of the parts of a variable; one part without a partitioner. ValueError for a division along
+    several axes."""
     shape = [int(d) for d in shape]
     if partitioner is None:
         return [([0] * len(shape), shape)]

@@ -9,8 +9,8 @@ from monolith_cli.layers.utils import check_list
 
 
 class Pooling(MonolithLayer):
-    """Base: [tensors of one shape] -> a tensor of that shape; a list of one gives its tensor. TypeError for what is no list,
-    ValueError for an empty one, LayerError for different shapes."""
+    """Base: [tensors of one shape] -> a tensor of that shape; a list of one gives its tensor. TypeError for what is no
+    list, ValueError for an empty one, LayerError for different shapes."""
 
     def pool(self, inputs: list):
         raise NotImplementedError

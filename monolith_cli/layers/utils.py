@@ -86,7 +86,8 @@ def check_dim(dim: Any) -> int:
 
 
 def dim_size(tensor, axis: int):
-    """The static size of an axis where it is known, else a scalar tensor with it. ValueError for an axis beyond the rank."""
+    """The static size of an axis where it is known, else a scalar tensor with it. ValueError for an axis beyond the
+    rank."""
     rank = tensor.shape.rank
     if rank is not None and not -rank <= axis < rank:
         raise ValueError(f"axis {axis} of a tensor with shape {tensor.shape}")
@@ -104,8 +105,13 @@ def int_shape(tensor) -> tuple[int, ...] | None:
     return None if tensor.shape.rank is None else tuple(-1 if d is None else d for d in tensor.shape.as_list())
 
 
-def merge_tensor_list(tensor_list, merge_type: str | None = "concat", num_feature: int | None = None, axis: int = 1,
-                      keep_list: bool = False):  # fmt: skip
+def merge_tensor_list(
+    tensor_list,
+    merge_type: str | None = "concat",
+    num_feature: int | None = None,
+    axis: int = 1,
+    keep_list: bool = False,
+):
     """The last step of a layer's output. A bare tensor is taken as a list of one; the caller's list is not changed.
 
     | input | concat | stack | None |
@@ -148,7 +154,7 @@ def _one_merged(tensor, merge_type, num_feature, axis):
     return tensor if merge_type == MergeType.STACK else tf.unstack(tensor, axis=axis)
 
 
-# --- losses that layers leave -------------------------------------------------------------------------------------------
+# --- losses that layers leave -------------------------------------------------------------------------------------
 
 _layer_losses: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
@@ -164,7 +170,7 @@ def get_layer_loss() -> dict[str, Any]:
     return _layer_losses.setdefault(tf1.get_default_graph(), {})
 
 
-# --- relaxed subsets ------------------------------------------------------------------------------------------------------
+# --- relaxed subsets ----------------------------------------------------------------------------------------------
 
 
 def gumbel_keys(w):
@@ -177,7 +183,8 @@ def continuous_topk(w, k: int, t: float, separate: bool = False):
     """A differentiable k-hot of the k largest along the last axis; as t -> 0 it becomes exact.
 
     k rounds of p = softmax(w / t), after each of which w += log(max(1 - p, tiny)). Returns the sum of the k p, or with
-    `separate` their list. Paper: Xie and Ermon, Reparameterizable Subset Sampling via Continuous Relaxations, IJCAI 2019.
+    `separate` their list. Paper: Xie and Ermon, Reparameterizable Subset Sampling via Continuous Relaxations, IJCAI
+    2019.
     """
     tiny = tf.constant(_tiny(w), w.dtype)
     found, chosen = [], tf.zeros_like(w)
@@ -199,7 +206,7 @@ def _tiny(w) -> float:
     return float(np.finfo(w.dtype.as_numpy_dtype).tiny)
 
 
-# --- graphs ---------------------------------------------------------------------------------------------------------------
+# --- graphs -------------------------------------------------------------------------------------------------------
 
 
 def ps_device(i: int) -> str:

@@ -1,4 +1,5 @@
-"""Losses beyond those of Keras and TensorFlow: in-batch softmax, a surrogate of AUC, ranking of lists. Importing it imports TensorFlow."""
+"""Losses beyond those of Keras and TensorFlow: in-batch softmax, a surrogate of AUC, ranking of lists. Importing it
+imports TensorFlow."""
 
 from monolith_cli.losses.batch_softmax_loss import batch_softmax_loss
 from monolith_cli.losses.inbatch_auc_loss import inbatch_auc_loss
@@ -34,9 +35,30 @@ from monolith_cli.losses.ranking import (
 )
 
 __all__ = [
-    "DCGLambdaWeight", "IdentityLambdaWeight", "ListMLELambdaWeight", "LossError", "PrecisionLambdaWeight", "Reduction",
-    "approx_ndcg_loss", "approx_ranks", "batch_softmax_loss", "create_ndcg_lambda_weight", "create_p_list_mle_lambda_weight",
-    "create_reciprocal_rank_lambda_weight", "get_batch_idx_size", "inbatch_auc_loss", "inverse_max_dcg", "list_mle_loss",
-    "make_loss_fn", "mean_squared_loss", "organize_valid_indices", "pairwise_hinge_loss", "pairwise_logistic_loss",
-    "pairwise_soft_zero_one_loss", "reshape_first_ndims", "sigmoid_cross_entropy_loss", "softmax_loss", "sort_by_scores",
-]  # fmt: skip
+    "DCGLambdaWeight",
+    "IdentityLambdaWeight",
+    "ListMLELambdaWeight",
+    "LossError",
+    "PrecisionLambdaWeight",
+    "Reduction",
+    "approx_ndcg_loss",
+    "approx_ranks",
+    "batch_softmax_loss",
+    "create_ndcg_lambda_weight",
+    "create_p_list_mle_lambda_weight",
+    "create_reciprocal_rank_lambda_weight",
+    "get_batch_idx_size",
+    "inbatch_auc_loss",
+    "inverse_max_dcg",
+    "list_mle_loss",
+    "make_loss_fn",
+    "mean_squared_loss",
+    "organize_valid_indices",
+    "pairwise_hinge_loss",
+    "pairwise_logistic_loss",
+    "pairwise_soft_zero_one_loss",
+    "reshape_first_ndims",
+    "sigmoid_cross_entropy_loss",
+    "softmax_loss",
+    "sort_by_scores",
+]

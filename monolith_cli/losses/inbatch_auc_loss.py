@@ -11,9 +11,11 @@ IGNORED = -10000.0
 
 
 def inbatch_auc_loss(label, logit, neg_weight: float = 1.0):
-    """sum over positives i and negatives j of log sigmoid(logit_i - logit_j): a scalar that is never above 0. Minimise its negative.
+    """sum over positives i and negatives j of log sigmoid(logit_i - logit_j): a scalar that is never above 0. Minimise
+    its negative.
 
-    label, logit: of the same number of elements. A label above 0 is a positive; one at or below -10000, or NaN, is left out.
+    label, logit: of the same number of elements. A label above 0 is a positive; one at or below -10000, or NaN, is left
+        out.
     neg_weight: in (0, 1]; the gradient of the negatives' logits is multiplied by it, the value is not. Default 1.
     Gradient: g_ij = 1 - sigmoid(logit_i - logit_j) to logit_i, -neg_weight * g_ij to logit_j; none to label.
     LossError (a ValueError) for another neg_weight and for different numbers of labels and logits.
@@ -22,7 +24,10 @@ def inbatch_auc_loss(label, logit, neg_weight: float = 1.0):
         raise LossError(f"inbatch_auc_loss: neg_weight must lie in (0, 1], not {neg_weight}")
     logit = tf.convert_to_tensor(logit)
     label = tf.convert_to_tensor(label)
-    if None not in (label.shape.num_elements(), logit.shape.num_elements()) and label.shape.num_elements() != logit.shape.num_elements():
+    if (
+        None not in (label.shape.num_elements(), logit.shape.num_elements())
+        and label.shape.num_elements() != logit.shape.num_elements()
+    ):
         raise LossError(f"inbatch_auc_loss: {label.shape} labels do not fit {logit.shape} logits")
     flat = tf.reshape(label, [-1])
     # A NaN is in neither.

@@ -1,4 +1,5 @@
-"""Weights of pairs and items that bring a ranking loss closer to a metric. Labels [B, L] come sorted by their logits, rank 1 first; labels
+"""Weights of pairs and items that bring a ranking loss closer to a metric. Labels [B, L] come sorted by their logits,
+rank 1 first; labels
 below 0 pad. Paper: Wang et al., The LambdaLoss Framework for Ranking Metric Optimization, CIKM 2018."""
 
 from __future__ import annotations
@@ -39,16 +40,23 @@ def _without_padding(labels):
 class DCGLambdaWeight(LambdaWeight):
     """By how much DCG changes when two items change places.
 
-    Pairs: |G_i - G_j| * ((1 - s) u_ij + s v_ij), G the gain of the label; u_ij = |D(d) - D(d + 1)| with d = |rank_i - rank_j| (0 where d
-    is 0; ranks beyond topn count as topn + 1), v_ij = |D(rank_i) - D(rank_j)| (D 0 beyond topn), s = smooth_fraction; 0 where neither is
+    Pairs: |G_i - G_j| * ((1 - s) u_ij + s v_ij), G the gain of the label; u_ij = |D(d) - D(d + 1)| with d = |rank_i -
+    rank_j| (0 where d is 0; ranks beyond topn count as topn + 1), v_ij = |D(rank_i) - D(rank_j)| (D 0 beyond topn), s =
+    smooth_fraction; 0 where neither is
     among the first topn. Items: G_i D(rank_i).
 
-    topn: default None, all. gain_fn: default the label. rank_discount_fn D: default 1 / rank. normalized: G times inverse_max_dcg.
-    AssertionError for a smooth_fraction outside of [0, 1].
+    topn: default None, all. gain_fn: default the label. rank_discount_fn D: default 1 / rank. normalized: G times
+    inverse_max_dcg. AssertionError for a smooth_fraction outside of [0, 1].
     """
 
-    def __init__(self, topn: int | None = None, gain_fn: Callable = lambda label: label,
-                 rank_discount_fn: Callable = lambda rank: 1.0 / rank, normalized: bool = False, smooth_fraction: float = 0.0):  # fmt: skip
+    def __init__(
+        self,
+        topn: int | None = None,
+        gain_fn: Callable = lambda label: label,
+        rank_discount_fn: Callable = lambda rank: 1.0 / rank,
+        normalized: bool = False,
+        smooth_fraction: float = 0.0,
+    ):
         assert 0 <= smooth_fraction <= 1, f"smooth_fraction must lie in [0, 1], not {smooth_fraction}"
         self.topn, self.gain_fn, self.rank_discount_fn = topn, gain_fn, rank_discount_fn
         self.normalized, self.smooth_fraction = normalized, smooth_fraction
@@ -65,7 +73,11 @@ class DCGLambdaWeight(LambdaWeight):
         gain = tf.abs(_pairs(self._gains(labels)))
         ranks = ranks_like(labels)
         near = tf.ones_like(ranks, tf.bool) if self.topn is None else ranks <= self.topn
-        capped = ranks if self.topn is None else tf.where(near, ranks, tf.fill(tf.shape(ranks), tf.cast(self.topn + 1, ranks.dtype)))
+        capped = (
+            ranks
+            if self.topn is None
+            else tf.where(near, ranks, tf.fill(tf.shape(ranks), tf.cast(self.topn + 1, ranks.dtype)))
+        )
         apart = tf.abs(_pairs(capped))
         # Where the distance is 0 the discount is not asked: it may not be there.
         safe = tf.where(apart > 0, apart, tf.ones_like(apart))

@@ -1,7 +1,7 @@
 """Losses that learn to rank lists: labels and logits [B, L], labels below 0 being padding.
 
-Each takes weights: None, a number, [B, 1] or [B, L] where it says so; reduction: one of `Reduction`; name: of the op's scope. The maths
-are computed in the dtype of logits.
+Each takes weights: None, a number, [B, 1] or [B, L] where it says so; reduction: one of `Reduction`; name: of the op's
+scope. The maths are computed in the dtype of logits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def _lists(what: str, labels, logits):
     logits = tf.convert_to_tensor(logits)
     labels = tf.cast(labels, logits.dtype)
     if logits.shape.rank != 2 or not labels.shape.is_compatible_with(logits.shape):
-        raise LossError(f"{what}: labels {labels.shape} and logits {logits.shape} must have the same shape [batch, list]")
+        raise LossError(
+            f"{what}: labels {labels.shape} and logits {logits.shape} must have the same shape [batch, list]"
+        )
     return labels, logits
 
 
@@ -53,7 +55,9 @@ def _list_weights(what: str, weights, labels):
     return tf.broadcast_to(tf.reshape(weights, [-1]), [tf.shape(labels)[0]])
 
 
-def _pairwise(what: str, penalty: Callable, labels, logits, weights, lambda_weight, lambda_scale: bool, reduction: str, name):
+def _pairwise(
+    what: str, penalty: Callable, labels, logits, weights, lambda_weight, lambda_scale: bool, reduction: str, name
+):
     with tf.name_scope(name or what):
         labels, logits = _lists(what, labels, logits)
         items = _item_weights(weights, labels)
@@ -69,33 +73,66 @@ def _pairwise(what: str, penalty: Callable, labels, logits, weights, lambda_weig
         return reduce_weighted(penalty(difference), tf.stop_gradient(pairs), reduction)
 
 
-def pairwise_hinge_loss(labels, logits, weights=None, lambda_weight=None, lambda_scale: bool = True, reduction: str = NZ, name=None):
-    """max(0, 1 - (s_i - s_j)) over the pairs with label_i > label_j, weighted by weight_i * (label_i - label_j), or with lambda_weight
-    weight_i * its pair weight, times L with lambda_scale. weights: of items or lists.
+def pairwise_hinge_loss(
+    labels, logits, weights=None, lambda_weight=None, lambda_scale: bool = True, reduction: str = NZ, name=None
+):
+    """max(0, 1 - (s_i - s_j)) over the pairs with label_i > label_j, weighted by weight_i * (label_i - label_j), or
+    with lambda_weight weight_i * its pair weight, times L with lambda_scale. weights: of items or lists.
 
     Paper: Herbrich et al., Support Vector Learning for Ordinal Regression, 1999.
     """
-    return _pairwise("pairwise_hinge_loss", lambda d: tf.nn.relu(1.0 - d), labels, logits, weights, lambda_weight, lambda_scale, reduction,
-                     name)  # fmt: skip
+    return _pairwise(
+        "pairwise_hinge_loss",
+        lambda d: tf.nn.relu(1.0 - d),
+        labels,
+        logits,
+        weights,
+        lambda_weight,
+        lambda_scale,
+        reduction,
+        name,
+    )
 
 
-def pairwise_logistic_loss(labels, logits, weights=None, lambda_weight=None, lambda_scale: bool = True, reduction: str = NZ, name=None):
+def pairwise_logistic_loss(
+    labels, logits, weights=None, lambda_weight=None, lambda_scale: bool = True, reduction: str = NZ, name=None
+):
     """log(1 + e^-(s_i - s_j)) over the same pairs with the same weights as pairwise_hinge_loss.
 
     Papers: Burges et al., RankNet, ICML 2005; with lambda_weight LambdaRank.
     """
-    return _pairwise("pairwise_logistic_loss", lambda d: tf.math.softplus(-d), labels, logits, weights, lambda_weight, lambda_scale,
-                     reduction, name)  # fmt: skip
+    return _pairwise(
+        "pairwise_logistic_loss",
+        lambda d: tf.math.softplus(-d),
+        labels,
+        logits,
+        weights,
+        lambda_weight,
+        lambda_scale,
+        reduction,
+        name,
+    )
 
 
 def pairwise_soft_zero_one_loss(labels, logits, weights=None, lambda_weight=None, reduction: str = NZ, name=None):
-    """sigmoid(-(s_i - s_j)) over the same pairs with the same weights as pairwise_hinge_loss, with lambda_weight times L."""
-    return _pairwise("pairwise_soft_zero_one_loss", lambda d: tf.sigmoid(-d), labels, logits, weights, lambda_weight, True, reduction, name)
+    """sigmoid(-(s_i - s_j)) over the same pairs with the same weights as pairwise_hinge_loss, with lambda_weight times
+    L."""
+    return _pairwise(
+        "pairwise_soft_zero_one_loss",
+        lambda d: tf.sigmoid(-d),
+        labels,
+        logits,
+        weights,
+        lambda_weight,
+        True,
+        reduction,
+        name,
+    )
 
 
 def softmax_loss(labels, logits, weights=None, lambda_weight=None, reduction: str = NZ, name=None):
-    """Cross entropy of y / sum(y) and softmax(logits) for each list, weighted by sum(y); y = label * weight, or with lambda_weight its
-    item weight * weight. Lists without a y above 0 are left out. weights: of items or lists.
+    """Cross entropy of y / sum(y) and softmax(logits) for each list, weighted by sum(y); y = label * weight, or with
+    lambda_weight its item weight * weight. Lists without a y above 0 are left out. weights: of items or lists.
 
     Paper: Cao et al., Learning to Rank: From Pairwise Approach to Listwise Approach, ICML 2007.
     """
@@ -106,7 +143,11 @@ def softmax_loss(labels, logits, weights=None, lambda_weight=None, reduction: st
             labels, logits, items = sort_by_scores(sort_key(labels, logits), [labels, logits, items])
         valid = is_label_valid(labels)
         if lambda_weight is not None:
-            labels = tf.where(valid, tf.cast(lambda_weight.individual_weights(labels), logits.dtype), tf.fill(tf.shape(labels), tf.cast(-1.0, labels.dtype)))
+            labels = tf.where(
+                valid,
+                tf.cast(lambda_weight.individual_weights(labels), logits.dtype),
+                tf.fill(tf.shape(labels), tf.cast(-1.0, labels.dtype)),
+            )
         targets = tf.where(valid, labels, tf.zeros_like(labels)) * items
         logits = tf.where(valid, logits, tf.fill(tf.shape(logits), tf.cast(_NO_LOGIT, logits.dtype)))
         total = tf.reduce_sum(targets, axis=1)
@@ -126,7 +167,9 @@ def sigmoid_cross_entropy_loss(labels, logits, weights=None, reduction: str = NZ
     """Cross entropy of label and sigmoid(logit) over all items. weights: of items or lists."""
     with tf.name_scope(name or "sigmoid_cross_entropy_loss"):
         labels, logits, weights = _valid_items("sigmoid_cross_entropy_loss", labels, logits, weights)
-        return reduce_weighted(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits), weights, reduction)
+        return reduce_weighted(
+            tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits), weights, reduction
+        )
 
 
 def mean_squared_loss(labels, logits, weights=None, reduction: str = NZ, name=None):
@@ -136,9 +179,12 @@ def mean_squared_loss(labels, logits, weights=None, reduction: str = NZ, name=No
         return reduce_weighted(tf.math.squared_difference(labels, logits), weights, reduction)
 
 
-def list_mle_loss(labels, logits, weights=None, lambda_weight=None, reduction: str = NZ, name=None, seed: int | None = None):
-    """Minus the log likelihood of the order by labels: sum over i of log(sum over j >= i of e^s_j) - s_i, times the item weights of
-    lambda_weight. Items of equal labels are ordered at random, by seed. weights: a number or of lists [B, 1].
+def list_mle_loss(
+    labels, logits, weights=None, lambda_weight=None, reduction: str = NZ, name=None, seed: int | None = None
+):
+    """Minus the log likelihood of the order by labels: sum over i of log(sum over j >= i of e^s_j) - s_i, times the
+    item weights of lambda_weight. Items of equal labels are ordered at random, by seed. weights: a number or of lists
+        [B, 1].
 
     Paper: Xia et al., Listwise Approach to Learning to Rank, ICML 2008.
     """
@@ -159,8 +205,10 @@ def list_mle_loss(labels, logits, weights=None, lambda_weight=None, reduction: s
 
 
 def approx_ndcg_loss(labels, logits, weights=None, reduction: str = Reduction.SUM, name=None, alpha: float = 10.0):
-    """-NDCG with smooth ranks (`approx_ranks`): -sum of (2^label - 1) / log(1 + rank) * inverse_max_dcg for each list with a label above
-    0. weights: a number or of lists [B, 1]. reduction: default weighted_sum. alpha: the larger, the closer to true ranks.
+    """-NDCG with smooth ranks (`approx_ranks`): -sum of (2^label - 1) / log(1 + rank) * inverse_max_dcg for each list
+    with a label above
+    0. weights: a number or of lists [B, 1]. reduction: default weighted_sum. alpha: the larger, the closer to true
+    ranks.
 
     Paper: Bruch et al., Revisiting Approximate Metric Optimization in the Age of Deep Neural Networks, SIGIR 2019.
     """
@@ -179,9 +227,17 @@ def approx_ndcg_loss(labels, logits, weights=None, reduction: str = Reduction.SU
 
 LOSSES: dict[str, Callable] = {
     fn.__name__: fn
-    for fn in (pairwise_hinge_loss, pairwise_logistic_loss, pairwise_soft_zero_one_loss, softmax_loss, sigmoid_cross_entropy_loss,
-               mean_squared_loss, list_mle_loss, approx_ndcg_loss)
-}  # fmt: skip
+    for fn in (
+        pairwise_hinge_loss,
+        pairwise_logistic_loss,
+        pairwise_soft_zero_one_loss,
+        softmax_loss,
+        sigmoid_cross_entropy_loss,
+        mean_squared_loss,
+        list_mle_loss,
+        approx_ndcg_loss,
+    )
+}
 
 
 def make_loss_fn(
@@ -194,12 +250,13 @@ def make_loss_fn(
     seed: int | None = None,
     extra_args: dict | None = None,
 ) -> Callable:
-    """fn(labels, logits, features) -> the sum of the losses of `loss_keys` (names of the functions here), each times its loss weight.
+    """fn(labels, logits, features) -> the sum of the losses of `loss_keys` (names of the functions here), each times
+    its loss weight.
 
-    weights_feature_name: features[...] are the weights. lambda_weight goes to the losses that take one, seed to list_mle_loss,
-    reduction to all, extra_args to all that take them.
-    LossError (a ValueError): Invalid reduction (none too), no keys, another number of loss_weights, and Invalid loss_key when the function
-    is called.
+    weights_feature_name: features[...] are the weights. lambda_weight goes to the losses that take one, seed to
+    list_mle_loss, reduction to all, extra_args to all that take them.
+    LossError (a ValueError): Invalid reduction (none too), no keys, another number of loss_weights, and Invalid
+    loss_key when the function is called.
     """
     if reduction not in Reduction.ALL or reduction == Reduction.NONE:
         raise LossError(f"Invalid reduction {reduction!r}: use one of {', '.join(Reduction.ALL[1:])}")
@@ -211,7 +268,14 @@ def make_loss_fn(
 
     def loss_fn(labels, logits, features: dict):
         weights = features[weights_feature_name] if weights_feature_name else None
-        shared = {"weights": weights, "lambda_weight": lambda_weight, "reduction": reduction, "name": name, "seed": seed, **(extra_args or {})}
+        shared = {
+            "weights": weights,
+            "lambda_weight": lambda_weight,
+            "reduction": reduction,
+            "name": name,
+            "seed": seed,
+            **(extra_args or {}),
+        }
         found = []
         for key in keys:
             if key not in LOSSES:

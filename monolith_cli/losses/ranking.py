@@ -26,8 +26,8 @@ class Reduction:
 
 def reduce_weighted(losses, weights, reduction: str = Reduction.SUM_BY_NONZERO_WEIGHTS):
     """The sum of weights * losses; divided by the sum of the weights (weighted_mean), the number of losses
-    (weighted_sum_over_batch_size) or of weights that are not 0 (weighted_sum_by_nonzero_weights; 0 where there are none). `none`: the
-    products themselves. LossError for another reduction."""
+    (weighted_sum_over_batch_size) or of weights that are not 0 (weighted_sum_by_nonzero_weights; 0 where there are
+    none). `none`: the products themselves. LossError for another reduction."""
     if reduction not in Reduction.ALL:
         raise LossError(f"Invalid reduction {reduction!r}: use one of {', '.join(Reduction.ALL)}")
     weights = tf.broadcast_to(tf.cast(weights, losses.dtype), tf.shape(losses))
@@ -50,7 +50,8 @@ def is_label_valid(labels):
 
 
 def sort_by_scores(scores, features: list, topn: int | None = None) -> list:
-    """Each of `features` [B, L] in the order of descending scores [B, L], the first topn; equal scores keep their order."""
+    """Each of `features` [B, L] in the order of descending scores [B, L], the first topn; equal scores keep their
+    order."""
     order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)
     order = order if topn is None else order[:, :topn]
     return [tf.gather(f, order, batch_dims=1) for f in features]
@@ -84,7 +85,9 @@ def log_discount(ranks):
     return 1.0 / tf.math.log1p(ranks)
 
 
-def inverse_max_dcg(labels, gain_fn: Callable = exponential_gain, rank_discount_fn: Callable = log_discount, topn: int | None = None):
+def inverse_max_dcg(
+    labels, gain_fn: Callable = exponential_gain, rank_discount_fn: Callable = log_discount, topn: int | None = None
+):
     """[B, 1]: 1 / (sum of gain(label) * discount(rank) in the best order, of the first topn); 0 where that sum is 0."""
     (ideal,) = sort_by_scores(labels, [labels], topn)
     total = tf.reduce_sum(gain_fn(ideal) * rank_discount_fn(ranks_like(ideal)), axis=1, keepdims=True)
@@ -92,10 +95,15 @@ def inverse_max_dcg(labels, gain_fn: Callable = exponential_gain, rank_discount_
 
 
 def organize_valid_indices(is_valid, shuffle: bool = True, seed: int | None = None):
-    """[B, L, 2] of (row, column): the valid entries of [B, L] first, in a random order or, without shuffle, in their own."""
+    """[B, L, 2] of (row, column): the valid entries of [B, L] first, in a random order or, without shuffle, in their
+    own."""
     is_valid = tf.convert_to_tensor(is_valid)
     shape = tf.shape(is_valid)
-    order = tf.random.uniform(shape, seed=seed) if shuffle else -tf.broadcast_to(tf.cast(tf.range(shape[1]), tf.float32), shape)
+    order = (
+        tf.random.uniform(shape, seed=seed)
+        if shuffle
+        else -tf.broadcast_to(tf.cast(tf.range(shape[1]), tf.float32), shape)
+    )
     key = tf.where(is_valid, order, tf.fill(shape, float("-inf")) if shuffle else order - tf.cast(shape[1], tf.float32))
     columns = tf.argsort(key, axis=1, direction="DESCENDING", stable=True)
     rows = tf.broadcast_to(tf.range(shape[0])[:, tf.newaxis], shape)
@@ -113,14 +121,18 @@ def reshape_first_ndims(tensor, first_ndims: int, new_shape):
     if sparse:
         return tf.sparse.reshape(tensor, whole)
     reshaped = tf.reshape(tensor, whole)
-    return tf.ensure_shape(reshaped, [*([None] * (reshaped.shape.rank - (rank - first_ndims))), *tensor.shape[first_ndims:]])
+    return tf.ensure_shape(
+        reshaped, [*([None] * (reshaped.shape.rank - (rank - first_ndims))), *tensor.shape[first_ndims:]]
+    )
 
 
 def get_batch_idx_size(logits, labels, rank_id, prefix: str = ""):
-    """Lists out of a flat batch of B: entries with the same rank_id are one list, lists in the order of their first entries.
+    """Lists out of a flat batch of B: entries with the same rank_id are one list, lists in the order of their first
+    entries.
 
-    Returns logits [G, M] padded with 0, labels [G, M] less 1e-6 (padding is then -1e-6, below 0; so is a label 0: tell them apart by the
-    mask), mask [B, B] with ones at the cells that are taken, and the place of the first entry of each list [G]. prefix: of op names.
+    Returns logits [G, M] padded with 0, labels [G, M] less 1e-6 (padding is then -1e-6, below 0; so is a label 0: tell
+    them apart by the mask), mask [B, B] with ones at the cells that are taken, and the place of the first entry of each
+    list [G]. prefix: of op names.
     """
     with tf.name_scope(f"{prefix}batch_lists"):
         logits, labels = tf.reshape(logits, [-1]), tf.reshape(labels, [-1])

@@ -1,4 +1,5 @@
-"""Metrics of training: what a graph counts itself, hooks that emit numbers, per-sample messages, and where all of it goes.
+"""Metrics of training: what a graph counts itself, hooks that emit numbers, per-sample messages, and where all of it
+goes.
 
 Only what works on a graph imports TensorFlow, when it is asked for.
 """
@@ -9,9 +10,16 @@ _HOMES = {
     "streaming": ("streaming_auc", "streaming_metric", "streaming_mse"),
     "hooks": ("CustomMetricHook", "StepLossMetricHook", "Tf2ProfilerHook", "ThroughputMetricHook"),
     "deep_insight": ("MessageDump", "deep_insight_message", "is_sampled", "write_deep_insight"),
-    "message_sinks": ("FileMetricHook", "KProducer", "KafkaMetricHook", "WriteOnlyFileAndStat", "vepfs_key_fn", "vepfs_layout_fn"),
+    "message_sinks": (
+        "FileMetricHook",
+        "KProducer",
+        "KafkaMetricHook",
+        "WriteOnlyFileAndStat",
+        "vepfs_key_fn",
+        "vepfs_layout_fn",
+    ),
     "health": ("check_machine_health", "tensors_timestamp"),
-}  # fmt: skip
+}
 
 __all__ = [name for names in _HOMES.values() for name in names]
 

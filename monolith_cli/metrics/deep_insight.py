@@ -1,7 +1,8 @@
-"""Deep insight: a JSON message for a share of the samples, with what was predicted and what came, for an evaluation elsewhere.
+"""Deep insight: a JSON message for a share of the samples, with what was predicted and what came, for an evaluation
+elsewhere.
 
-    {"model_name", "uid", "req_time", "train_time", "sample_ratio", "predict": {head: score}, "label": {head: value},
-     "sample_rate": {head: rate}, "extra_float": {}, "extra_int": {}, "extra_str": {}}
+{"model_name", "uid", "req_time", "train_time", "sample_ratio", "predict": {head: score}, "label": {head: value},
+ "sample_rate": {head: rate}, "extra_float": {}, "extra_int": {}, "extra_str": {}}
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def _plain(value: Any) -> Any:
 
 
 class MessageDump:
-    """Messages to an uncompressed TFRecord file, written by a thread of its own behind a queue of 8192; a full queue makes `put` wait.
-    CannotCreateError where the file cannot be made."""
+    """Messages to an uncompressed TFRecord file, written by a thread of its own behind a queue of 8192; a full queue
+    makes `put` wait. CannotCreateError where the file cannot be made."""
 
     def __init__(self, path: str):
         import tensorflow as tf
@@ -117,14 +118,16 @@ def write_deep_insight(
     dump_filename: str | None = None,
     use_zero_train_time: bool = False,
 ):
-    """An op of messages [B], empty strings for samples that are not taken; all are empty unless enable_kafka_metrics or dump_filename is set,
-    in which case something passes them on. Add it to the collection `deep_insight_op` for KafkaMetricHook and FileMetricHook.
+    """An op of messages [B], empty strings for samples that are not taken; all are empty unless enable_kafka_metrics or
+    dump_filename is set, in which case something passes them on. Add it to the collection `deep_insight_op` for
+    KafkaMetricHook and FileMetricHook.
 
-    features: req_time (int64 [B]; without it the op does nothing), uid (int64 [B]), sample_rate (float [B], default 1), and those of
-    extra_fields_keys (float, int64 or string [B]; others are left out). One head: labels, preds [B], target. Several: targets, labels_list,
-    preds_list, sample_rates_list; a head without a label is left out everywhere.
-    sample_ratio: share of the samples, by `is_sampled`. dump_filename: the messages are written there too, as `MessageDump`; give each
-    worker its own (`dump_name`). enable_deep_insight_metrics: counts the messages as the counter deep_insight.messages.
+    features: req_time (int64 [B]; without it the op does nothing), uid (int64 [B]), sample_rate (float [B], default 1),
+    and those of extra_fields_keys (float, int64 or string [B]; others are left out). One head: labels, preds [B],
+    target. Several: targets, labels_list, preds_list, sample_rates_list; a head without a label is left out everywhere.
+    sample_ratio: share of the samples, by `is_sampled`. dump_filename: the messages are written there too, as
+    `MessageDump`; give each worker its own (`dump_name`). enable_deep_insight_metrics: counts the messages as the
+    counter deep_insight.messages.
     Errors: KeyError for a missing uid or extra field, ValueError for lists of different lengths.
     """
     import tensorflow as tf
@@ -144,13 +147,25 @@ def write_deep_insight(
         made = [b""] * len(uids)
         for i in sampled_rows(uids, req_times, sample_ratio).tolist():
             values = {k: _plain(f[i]) for k, f in zip(extra, fields)}
-            made[i] = deep_insight_message(model_name or "model_name", int(uids[i]), int(req_times[i]), train_time, sample_ratio, names,
-                                           labels[:, i], preds[:, i], rates[:, i], values)  # fmt: skip
+            made[i] = deep_insight_message(
+                model_name or "model_name",
+                int(uids[i]),
+                int(req_times[i]),
+                train_time,
+                sample_ratio,
+                names,
+                labels[:, i],
+                preds[:, i],
+                rates[:, i],
+                values,
+            )
         if dump is not None:
             for message in filter(None, made):
                 dump.put(message)
         if client is not None:
-            client.emit_counter("deep_insight.messages", sum(map(bool, made)), {"model_name": model_name or "model_name"})
+            client.emit_counter(
+                "deep_insight.messages", sum(map(bool, made)), {"model_name": model_name or "model_name"}
+            )
         return np.array(made if returned else [b""] * len(uids), dtype=object)
 
     inputs = [_flat(features["uid"], tf.int64), _flat(features["req_time"], tf.int64), *stacked, *extra.values()]
@@ -169,7 +184,8 @@ def _heads(features, labels, preds, target, targets, labels_list, preds_list, ra
     rates_list = list(rates_list) if rates_list is not None else [None] * len(targets)
     if not len(targets) == len(labels_list) == len(preds_list) == len(rates_list):
         raise ValueError(
-            f"deep insight: {len(targets)} targets, {len(labels_list)} labels, {len(preds_list)} predictions, {len(rates_list)} sample rates"
+            f"deep insight: {len(targets)} targets, {len(labels_list)} labels, {len(preds_list)} predictions, "
+            f"{len(rates_list)} sample rates"
         )
     found = []
     for name, label, pred, rate in zip(targets, labels_list, preds_list, rates_list):

@@ -1,6 +1,7 @@
 """Counters, gauges and timers by name and tags, to wherever the environment says.
 
-MONOLITH_METRIC_SINK: `json:PATH` appends a JSON object a line; `statsd:HOST:PORT` sends datagrams with tags as Datadog has them; unset: nowhere.
+MONOLITH_METRIC_SINK: `json:PATH` appends a JSON object a line; `statsd:HOST:PORT` sends datagrams with tags as Datadog
+has them; unset: nowhere.
 MONOLITH_METRIC_PREFIX: in front of every name, default `monolith.training`.
 """
 
@@ -85,7 +86,8 @@ _lock = threading.Lock()
 
 
 def sink_of(description: str) -> Sink:
-    """The sink of `json:PATH`, `statsd:HOST:PORT` or nothing; one object for equal texts. ConfigError for anything else."""
+    """The sink of `json:PATH`, `statsd:HOST:PORT` or nothing; one object for equal texts. ConfigError for anything
+    else."""
     with _lock:
         if description not in _sinks:
             _sinks[description] = _make_sink(description)

@@ -18,7 +18,7 @@ def resident_bytes(path: str = STATUS_FILE) -> int:
 
 
 def check_machine_health(mem_limit: int = NO_LIMIT) -> str:
-    """"" while the process is within mem_limit bytes, else `Memory limit exceeded. Current: N, Limit: N`."""
+    """ "" while the process is within mem_limit bytes, else `Memory limit exceeded. Current: N, Limit: N`."""
     now = resident_bytes()
     return "" if now < mem_limit else f"Memory limit exceeded. Current: {now}, Limit: {mem_limit}"
 

@@ -15,10 +15,17 @@ log = logging.getLogger("monolith.metrics")
 
 
 class ThroughputMetricHook(tf1.train.SessionRunHook):
-    """Every run_every_n_secs (30): counter run_steps.all, timer run_steps_elapsed_time.all (seconds a step); at the first step, with
+    """Every run_every_n_secs (30): counter run_steps.all, timer run_steps_elapsed_time.all (seconds a step); at the
+    first step, with
     start_time_secs, timer run_start_elapsed_time.all. Tags: model_name, cluster_type."""
 
-    def __init__(self, model_name: str, start_time_secs: float | None = None, cluster_type: str = "stable", run_every_n_secs: float = 30):
+    def __init__(
+        self,
+        model_name: str,
+        start_time_secs: float | None = None,
+        cluster_type: str = "stable",
+        run_every_n_secs: float = 30,
+    ):
         self._tags = {"model_name": model_name, "cluster_type": cluster_type}
         self._start, self._every = start_time_secs, run_every_n_secs
         self._client = get_cli()
@@ -48,8 +55,8 @@ class ThroughputMetricHook(tf1.train.SessionRunHook):
 
 
 class CustomMetricHook(tf1.train.SessionRunHook):
-    """Emits scalars of each step as gauges: {name: tensor}. ValueError for an empty dict, for tensors that are no scalars and for other
-    types than float32 and int32."""
+    """Emits scalars of each step as gauges: {name: tensor}. ValueError for an empty dict, for tensors that are no
+    scalars and for other types than float32 and int32."""
 
     def __init__(self, metrics: dict[str, Any]):
         if not metrics:
@@ -80,16 +87,23 @@ class StepLossMetricHook(CustomMetricHook):
 
 
 class Tf2ProfilerHook(tf1.train.SessionRunHook):
-    """Takes profiles for TensorBoard into logdir, each end - start steps long (10 without an end): the first at step `start`, then one every
-    save_steps steps or save_secs seconds.
+    """Takes profiles for TensorBoard into logdir, each end - start steps long (10 without an end): the first at step
+    `start`, then one every save_steps steps or save_secs seconds.
 
-    init_step_range: (start, end), counted in runs of this hook; start None: 500 runs from the first one, and 10 runs long.
-    ValueError unless exactly one of save_steps and save_secs is given, end is above start, and save_steps is above the length.
+    init_step_range: (start, end), counted in runs of this hook; start None: 500 runs from the first one, and 10 runs
+    long. ValueError unless exactly one of save_steps and save_secs is given, end is above start, and save_steps is
+    above the length.
     options: tf.profiler.experimental.ProfilerOptions.
     """
 
-    def __init__(self, logdir: str, init_step_range: tuple[int | None, int | None] = (None, None), save_steps: int | None = None,
-                 save_secs: float | None = None, options=None):  # fmt: skip
+    def __init__(
+        self,
+        logdir: str,
+        init_step_range: tuple[int | None, int | None] = (None, None),
+        save_steps: int | None = None,
+        save_secs: float | None = None,
+        options=None,
+    ):
         start, end = init_step_range
         if (save_steps is None) == (save_secs is None):
             raise ValueError("Tf2ProfilerHook: give exactly one of save_steps and save_secs")
@@ -97,7 +111,9 @@ class Tf2ProfilerHook(tf1.train.SessionRunHook):
             raise ValueError(f"Tf2ProfilerHook: init_step_range {init_step_range} must have an end above its start")
         self._length = 10 if end is None or start is None else end - start
         if save_steps is not None and save_steps <= self._length:
-            raise ValueError(f"Tf2ProfilerHook: save_steps {save_steps} must be above the {self._length} steps of a profile")
+            raise ValueError(
+                f"Tf2ProfilerHook: save_steps {save_steps} must be above the {self._length} steps of a profile"
+            )
         self._logdir, self._options = str(logdir), options
         self._timer = tf1.train.SecondOrStepTimer(every_steps=save_steps, every_secs=save_secs)
         self._start, self._step, self._running_until = start, 0, None

@@ -96,8 +96,8 @@ class _MessageHook(tf1.train.SessionRunHook):
 
 
 class KafkaMetricHook(_MessageHook):
-    """Sends the messages of each step to the topic KAFKA_TOPIC_NAME at KAFKA_BROKER_LIST of the environment; without both it does nothing
-    but say so once."""
+    """Sends the messages of each step to the topic KAFKA_TOPIC_NAME at KAFKA_BROKER_LIST of the environment; without
+    both it does nothing but say so once."""
 
     def __init__(self, deep_insight_op=None):
         super().__init__(deep_insight_op)
@@ -120,12 +120,19 @@ class KafkaMetricHook(_MessageHook):
 
 
 class WriteOnlyFileAndStat:
-    """Lines in files `<key>/part_000000.<ext>`, `part_000001.<ext>`, ...: a buffer of batch_size lines is flushed when one more comes; after a
-    flush that brings a file to partition_size lines or more the next file begins. The folder is made at the first flush; numbering begins
+    """Lines in files `<key>/part_000000.<ext>`, `part_000001.<ext>`, ...: a buffer of batch_size lines is flushed when
+    one more comes; after a flush that brings a file to partition_size lines or more the next file begins. The folder is
+    made at the first flush; numbering begins
     behind the files that are there. layout_fn: object -> line, default `default_layout`; None objects are left out."""
 
-    def __init__(self, key: str, layout_fn: Callable | None = None, batch_size: int = 1024, partition_size: int = 1_000_000,
-                 file_ext: str = "txt"):  # fmt: skip
+    def __init__(
+        self,
+        key: str,
+        layout_fn: Callable | None = None,
+        batch_size: int = 1024,
+        partition_size: int = 1_000_000,
+        file_ext: str = "txt",
+    ):
         self._key, self._layout = key, layout_fn or default_layout
         self._batch_size, self._partition_size, self._ext = batch_size, partition_size, file_ext
         self._buffer: list[str] = []
@@ -201,22 +208,37 @@ def vepfs_layout_fn(item: dict) -> str:
 
 def vepfs_key_fn(item: dict, worker_id: int, base_name: str) -> str:
     """`<base_name>/<model_name>/<req_time>/worker_<id>`; what would lead out of base_name is made harmless."""
-    parts = (str(_first(item, "model_name", default="model_name")), str(_first(item, "__REQ_TIME__", "req_time", default="req_time")))
+    parts = (
+        str(_first(item, "model_name", default="model_name")),
+        str(_first(item, "__REQ_TIME__", "req_time", default="req_time")),
+    )
     safe = [p.replace(os.sep, "_").replace("\0", "_") for p in parts]
     return os.path.join(base_name, *("_" if p in ("", ".", "..") else p for p in safe), f"worker_{worker_id}")
 
 
 class FileMetricHook(_MessageHook):
-    """Writes the messages of each step into files by key, by a thread of its own; a message that cannot be parsed or written is logged and
-    dropped.
+    """Writes the messages of each step into files by key, by a thread of its own; a message that cannot be parsed or
+    written is logged and dropped.
 
-    parse_fn: bytes -> object, default JSON. key_fn(object, worker_id, base_name) -> folder, default `vepfs_key_fn`. layout_fn, batch_size,
-    partition_size, file_ext: of `WriteOnlyFileAndStat`; layout_fn defaults to `vepfs_layout_fn`. Files that were idle for a day are closed.
+    parse_fn: bytes -> object, default JSON. key_fn(object, worker_id, base_name) -> folder, default `vepfs_key_fn`.
+        layout_fn, batch_size,
+    partition_size, file_ext: of `WriteOnlyFileAndStat`; layout_fn defaults to `vepfs_layout_fn`. Files that were idle
+        for a day are closed.
     """
 
-    def __init__(self, deep_insight_op=None, *, worker_id: int | None = None, parse_fn: Callable | None = None, key_fn: Callable | None = None,
-                 layout_fn: Callable | None = None, batch_size: int = 1024, partition_size: int | None = None,
-                 base_name: str = "/vepfs/jaguar_deepinsight_results", file_ext: str = "txt"):  # fmt: skip
+    def __init__(
+        self,
+        deep_insight_op=None,
+        *,
+        worker_id: int | None = None,
+        parse_fn: Callable | None = None,
+        key_fn: Callable | None = None,
+        layout_fn: Callable | None = None,
+        batch_size: int = 1024,
+        partition_size: int | None = None,
+        base_name: str = "/vepfs/jaguar_deepinsight_results",
+        file_ext: str = "txt",
+    ):
         super().__init__(deep_insight_op)
         self._worker_id = worker_id or 0
         self._parse, self._key, self._base = parse_fn or _parse, key_fn or vepfs_key_fn, base_name

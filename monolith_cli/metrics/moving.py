@@ -18,8 +18,8 @@ LOG_EVERY = 600
 
 
 class MovingStatistics:
-    """min, max, avg and p99 of the values of the last 1, 5 and 15 minutes; logs them every 600 seconds. p99 is the value at place
-    floor(0.99 n) of the n sorted ones; all are 0 for an empty window. clock: seconds; tests set it."""
+    """min, max, avg and p99 of the values of the last 1, 5 and 15 minutes; logs them every 600 seconds. p99 is the
+    value at place floor(0.99 n) of the n sorted ones; all are 0 for an empty window. clock: seconds; tests set it."""
 
     def __init__(self, key: str, clock: Callable[[], float] = time.monotonic):
         self.key, self._clock = key, clock
@@ -42,7 +42,9 @@ class MovingStatistics:
         if due:
             for name in WINDOWS:
                 s = self.statistics(name)
-                log.info("%s %s: min: %f, max: %f, avg: %f, p99: %f", self.key, name, s["min"], s["max"], s["avg"], s["p99"])
+                log.info(
+                    "%s %s: min: %f, max: %f, avg: %f, p99: %f", self.key, name, s["min"], s["max"], s["avg"], s["p99"]
+                )
 
     def statistics(self, window: str) -> dict[str, float]:
         """min, max, avg, p99 of last_1_min, last_5_min or last_15_min."""
@@ -50,14 +52,20 @@ class MovingStatistics:
             values = sorted(v for _, v in self._values[window])
         if not values:
             return dict.fromkeys(("min", "max", "avg", "p99"), 0.0)
-        return {"min": values[0], "max": values[-1], "avg": math.fsum(values) / len(values), "p99": values[math.floor(0.99 * len(values))]}
+        return {
+            "min": values[0],
+            "max": values[-1],
+            "avg": math.fsum(values) / len(values),
+            "p99": values[math.floor(0.99 * len(values))],
+        }
 
 
 _moving: dict[str, MovingStatistics] = {}
 
 
 def emit_timer(key: str, value, tags: dict | None = None):
-    """An op that emits a scalar as a timer and takes it into the moving statistics of `key`; run it, or make it a control dependency."""
+    """An op that emits a scalar as a timer and takes it into the moving statistics of `key`; run it, or make it a
+    control dependency."""
     import tensorflow as tf
 
     client, statistics = get_cli(), _moving.setdefault(key, MovingStatistics(key))

@@ -8,9 +8,11 @@ tf1 = tf.compat.v1
 
 
 def streaming_auc(name: str, label, pred, num_thresholds: int = 200):
-    """(value, update): the area under the ROC curve over all batches so far, by the trapezoids between num_thresholds thresholds.
+    """(value, update): the area under the ROC curve over all batches so far, by the trapezoids between num_thresholds
+    thresholds.
 
-    label: 0 or 1; pred: probabilities of the same number. A scalar summary `<name>_auc` is written. Local variables must be initialised.
+    label: 0 or 1; pred: probabilities of the same number. A scalar summary `<name>_auc` is written. Local variables
+        must be initialised.
     """
     label, pred = tf.reshape(tf.cast(label, tf.float32), [-1]), tf.reshape(pred, [-1])
     value, update = tf1.metrics.auc(label, pred, num_thresholds=num_thresholds, name=f"{name}_auc_metric")

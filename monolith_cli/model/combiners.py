@@ -24,8 +24,8 @@ class Combiner:
         return (None, dim)
 
     def combine(self, key: tf.RaggedTensor, embedding: tf.Tensor, name: str | None = None) -> tf.Tensor:
-        """Embeddings [n, d], one for each of the n ids of `key` [B, None], as one tensor for each of the B rows. Looked-up features
-        come combined; this is for tensors of one's own. Raises ModelError when the two do not fit."""
+        """Embeddings [n, d], one for each of the n ids of `key` [B, None], as one tensor for each of the B rows. Looked-up
+        features come combined; this is for tensors of one's own. Raises ModelError when the two do not fit."""
         key, embedding = self._checked(key, embedding)
         return tf.identity(self._combine(key, embedding), name=name)
 
@@ -81,7 +81,9 @@ class FirstN(Combiner):
     def _combine(self, key, embedding):
         dim = embedding.shape[-1]
         if dim is None:
-            raise ModelError(f"{self!r}: the width of the embeddings must be known, but their shape is {embedding.shape}")
+            raise ModelError(
+                f"{self!r}: the width of the embeddings must be known, but their shape is {embedding.shape}"
+            )
         rows = tf.RaggedTensor.from_row_splits(embedding, key.row_splits, validate=False)
         padded = rows.to_tensor(shape=[None, self.max_seq_length, dim])
         return tf.ensure_shape(padded, [None, self.max_seq_length, dim])
@@ -90,16 +92,19 @@ class FirstN(Combiner):
 def combine_and_split(
     key: tf.RaggedTensor, embedding: tf.Tensor, combiner: Combiner, slice_dims: Sequence[int]
 ) -> list[tf.Tensor]:
-    """Whole embeddings [n, D], one for each id of `key`, as the slices of one feature: combined, then cut on the last axis into widths
-    that add up to D."""
+    """Whole embeddings [n, D], one for each id of `key`, as the slices of one feature: combined, then cut on the last axis
+    into widths that add up to D."""
     width = tf.convert_to_tensor(embedding).shape[-1]
     if width is not None and width != sum(slice_dims):
-        raise ModelError(f"embeddings of {width} floats cannot be cut into slices of {list(slice_dims)}: they add up to {sum(slice_dims)}")
+        total = sum(slice_dims)
+        raise ModelError(
+            f"embeddings of {width} floats cannot be cut into slices of {list(slice_dims)}: they add up to {total}"
+        )
     return tf.split(combiner.combine(key, embedding), list(slice_dims), axis=-1)
 
 
 def make_combiner(combiner: str | Combiner | None, max_seq_length: int = 0) -> Combiner:
-    """The combiner of a column: an object as it is, a name, or None (FirstN where max_seq_length > 0, else ReduceSum)."""
+    """The combiner of a column: an object as it is, a name, or None (FirstN with max_seq_length > 0, else ReduceSum)."""
     if isinstance(combiner, Combiner):
         return combiner
     if combiner is None:

@@ -1,8 +1,8 @@
 """The features of a model: its slots and columns, and what one lookup of a feature gives.
 
-A slot is one embedding table (`slots.py`). A slice is a range of its columns with its own initializer, optimizer and learning rate. A
-column is a feature looked up in a slot (`columns.py`). A `FeatureFactory` holds those of one model; while a graph is built it also
-holds what was looked up for it.
+A slot is one embedding table (`slots.py`). A slice is a range of its columns with its own initializer, optimizer and
+learning rate. A column is a feature looked up in a slot (`columns.py`). A `FeatureFactory` holds those of one model; while a
+graph is built it also holds what was looked up for it.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ class FeatureFactory:
     # --- names -------------------------------------------------------------------------------------------------------
 
     def resolve_name(self, feature_name: str | int) -> tuple[str, int | None]:
-        """(name, slot): N -> what the feature list calls that slot, else `fc_slot_N` (`slot_N` where the input calls it so); a name of the
-        feature list -> its slot; `slot_N`, `fc_slot_N` -> N; any other name -> None (its ids carry their slot themselves)."""
+        """(name, slot): N -> what the feature list calls that slot, else `fc_slot_N` (`slot_N` where the input calls it so);
+        a name of the feature list -> its slot; `slot_N`, `fc_slot_N` -> N; any other name -> None (its ids carry their slot
+        themselves)."""
         listed = current_context().feature_list
         if isinstance(feature_name, int):
             for name, slot in listed.items():
@@ -126,11 +127,15 @@ class FeatureFactory:
     ) -> FeatureColumn:
         """The column of a feature; it has one."""
         if slot is not self.slots.get(slot.name):
-            raise ModelError(f"column {name!r}: slot {slot.name!r} is of another model: make it with create_feature_slot")
+            raise ModelError(
+                f"column {name!r}: slot {slot.name!r} is of another model: make it with create_feature_slot"
+            )
         known = self.columns.get(name)
         if known is not None:
             if known.feature_slot.name != slot.name:
-                raise ModelError(f"feature {name!r} is in two tables: slot {known.feature_slot.name!r} and slot {slot.name!r}")
+                raise ModelError(
+                    f"feature {name!r} is in two tables: slot {known.feature_slot.name!r} and slot {slot.name!r}"
+                )
             return known
         column = FeatureColumn(self, slot, name, make_combiner(combiner, max_seq_length))
         self.columns[name] = column
@@ -149,11 +154,14 @@ class FeatureFactory:
         for column in self.columns.values():
             if not column.feature_slot.slices:
                 raise ModelError(
-                    f"feature column {column.feature_name!r} has no slice: look it up with lookup_embedding_slice, or drop it"
+                    f"feature column {column.feature_name!r} has no slice: look it up with lookup_embedding_slice, "
+                    "or drop it"
                 )
         for slot in self.slots.values():
             if not slot.slices:
-                raise ModelError(f"slot {slot.name!r} has no slice, so that it is no table: look up one of its features, or drop it")
+                raise ModelError(
+                    f"slot {slot.name!r} has no slice, so that it is no table: look up one of its features, or drop it"
+                )
             slot.frozen = True
         self._collecting = False
 
@@ -170,8 +178,8 @@ class FeatureFactory:
     def bind(
         self, features: dict[str, Any], lookups: dict[str, list[tf.Tensor]], layouts: dict[str, Any] | None = None
     ) -> Features:
-        """Starts the phase in which lookups give `lookups`: column name -> one tensor per slice of its slot; or, where they are
-        there, `layouts`: name of a request -> tensor or list of tensors."""
+        """Starts the phase in which lookups give `lookups`: column name -> one tensor per slice of its slot; or, where they
+        are there, `layouts`: name of a request -> tensor or list of tensors."""
         self._features, self._lookups, self._layouts = Features(features), lookups, layouts
         for column in self.columns.values():
             column.forget_sizes()
@@ -184,7 +192,8 @@ class FeatureFactory:
     # --- lookups -----------------------------------------------------------------------------------------------------
 
     def ragged(self, column: FeatureColumn, features: dict[str, Any] | None = None) -> tf.RaggedTensor:
-        """The ids of a column in the batch at hand, or in `features`. Raises ModelError when the input lacks it or has it dense."""
+        """The ids of a column in the batch at hand, or in `features`. Raises ModelError when the input lacks it or has it
+        dense."""
         features = self._features if features is None else Features(features)
         if features is None:
             raise ModelError(f"column {column.feature_name!r} is looked up outside model_fn")
@@ -197,8 +206,8 @@ class FeatureFactory:
             )
         if value.ragged_rank != 1 or value.flat_values.shape.rank not in (1, None) or value.dtype != tf.int64:
             raise ModelError(
-                f"feature {name!r} has the shape {value.shape} of {value.dtype.name}: an embedding needs a sparse feature of rank 2, "
-                "int64 ids [B, None]"
+                f"feature {name!r} has the shape {value.shape} of {value.dtype.name}: an embedding needs a sparse feature "
+                "of rank 2, int64 ids [B, None]"
             )
         return value
 
@@ -208,8 +217,8 @@ class FeatureFactory:
         return found
 
     def layout(self, name: str, out_type: str, cells: list[lookup_forms.Cell]):
-        """Embeddings as one tensor, or for the out type `none` a list. The layout op makes it where there is one, and not of sequences,
-        which it puts side by side on another axis than a model file expects."""
+        """Embeddings as one tensor, or for the out type `none` a list. The layout op makes it where there is one, and not of
+        sequences, which it puts side by side on another axis than a model file expects."""
         for column, _ in cells:
             self.ragged(column)
         fused = out_type if not any(column.combiner.max_seq_length for column, _ in cells) else "none"
@@ -222,7 +231,7 @@ class FeatureFactory:
         return made if fused == out_type else lookup_forms.merge(made, out_type)
 
     def _request(self, name: str, out_type: str, cells: list[lookup_forms.Cell]) -> str:
-        """Notes what is made; the same thing under another name is made once, another thing of the same name gets a number."""
+        """Notes what is made; the same thing under another name is made once, another thing of one name gets a number."""
         slices = tuple((column.feature_name, s.start, s.end) for column, s in cells)
         for known in self.requests.values():
             if (known.out_type, known.slices) == (out_type, slices):
@@ -237,7 +246,8 @@ class FeatureFactory:
     def layout_plan(self, features: dict[str, Any]) -> LayoutPlan | None:
         """All that was requested while collecting of the features that the input has; None where that is nothing."""
         present = {c.feature_name: c for c in self.present_columns(features)}
-        layouts = [Layout(r.name, r.out_type, r.slices) for r in self.requests.values() if all(s[0] in present for s in r.slices)]
+        wanted = [r for r in self.requests.values() if all(name in present for name, _, _ in r.slices)]
+        layouts = [Layout(r.name, r.out_type, r.slices) for r in wanted]
         if not layouts:
             return None
         used = sorted({name for layout in layouts for name, _, _ in layout.slices})
@@ -248,7 +258,8 @@ class FeatureFactory:
             key = (column.feature_name, s.index)
             if key not in self._placeholders:
                 shape = column.combiner.output_shape(s.dim)
-                self._placeholders[key] = tf.compat.v1.placeholder(tf.float32, shape, f"{column.feature_name}_{s.start}")
+                name = f"{column.feature_name}_{s.start}"
+                self._placeholders[key] = tf.compat.v1.placeholder(tf.float32, shape, name)
             return self._placeholders[key]
         if self._lookups is None or column.feature_name not in self._lookups:
             raise _not_in_training(column)

@@ -1,4 +1,4 @@
-"""What one call of `lookup_embedding_slice` asks for: its groups of features, its name, and how embeddings become a tensor."""
+"""What one call of `lookup_embedding_slice` asks for: its groups of features, its name, how embeddings become a tensor."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def feature_groups(features: Any, slice_dim: int | None) -> tuple[list[list[tupl
         elif all(isinstance(f, (list, tuple)) and f and all(_is_feature(i) for i in f) for f in features):
             return [[(i, slice_dim) for i in f] for f in features], True
     raise ModelError(
-        "lookup_embedding_slice takes a list of features with slice_dim, a list of lists of features with slice_dim, or "
-        f"without slice_dim a list of (feature, width) or a dict feature -> width; not {features!r} with slice_dim {slice_dim}"
+        "lookup_embedding_slice takes a list of features with slice_dim, a list of lists of features with slice_dim, "
+        "or without slice_dim a list of (feature, width) or a dict feature -> width; "
+        f"not {features!r} with slice_dim {slice_dim}"
     )
 
 
@@ -78,7 +79,8 @@ def check_mergeable(cells: list[Cell], out_type: str, what: str) -> None:
     parts = [shape[2:] if out_type == "concat" else shape for shape in shapes]
     if len({len(shape) for shape in shapes}) == 1 and all(part == parts[0] for part in parts):
         return
-    told = ", ".join(f"{column.feature_name!r} [{', '.join('B' if d is None else str(d) for d in shape)}]" for (column, _), shape in zip(cells, shapes))
+    texts = [", ".join("B" if d is None else str(d) for d in shape) for shape in shapes]
+    told = ", ".join(f"{column.feature_name!r} [{text}]" for (column, _), text in zip(cells, texts))
     how = {"concat": "put side by side", "stack": "stacked", "addn": "added up"}[out_type]
     raise ModelError(f"{what}: embeddings of unequal shapes cannot be {how}: {told}")
 

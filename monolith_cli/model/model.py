@@ -60,9 +60,9 @@ class MonolithModel:
     dense_moving_average: evaluation and prediction read a moving average of the dense variables with this decay, between 0 and
         1; it evens out what the last few batches, each of a few users, did to them. Default None: the variables themselves.
     dense_reduce_mean: dense gradients divided by the batch size. Default False.
-    ue_gradient_check, ue_fc_names, ue_euclidean_norm_threshold: a dense variable whose name has one of ue_fc_names in it (or "uue",
-        which stands for the first of them) gets a gradient where the norm of the dense feature of that name, over the batch, is
-        above the threshold, else zeros. Default False, (), 0.
+    ue_gradient_check, ue_fc_names, ue_euclidean_norm_threshold: a dense variable whose name has one of ue_fc_names in it
+        (or "uue", which stands for the first of them) gets a gradient where the norm of the dense feature of that name, over
+        the batch, is above the threshold, else zeros. Default False, (), 0.
     grads_and_vars_summary: TensorBoard gets the norms of all gradients and variables. Default False.
     default_occurrence_threshold: of the columns that set none. Default 0.
     filter_type: what keeps the ids out of tables that have occurred less often than their column's occurrence_threshold:
@@ -72,8 +72,8 @@ class MonolithModel:
         is a file of 2.4 * filter_capacity / (filter_split_num - 1) bytes or more. Default 300,000,000 in 7.
     filter_equal_probability: with probabilistic_filter, c occurrences at once get in as often as c one after the other. Default
         True.
-    enable_fused_layout: lookups of model_fn are made by one op from the rows of all tables, each row read once a batch; the same
-        embeddings in another order of work. Default False: rows are pooled where they lie, which is faster on one machine.
+    enable_fused_layout: one op makes all that model_fn looks up, from rows that are read once a batch for each id; the same
+        embeddings and updates in another order of work. Default False: rows are pooled where they lie.
     _default_dense_optimizer: the optimizer of a model_fn that returns a tuple.
     """
 
@@ -182,26 +182,33 @@ class MonolithModel:
                 )
         return factory.create_column(name, slot, combiner, max_seq_length)
 
-    def _known_column(self, column: FeatureColumn, combiner: str | Combiner | None, max_seq_length: int) -> FeatureColumn:
+    def _known_column(
+        self, column: FeatureColumn, combiner: str | Combiner | None, max_seq_length: int
+    ) -> FeatureColumn:
         if combiner is not None or max_seq_length:
             asked = make_combiner(combiner, max_seq_length)
             if repr(asked) != repr(column.combiner):
                 self._note(
-                    f"column {column.feature_name!r}: combiner {asked!r} has no effect, the column was made with {column.combiner!r}: "
-                    "create it before its first lookup"
+                    f"column {column.feature_name!r}: combiner {asked!r} has no effect, the column was made with "
+                    f"{column.combiner!r}: create it before its first lookup"
                 )
         return column
 
     def create_feature_slot(self, config: FeatureSlotConfig) -> FeatureSlot:
-        """A table to which `add_feature_slice(width, initializer, optimizer, …)` adds columns, and in which `create_feature_column`
-        looks features up. Raises ModelError where a slot of that name exists."""
+        """A table to which `add_feature_slice(width, initializer, optimizer, …)` adds columns, and in which
+        `create_feature_column` looks features up. Raises ModelError where a slot of that name exists."""
         return self._factory.create_feature_slot(config)
 
     def create_feature_column(
-        self, slot: FeatureSlot, feature_name: str | int, combiner: str | Combiner | None = None, max_seq_length: int = 0
+        self,
+        slot: FeatureSlot,
+        feature_name: str | int,
+        combiner: str | Combiner | None = None,
+        max_seq_length: int = 0,
     ) -> FeatureColumn:
-        """The column of a feature in `slot`; several features may be in one. `column.embedding_lookup(slice)`, `column.get_bias()` and
-        `column.get_all_embeddings_concat()` give embeddings. Raises ModelError where the feature is in another slot."""
+        """The column of a feature in `slot`; several features may be in one. `column.embedding_lookup(slice)`,
+        `column.get_bias()` and `column.get_all_embeddings_concat()` give embeddings. Raises ModelError where the feature is
+        in another slot."""
         name, _ = self._factory.resolve_name(feature_name)
         column = self._factory.create_column(name, slot, combiner, max_seq_length)
         return self._known_column(column, combiner, max_seq_length)
@@ -244,12 +251,14 @@ class MonolithModel:
         """
         groups, grouped = lookups.feature_groups(features, slice_dim)
         out, group_out = lookups.out_type_of(out_type), lookups.group_out_type_of(group_out_type)
-        args = {"initializer": initializer, "optimizer": optimizer, "compressor": compressor, "learning_rate_fn": learning_rate_fn}
+        args = {"initializer": initializer, "optimizer": optimizer, "compressor": compressor}
+        args["learning_rate_fn"] = learning_rate_fn
         cells = [[self._cell(f, slice_name, dim, args) for f, dim in group] for group in groups]
         name = lookups.layout_name(features, slice_name)
         if not grouped:
             return self._layout(name, out, [group[0] for group in cells], slice_name)
-        return self._merge_groups([self._layout(f"{name}_{i}", group_out, group, slice_name) for i, group in enumerate(cells)], out, slice_name)
+        parts = [self._layout(f"{name}_{i}", group_out, group, slice_name) for i, group in enumerate(cells)]
+        return self._merge_groups(parts, out, slice_name)
 
     def layout_name(self, features, slice_name: str) -> str:
         """`<slice_name>_<md5 of the sorted features>`."""
@@ -269,7 +278,9 @@ class MonolithModel:
         shapes = {tuple(t.shape.as_list()) for t in tensors}
         if out_type in ("stack", "addn") and len(shapes) > 1:
             told = ", ".join(str(t.shape) for t in tensors)
-            raise ModelError(f"slice {slice_name!r}: groups of unequal shapes cannot become one tensor ({out_type}): {told}")
+            raise ModelError(
+                f"slice {slice_name!r}: groups of unequal shapes cannot become one tensor ({out_type}): {told}"
+            )
         return lookups.merge(tensors, out_type)
 
     def _cell(self, feature, slice_name: str, dim: int, args: dict[str, Any]) -> lookups.Cell:
@@ -283,17 +294,22 @@ class MonolithModel:
             self._check_again(self._slices[key], column, slice_name, dim, args)
         return column, self._slices[key]
 
-    def _check_again(self, s: FeatureSlice, column: FeatureColumn, slice_name: str, dim: int, args: dict[str, Any]) -> None:
+    def _check_again(
+        self, s: FeatureSlice, column: FeatureColumn, slice_name: str, dim: int, args: dict[str, Any]
+    ) -> None:
         """The first lookup of a slice decides; a later one that asks for something else is told so."""
         where = f"slice {slice_name!r} of slot {s.slot.name!r}"
         if s.dim != dim:
             raise ModelError(
-                f"{where} is {s.dim} floats wide since its first lookup, and feature {column.feature_name!r} asks for {dim}: "
-                "one slice has one width; give the other a slice name of its own"
+                f"{where} is {s.dim} floats wide since its first lookup, and feature {column.feature_name!r} asks for "
+                f"{dim}: one slice has one width; give the other a slice name of its own"
             )
         for option, value in args.items():
             if value is not None and _text(value) != _text(getattr(s, option)):
-                self._note(f"{where}: the {option} given for feature {column.feature_name!r} has no effect, the first lookup of the slice decides")
+                self._note(
+                    f"{where}: the {option} given for feature {column.feature_name!r} has no effect, the first lookup of the "
+                    "slice decides"
+                )
 
     def share_slot(self, features=None, share_meta=None, variant_type: str = "example", suffix: str = "share"):
         """Gives a feature's ids another slot: share_meta {name: (inplace, slot)}.

@@ -1,4 +1,5 @@
-"""NestedMap: a dict whose keys are attributes too, and that can be taken apart into its leaves and put together again."""
+"""NestedMap: a dict whose keys are attributes too, and that can be taken apart into its leaves and put together
+again."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""Params: a tree of named settings that can be printed, compared, copied and frozen, and that makes the object it describes.
+"""Params: a tree of named settings that can be printed, compared, copied and frozen, and that makes the object it
+describes.
 
     p = Dense.params()
     p.units = 4
     layer = p.instantiate()
 
-Errors are Python's own: AttributeError for a name that is not there, TypeError for a frozen tree, AssertionError for a name that
-can be none.
+Errors are Python's own: AttributeError for a name that is not there, TypeError for a frozen tree, AssertionError for a
+name that can be none.
 """
 
 from __future__ import annotations
@@ -22,9 +23,17 @@ _INDEXED = re.compile(r"^(.+?)\[(\d+)\]$")
 
 # What Keras takes beside the arguments of a class: handed on where they are set.
 KERAS_EXTRAS = (
-    "input_dim", "input_shape", "batch_input_shape", "weights", "activity_regularizer", "autocast", "implementation", "name",
-    "trainable", "dtype",
-)  # fmt: skip
+    "input_dim",
+    "input_shape",
+    "batch_input_shape",
+    "weights",
+    "activity_regularizer",
+    "autocast",
+    "implementation",
+    "name",
+    "trainable",
+    "dtype",
+)
 
 
 class Params:
@@ -38,10 +47,12 @@ class Params:
     # --- the tree itself ---------------------------------------------------------------------------------------------
 
     def define(self, name: str, default: Any, doc: str = "") -> None:
-        """Adds a parameter. AssertionError for a name that is not lower-case letters, digits and `_`; AttributeError for one
-        that is there already; TypeError when frozen."""
+        """Adds a parameter. AssertionError for a name that is not lower-case letters, digits and `_`; AttributeError
+        for one that is there already; TypeError when frozen."""
         self._check_not_frozen(f"define {name!r}")
-        assert isinstance(name, str) and _NAME.match(name), f"{name!r} is no parameter name: it must match {_NAME.pattern}"
+        assert isinstance(name, str) and _NAME.match(name), (
+            f"{name!r} is no parameter name: it must match {_NAME.pattern}"
+        )
         if name in self._values:
             raise AttributeError(f"parameter {name} is already defined")
         self._values[name] = default
@@ -119,7 +130,9 @@ class Params:
             if (indexed[1] if indexed else part) not in owner._values:
                 raise AttributeError(".".join(gone))
             owner = owner._step(part, name)
-            assert isinstance(owner, Params), f"Cannot introspect {type(owner).__name__} for {name}: {'.'.join(gone)} is no Params"
+            assert isinstance(owner, Params), (
+                f"Cannot introspect {type(owner).__name__} for {name}: {'.'.join(gone)} is no Params"
+            )
         return owner, last
 
     def _step(self, part: str, full: str) -> Any:
@@ -158,7 +171,8 @@ class Params:
     # --- copies, comparison, text ------------------------------------------------------------------------------------
 
     def copy(self) -> "Params":
-        """A copy with nested Params (in lists, tuples and dicts too) copied, everything else shared; frozen if this one is."""
+        """A copy with nested Params (in lists, tuples and dicts too) copied, everything else shared; frozen if this one
+        is."""
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.__dict__["_values"] = {k: _copied(v) for k, v in self._values.items()}
@@ -172,9 +186,11 @@ class Params:
         return self.copy()
 
     def __eq__(self, other) -> bool:
-        return isinstance(other, Params) and self._values.keys() == other._values.keys() and all(
-            _equal(v, other._values[k]) for k, v in self._values.items()
-        )  # fmt: skip
+        return (
+            isinstance(other, Params)
+            and self._values.keys() == other._values.keys()
+            and all(_equal(v, other._values[k]) for k, v in self._values.items())
+        )
 
     __hash__ = None
 
@@ -196,7 +212,8 @@ class InstantiableParams(Params):
         self.define("cls", cls, "class of the object that instantiate() makes")
 
     def instantiate(self, **overrides) -> Any:
-        """An object of `cls`, which gets these Params where its constructor takes `params` alone, else its arguments by name.
+        """An object of `cls`, which gets these Params where its constructor takes `params` alone, else its arguments by
+        name.
         `overrides` replace single values. TypeError where `cls` is not set."""
         cls = self._values["cls"]
         if cls is None:
@@ -210,7 +227,9 @@ class InstantiableParams(Params):
         values = dict(params.iter_params())
         arguments = {k: values[k] for k in named if k in values}
         arguments |= {k: values[k] for k in KERAS_EXTRAS if k not in named and values.get(k) is not None}
-        arguments |= {k: v for k, v in values.items() if k.startswith(_prefixes(cls)) and k not in named and v is not None}
+        arguments |= {
+            k: v for k, v in values.items() if k.startswith(_prefixes(cls)) and k not in named and v is not None
+        }
         return cls(**{k: v for k, v in arguments.items() if v is not inspect.Parameter.empty})
 
 
@@ -220,15 +239,16 @@ def _prefixes(cls: type) -> tuple[str, ...]:
 
 
 def constructor_arguments(cls: type) -> dict[str, Any]:
-    """Names and defaults of what the class's own `__init__` takes; `inspect.Parameter.empty` where there is no default."""
+    """Names and defaults of what the class's own `__init__` takes; `inspect.Parameter.empty` where there is no
+    default."""
     signature = inspect.signature(cls.__init__)
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {n: p.default for n, p in list(signature.parameters.items())[1:] if p.kind in kinds}
 
 
 def params_of(cls: type) -> InstantiableParams:
-    """The Params of a class out of the constructors of the class and its bases: a derived default replaces an inherited one,
-    a parameter without a default is None. `name` is the class's name."""
+    """The Params of a class out of the constructors of the class and its bases: a derived default replaces an inherited
+    one, a parameter without a default is None. `name` is the class's name."""
     result = InstantiableParams(cls)
     result.define("name", cls.__name__, "name of the object")
     found: dict[str, Any] = {}

@@ -1,6 +1,7 @@
-"""Rows of ids -> one row: what combiners are made of, and model files may use on tensors of their own (spec 40, section 9).
+"""Rows of ids -> one row: what combiners are made of, and model files may use on tensors of their own (spec 40, 9).
 
-`ids` names the row of each value: int64 [n] or [n, 1]. Rows that no value names are zeros, in every reduction. All have gradients.
+`ids` names the row of each value: int64 [n] or [n, 1]. Rows that no value names are zeros, in every reduction. All have
+gradients.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def reduce_mean(ids, values, rows) -> tf.Tensor:
 
 
 def reduce_sqrtn(ids, values, rows) -> tf.Tensor:
-    """[rows, d]: square root of the sum of the squares of values [n, d]. The gradient of x is x / root, 0 where that is 0."""
+    """[rows, d]: root of the sum of the squares of values [n, d]. The gradient of x is x / root, 0 where that is 0."""
     ids, rows = _flat(ids), _count(rows)
 
     @tf.custom_gradient
@@ -44,7 +45,9 @@ def fused_reduce_sum_and_split(ids, values, rows, split_dims: Sequence[int]) -> 
     """`reduce_sum` of values [n, D], cut into one [rows, dim] for each of split_dims, which add up to D."""
     width = values.shape[-1]
     if width is not None and width != sum(split_dims):
-        raise ModelError(f"values of {width} floats cannot be split into {list(split_dims)}: they add up to {sum(split_dims)}")
+        raise ModelError(
+            f"values of {width} floats cannot be split into {list(split_dims)}: they add up to {sum(split_dims)}"
+        )
     return tf.split(reduce_sum(ids, values, rows), list(split_dims), axis=-1)
 
 
@@ -56,8 +59,8 @@ def fused_sorted_segment_sum(ids: Sequence, values: Sequence, shapes: Sequence) 
 
 
 def gen_seq_mask(splits, max_seq_length: int) -> tf.Tensor:
-    """[B, max_seq_length]: 1 where a row has a value, 0 where it is padding. splits: row splits [B + 1] (int32 or int64: the type of
-    the mask), or a RaggedTensor."""
+    """[B, max_seq_length]: 1 where a row has a value, 0 where it is padding. splits: row splits [B + 1] (int32 or int64: the
+    type of the mask), or a RaggedTensor."""
     if max_seq_length < 1:
         raise ModelError(f"gen_seq_mask: max_seq_length must be above 0, not {max_seq_length}")
     splits = tf.convert_to_tensor(splits.row_splits if isinstance(splits, tf.RaggedTensor) else splits)

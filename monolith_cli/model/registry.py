@@ -1,11 +1,11 @@
 """The registry of model classes by name, for tools that are given a name in place of FILE.py:CLASS.
 
-    @register_single_task_model
-    class Movies(SingleTaskModelParams):
-        def task(self):
-            p = MyTask.params()
-            ...
-            return p
+@register_single_task_model
+class Movies(SingleTaskModelParams):
+    def task(self):
+        p = MyTask.params()
+        ...
+        return p
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Registry:
         return list(dict.fromkeys([full, f"{short}.{cls.__name__}"]))
 
     def register(self, cls: type) -> type:
-        """Class decorator. TypeError for a class that is no SingleTaskModelParams, ValueError for a name that is taken."""
+        """Class decorator. TypeError for a class that is no SingleTaskModelParams, ValueError for a name that is
+        taken."""
         if not (isinstance(cls, type) and issubclass(cls, SingleTaskModelParams)):
             raise TypeError(f"{cls!r} does not derive from SingleTaskModelParams")
         keys = self.keys(cls)
@@ -52,7 +53,9 @@ class Registry:
         if name not in self._classes:
             for key in sorted(self._classes):
                 log.info("known model: %s", key)
-            raise LookupError(f"no model is registered as {name!r}; known: {', '.join(sorted(self._classes)) or 'none'}")
+            raise LookupError(
+                f"no model is registered as {name!r}; known: {', '.join(sorted(self._classes)) or 'none'}"
+            )
         return self._classes[name]
 
     def get_params(self, name: str):

@@ -93,7 +93,8 @@ class FeatureSlot:
             made = self._added[self._given]
             if made.dim != dim:
                 raise ModelError(
-                    f"slot {self.name!r}: slice {made.index} is {dim} floats wide here, but model_fn makes it {made.dim} wide in mode 'train'"
+                    f"slot {self.name!r}: slice {made.index} is {dim} floats wide here, but model_fn makes it {made.dim} "
+                    "wide in mode 'train'"
                 )
             self._given += 1
             return made
@@ -101,13 +102,16 @@ class FeatureSlot:
         self._added.append(made)
         return made
 
-    def append_slice(self, dim: int, initializer=None, optimizer=None, compressor=None, learning_rate_fn=None) -> FeatureSlice:
+    def append_slice(
+        self, dim: int, initializer=None, optimizer=None, compressor=None, learning_rate_fn=None
+    ) -> FeatureSlice:
         """The same for a slice that its maker finds again by a name of its own."""
         if not isinstance(dim, int) or dim <= 0:
             raise ModelError(f"slot {self.name!r}: the width of a slice must be a positive number, not {dim!r}")
         if self.frozen:
             raise ModelError(
-                f"slot {self.name!r}: a slice of {dim} floats is looked up that model_fn does not look up in mode 'train'"
+                f"slot {self.name!r}: a slice of {dim} floats is looked up that model_fn does not look up in mode "
+                "'train'"
             )
         c = self.config
         start = self.slices[-1].end if self.slices else 0
@@ -125,8 +129,8 @@ class FeatureSlot:
         return made
 
     def adopt(self, other: "FeatureSlot") -> None:
-        """Takes over the slices that another run of the model has made; none can be added to them. Those that this one has added
-        already are the first of them."""
+        """Takes over the slices that another run of the model has made; none can be added to them. Those that this one has
+        added already are the first of them."""
         self._given = len(self._added)
         self.slices, self._added, self.frozen = other.slices, other._added, True
 

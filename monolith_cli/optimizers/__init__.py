@@ -1,4 +1,5 @@
-"""Optimizers of dense variables beyond those of tf.compat.v1.train, clipping of gradients, learning rates that follow the step.
+"""Optimizers of dense variables beyond those of tf.compat.v1.train, clipping of gradients, learning rates that follow
+the step.
 
 Importing it imports TensorFlow.
 """

@@ -10,11 +10,13 @@ tf1 = tf.compat.v1
 
 
 class DenseOptimizer(tf1.train.Optimizer):
-    """Base. A step reads the gradient and the slots of a variable and assigns all of them; slots start at 0 and are named
+    """Base. A step reads the gradient and the slots of a variable and assigns all of them; slots start at 0 and are
+    named
     `<variable>/<optimizer>/<slot>`.
 
-    learning_rate: a number, a scalar tensor, or a function without arguments that gives one (`LearningRateFunction`), which is asked when
-    the step is built. Sparse gradients and variables that are no resources raise NotImplementedError.
+    learning_rate: a number, a scalar tensor, or a function without arguments that gives one (`LearningRateFunction`),
+    which is asked when the step is built. Sparse gradients and variables that are no resources raise
+    NotImplementedError.
     """
 
     slots: tuple[str, ...] = ()
@@ -42,16 +44,23 @@ class DenseOptimizer(tf1.train.Optimizer):
 
     def _assign(self, *pairs):
         """One op that assigns each (variable, value)."""
-        return tf.group(*[variable.assign(value, use_locking=self._use_locking, read_value=False) for variable, value in pairs])
+        return tf.group(
+            *[variable.assign(value, use_locking=self._use_locking, read_value=False) for variable, value in pairs]
+        )
 
     def _apply_dense(self, grad, var):
         raise NotImplementedError(
-            f"{type(self).__name__}: {var.name} is no resource variable; make it with use_resource=True (tf.compat.v1.disable_eager_execution "
+            f"{type(self).__name__}: {var.name} is no resource variable; make it with use_resource=True "
+            f"(tf.compat.v1.disable_eager_execution "
             "keeps resource variables, disable_v2_behavior does not)"
         )
 
     def _apply_sparse(self, grad, var):
-        raise NotImplementedError(f"{type(self).__name__} has no sparse updates, which {var.name} asks for: put it in an embedding table")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no sparse updates, which {var.name} asks for: put it in an embedding table"
+        )
 
     def _resource_apply_sparse(self, grad, handle, indices):
-        raise NotImplementedError(f"{type(self).__name__} has no sparse updates, which {handle.name} asks for: put it in an embedding table")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no sparse updates, which {handle.name} asks for: put it in an embedding table"
+        )

@@ -10,8 +10,8 @@ from monolith_cli.optimizers.base import DenseOptimizer
 
 
 class RmspropOptimizer(DenseOptimizer):
-    """g' = g + weight_decay * var; v = beta2 * v + (1 - beta2) * g'^2; m = beta1 * m + learning_rate * g' / sqrt(v + epsilon);
-    var -= m. With use_v2: v = beta2 * v + g'^2; m = beta1 * m + learning_rate * g' / (sqrt(v) + epsilon).
+    """g' = g + weight_decay * var; v = beta2 * v + (1 - beta2) * g'^2; m = beta1 * m + learning_rate * g' / sqrt(v +
+    epsilon); var -= m. With use_v2: v = beta2 * v + g'^2; m = beta1 * m + learning_rate * g' / (sqrt(v) + epsilon).
 
     learning_rate: default 5e-6. beta1, beta2: default 0.99, 0.999. epsilon: default 1e-8. weight_decay: default 0.
     Slots: m, v, each of the variable's shape. Errors: as DenseOptimizer.
@@ -20,8 +20,17 @@ class RmspropOptimizer(DenseOptimizer):
 
     slots = ("m", "v")
 
-    def __init__(self, learning_rate: Any = 5e-6, beta1: float = 0.99, beta2: float = 0.999, epsilon: float = 1e-8,
-                 weight_decay: float = 0.0, use_locking: bool = False, use_v2: bool = False, name: str = "Rmsprop"):  # fmt: skip
+    def __init__(
+        self,
+        learning_rate: Any = 5e-6,
+        beta1: float = 0.99,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        use_locking: bool = False,
+        use_v2: bool = False,
+        name: str = "Rmsprop",
+    ):
         super().__init__(learning_rate, use_locking, name)
         self._beta1, self._beta2, self._epsilon = beta1, beta2, epsilon
         self._weight_decay, self._use_v2 = weight_decay, use_v2

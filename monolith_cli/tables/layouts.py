@@ -1,8 +1,9 @@
 """Layouts: the tensors a network takes, filled by one op from the rows that were looked up (native/core/layouts).
 
-A layout is a list of slices, each a range of columns of one feature's embedding, and an out type: how they become a tensor. All
-features and layouts of a model are one message FeatureConfigs. The steps of a batch are `shard_fids` (fids of all features ->
-lists of ids, one a table and server, and where the row of each fid will lie), a lookup of the lists, `embedding_to_layout`.
+A layout is a list of slices, each a range of columns of one feature's embedding, and an out type: how they become a
+tensor. All features and layouts of a model are one message FeatureConfigs. The steps of a batch are `shard_fids` (fids of
+all features -> lists of ids, one a table and server, and where the row of each fid will lie), a lookup of the lists, and
+`embedding_to_layout`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _POOLINGS = {"reduce_sum": "SUM", "reduce_mean": "MEAN", "first_n": "FIRSTN"}
 
 @dataclass(frozen=True)
 class LayoutFeature:
-    """A feature: its table, the widths of its slices, and how the rows of several fids become one (as in `FeaturePlan`)."""
+    """A feature: its table, the widths of its slices, and how several rows become one (as in `FeaturePlan`)."""
 
     name: str
     table: str
@@ -52,8 +53,8 @@ class ShardedFids(NamedTuple):
     fid_list: int64 [k] each: the distinct fids of the features of table t on server p, one feature after the other.
     row_splits: int64 [features of the table + 1] each: where a feature begins in its list.
     row_splits_size: int32 [1] each: length of the row_splits.
-    fid_offset: uint64 [fids of the batch], features, then rows, then fids of a row: the list in the upper 32 bits; below, the float
-      with which the row of the fid begins in what is looked up for the list.
+    fid_offset: uint64 [fids of the batch], features, then rows, then fids of a row: the list in the upper 32 bits; below,
+      the float with which the row of the fid begins in what is looked up for the list.
     feature_offset: int32: where each row of each feature begins in fid_offset, and its length.
     nfl_offset: uint32 [F + 1]: where each feature begins in feature_offset; bit 31: one row for the whole batch.
     batch_size, nfl_size, feature_size, fid_size: int32 [1]: B, and the lengths of the three above.
@@ -74,8 +75,8 @@ class ShardedFids(NamedTuple):
 
 
 class LayoutPlan:
-    """Features and layouts of a model. Raises ConfigError for a layout of a feature that is not there, an unknown out type or
-    combiner, and for two layouts of one name; what else does not fit the op says when it is made."""
+    """Features and layouts of a model. Raises ConfigError for a layout of a feature that is not there, an unknown out type
+    or combiner, and for two layouts of one name; what else does not fit the op says when it is made."""
 
     def __init__(self, features: Sequence[LayoutFeature], layouts: Sequence[Layout]):
         self.features = {f.name: f for f in sorted(features, key=lambda f: f.name)}
@@ -89,10 +90,12 @@ class LayoutPlan:
 
     def _check(self, layout: Layout) -> None:
         if layout.out_type not in OUT_TYPES:
-            raise errors.ConfigError(f"layout {layout.name!r}: unknown out type {layout.out_type!r}: use {', '.join(OUT_TYPES)}")
+            known = ", ".join(OUT_TYPES)
+            raise errors.ConfigError(f"layout {layout.name!r}: unknown out type {layout.out_type!r}: use {known}")
         for name, _, _ in layout.slices:
             if name not in self.features:
-                raise errors.ConfigError(f"layout {layout.name!r}: feature {name!r} is not there; there are {', '.join(self.features)}")
+                known = ", ".join(self.features)
+                raise errors.ConfigError(f"layout {layout.name!r}: feature {name!r} is not there; there are {known}")
 
     def as_proto(self) -> Any:
         """FeatureConfigs; the first dim of every shape is -1, the rows of the batch."""
@@ -101,7 +104,8 @@ class LayoutPlan:
         configs = example_pb2.FeatureConfigs()
         for f in self.features.values():
             if f.combiner not in _POOLINGS:
-                raise errors.ConfigError(f"feature {f.name!r}: there is no combiner {f.combiner!r}; choose {', '.join(_POOLINGS)}")
+                known = ", ".join(_POOLINGS)
+                raise errors.ConfigError(f"feature {f.name!r}: there is no combiner {f.combiner!r}; choose {known}")
             config = configs.feature_configs[f.name]
             config.table, config.max_sequence_length = f.table, f.max_seq_length
             config.pooling_type = example_pb2.PoolingType.Value(_POOLINGS[f.combiner])
@@ -121,7 +125,8 @@ class LayoutPlan:
     def shapes(self, layout: Layout) -> list[list[int]]:
         """Shapes of the tensors of a layout."""
         widths = [end - start for _, start, end in layout.slices]
-        lengths = [[f.max_seq_length] if f.combiner == "first_n" else [] for f in (self.features[s[0]] for s in layout.slices)]
+        features = [self.features[name] for name, _, _ in layout.slices]
+        lengths = [[f.max_seq_length] if f.combiner == "first_n" else [] for f in features]
         if layout.out_type == "none":
             return [[-1, *length, width] for length, width in zip(lengths, widths)]
         if layout.out_type == "stack":
@@ -152,8 +157,10 @@ def shard_fids(
 ) -> ShardedFids:
     """Fids of all features of `plan`, parted by table and server (fid modulo ps_num).
 
-    features: name -> RaggedTensor of int64 fids [B, None]; of those named in `shared` [1, None], a row for the whole batch.
-    ps_num: servers; 0 counts as 1, the tables of this process. unique: a fid that a feature has twice is looked up once.
+    features: name -> RaggedTensor of int64 fids [B, None]; of those named in `shared` [1, None], a row for the whole
+      batch.
+    ps_num: servers; 0 counts as 1, the tables of this process.
+    unique: a fid that a feature has twice is looked up once.
     Raises ConfigError naming a feature that is not there or is no ragged tensor of ids.
     """
     values, splits = [], []
@@ -182,10 +189,11 @@ def shard_fids(
 def embedding_to_layout(
     embeddings: Sequence[tf.Tensor], sharded: ShardedFids, plan: LayoutPlan, ps_num: int = 1
 ) -> dict[str, Any]:
-    """The layouts of `plan`, all in one op with a gradient for `embeddings`: float32 [*], rows of each fid_list one after the other.
+    """The layouts of `plan`, all in one op with a gradient for `embeddings`: float32 [*], rows of each fid_list one after
+    the other.
 
-    A row of several fids is their sum, their mean (each term divided by their number), or with first_n the first of them; of none,
-    zeros. Returns layout name -> tensor, or list of tensors for the type none.
+    A row of several fids is their sum, their mean (each term divided by their number), or with first_n the first of them;
+    of none, zeros. Returns layout name -> tensor, or list of tensors for the type none.
     """
     made = ops.library().monolith_embedding_to_layout(
         embeddings_list=list(embeddings),
@@ -204,7 +212,8 @@ def embedding_to_layout(
 def embedding_to_layout_gradient(
     embeddings: Sequence[tf.Tensor], sharded: ShardedFids, plan: LayoutPlan, grads: Mapping[str, Any], ps_num: int = 1
 ) -> list[tf.Tensor]:
-    """Gradients of the layouts, as `embedding_to_layout` returns those, summed into gradients of `embeddings`: one flat tensor each."""
+    """Gradients of the layouts, as `embedding_to_layout` returns those, summed into gradients of `embeddings`: one flat
+    tensor each."""
     return ops.library().monolith_embedding_to_layout_grad(
         embeddings_list=list(embeddings),
         fid_offset=sharded.fid_offset,

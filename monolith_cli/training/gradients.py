@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from monolith_cli.model.errors import ModelError
 from monolith_cli.model.model import ClipType
+from monolith_cli.optimizers.clipping import clip_by_global_norm
 
 tf1 = tf.compat.v1
 
@@ -43,18 +44,7 @@ def clip_gradients(dense: list, sparse: list, clipping: Clipping, global_step) -
 
 
 def _by_global_norm(grads: list, limit, total=None) -> list:
-    if limit is None or all(g is None for g in grads):
-        return grads
-    if total is None:
-        total = tf.linalg.global_norm(grads)
-    scale = tf.where(total > limit, limit / total, 1.0)
-    return [None if g is None else _scaled(g, scale) for g in grads]
-
-
-def _scaled(g, scale):
-    if isinstance(g, tf.IndexedSlices):
-        return tf.IndexedSlices(g.values * scale, g.indices, g.dense_shape)
-    return g * scale
+    return grads if limit is None else clip_by_global_norm(list(grads), limit, total)[0]
 
 
 def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, update_ops: list, batch) -> tf.Operation:
@@ -77,7 +67,8 @@ def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, upd
         dense = [None if g is None else g / float(model.batch_size) for g in dense]
     clipping = Clipping(model.clip_type, model.clip_norm, model.sparse_clip_norm, model.sparse_norm_warmup_steps)
     if model.grads_and_vars_summary:
-        _summarize(clipping.clip_type, list(zip(dense, variables)), [(f"{name}_{i}", g) for (name, i), g in zip(slices, sparse)])
+        named = [(f"{name}_{i}", g) for (name, i), g in zip(slices, sparse)]
+        _summarize(clipping.clip_type, list(zip(dense, variables)), named)
     dense, sparse = clip_gradients(dense, sparse, clipping, step)
     dense = [_decayed(g, v, model.dense_weight_decay) for g, v in zip(dense, variables)]
     with tf.control_dependencies([batch]):
@@ -93,8 +84,8 @@ def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, upd
 
 
 def _of_known_users(model, grads: list, variables: list) -> list:
-    """With `ue_gradient_check` the gradients of the variables that read a user's embedding, zeros where that embedding is as good as
-    none: its norm over the batch is not above `ue_euclidean_norm_threshold`."""
+    """With `ue_gradient_check` the gradients of the variables that read a user's embedding, zeros where that embedding is as
+    good as none: its norm over the batch is not above `ue_euclidean_norm_threshold`."""
     if not model.ue_gradient_check:
         return grads
     if not model.ue_fc_names:
@@ -108,16 +99,21 @@ def _kept_if_known(model, g, variable: str):
         return g
     embedding = model._factory.features[names[0]]
     if not isinstance(embedding, tf.Tensor) or not embedding.dtype.is_floating:
-        raise ModelError(f"ue_fc_names: feature {names[0]!r} is no dense tensor of floats: its norm decides on the gradient of {variable!r}")
-    known = tf.cast(tf.norm(embedding) > model.ue_euclidean_norm_threshold, g.dtype)
-    return _scaled(g, known)
+        raise ModelError(
+            f"ue_fc_names: feature {names[0]!r} is no dense tensor of floats: its norm decides on the gradient of {variable!r}"
+        )
+    known = tf.norm(embedding) > model.ue_euclidean_norm_threshold
+    return tf.where(known, tf.convert_to_tensor(g), tf.zeros([], g.dtype))
 
 
 def _summarize(clip_type: ClipType, dense: list, sparse: list) -> None:
-    """TensorBoard: norms before clipping of all gradients together, and norm and distribution of each variable and gradient."""
+    """TensorBoard: norms before clipping of all gradients together, norm and distribution of each variable and gradient."""
     groups = {"global_gradient_norm": [g for g, _ in dense] + [g for _, g in sparse]}
     if clip_type == ClipType.ClipByDenseAndSparse:
-        groups = {"global_gradient_norm/dense": [g for g, _ in dense], "global_gradient_norm/sparse": [g for _, g in sparse]}
+        groups = {
+            "global_gradient_norm/dense": [g for g, _ in dense],
+            "global_gradient_norm/sparse": [g for _, g in sparse],
+        }
     for name, grads in groups.items():
         if any(g is not None for g in grads):
             tf1.summary.scalar(name, tf.linalg.global_norm(grads))

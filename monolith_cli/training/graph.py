@@ -112,6 +112,8 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             train = _train_op(graph, before, model, loss, result, lookup, rows) if mode == TRAIN else None
         metrics = GraphMetrics(result.heads) if mode == TRAIN else None
         model.notes += [n for n in [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)] if n not in model.notes]
+        notes = [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)]
+        model.notes += [n for n in notes if n not in model.notes]
         return BuiltGraph(
             graph=graph,
             model=model,

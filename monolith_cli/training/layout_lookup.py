@@ -1,4 +1,4 @@
-"""The lookup of a model with `enable_fused_layout`: rows of all tables, then one op for all that model_fn takes of them."""
+"""The lookup of a model with `enable_fused_layout`: rows of all tables, then one op for all that model_fn looks up."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ def update_time(features: dict[str, Any]) -> tf.Tensor | None:
 
 
 class LayoutLookup:
-    """`layouts`: name of a lookup of model_fn -> tensor or list of tensors. `outputs`: the same, each a list; gradients are taken of
-    them. unique: an id that a feature has several times in a batch is looked up, and updated, once."""
+    """`layouts`: name of a lookup of model_fn -> tensor or list of tensors. `outputs`: the same, each a list; gradients are
+    taken of them. unique: an id that a feature has several times in a batch is looked up, and updated, once."""
 
     def __init__(
-        self, tables: MultiTable, configs: dict, factory: FeatureFactory, features: dict[str, Any], training: bool, unique: bool
+        self,
+        tables: MultiTable,
+        configs: dict,
+        factory: FeatureFactory,
+        features: dict[str, Any],
+        training: bool,
+        unique: bool,
     ):
         self.tables, self.configs, self.req_time = tables, configs, update_time(features)
         self.layouts: dict[str, Any] = {}
@@ -45,7 +51,10 @@ class LayoutLookup:
 
     def apply(self, grads: dict[str, list], step) -> tf.Operation:
         """The update of the tables; a layout without a gradient has zeros."""
-        given = {name: [tf.zeros_like(out) if g is None else g for g, out in zip(grads[name], self.outputs[name])] for name in self.outputs}
+        given = {
+            name: [tf.zeros_like(out) if g is None else g for g, out in zip(grads[name], outputs)]
+            for name, outputs in self.outputs.items()
+        }
         flat = layouts.embedding_to_layout_gradient(self.rows, self.sharded, self.plan, given)
         rates = plan.learning_rates(self.configs)
         return self.tables.optimize_rows(self.ids, dict(zip(self.ids, flat)), rates, step, req_time=self.req_time)

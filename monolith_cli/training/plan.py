@@ -108,14 +108,17 @@ def empty_table_notes(factory: FeatureFactory, sizes: dict[str, int]) -> list[st
             continue
         features = [repr(c.feature_name) for c in factory.columns.values() if c.feature_slot.name == name]
         if features:
-            notes.append(f"table {name!r} is empty: no record had an id of feature {', '.join(features)}; is that its name in the data?")
+            notes.append(
+                f"table {name!r} is empty: no record had an id of feature {', '.join(features)}; is that its name in the data?"
+            )
     return notes
 
 
 def unused_slot_notes(factory: FeatureFactory) -> list[str]:
     """What a person should know of slots in which no feature is looked up."""
     used = {c.feature_slot.name for c in factory.columns.values()}
-    return [f"slot {name!r}: no feature is looked up in it, so that its table stays empty" for name in sorted(factory.slots) if name not in used]
+    unused = sorted(name for name in factory.slots if name not in used)
+    return [f"slot {name!r}: no feature is looked up in it, so that its table stays empty" for name in unused]
 
 
 def occurrence_thresholds(factory: FeatureFactory) -> dict[str, int]:

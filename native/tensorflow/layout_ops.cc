@@ -143,7 +143,8 @@ class LayoutKernel : public tf::OpKernel {
     const std::vector<int64_t>& dims = plan_.outputs[output].dims;
     if (dims[0] >= 0 && dims[0] != rows) {
       const layouts::Layout& layout = LayoutOf(output);
-      throw Error(ErrorCode::kUsage, "layout '" + layout.name + "' is of " + std::to_string(dims[0]) + " rows, but the batch has " + std::to_string(rows));
+      throw Error(ErrorCode::kUsage, "layout '" + layout.name + "' is of " + std::to_string(dims[0]) +
+                                         " rows, but the batch has " + std::to_string(rows));
     }
     tf::TensorShape shape({rows});
     for (size_t i = 1; i < dims.size(); ++i) shape.AddDim(dims[i]);

@@ -44,10 +44,13 @@ class SliceReader {
 
   Run RunOf(int64_t row) const {
     const int64_t at = first_ + (shared_ ? 0 : row);
-    if (at >= offsets_.num_runs) Fail(row, "its run " + std::to_string(at) + " of fids is not there; feature_offset has " + std::to_string(offsets_.num_runs));
+    if (at >= offsets_.num_runs)
+      Fail(row, "its run " + std::to_string(at) + " of fids is not there; feature_offset has " +
+                    std::to_string(offsets_.num_runs));
     const Run run{offsets_.feature[at], at + 1 < offsets_.num_runs ? offsets_.feature[at + 1] : offsets_.num_fids};
     if (run.begin < 0 || run.begin > run.end || run.end > offsets_.num_fids)
-      Fail(row, "its fids " + std::to_string(run.begin) + " to " + std::to_string(run.end) + " are not there; fid_offset has " + std::to_string(offsets_.num_fids));
+      Fail(row, "its fids " + std::to_string(run.begin) + " to " + std::to_string(run.end) +
+                    " are not there; fid_offset has " + std::to_string(offsets_.num_fids));
     return run;
   }
 
@@ -78,7 +81,8 @@ class SliceReader {
     const uint64_t offset = offsets_.fid[fid];
     const size_t list = static_cast<size_t>(offset >> 32);
     if (list >= lists_.size()) return;
-    const uintptr_t at = reinterpret_cast<uintptr_t>(lists_[list].floats) + ((offset & 0xffffffffu) + static_cast<uint64_t>(slice_.start)) * sizeof(float);
+    const uint64_t first = (offset & 0xffffffffu) + static_cast<uint64_t>(slice_.start);
+    const uintptr_t at = reinterpret_cast<uintptr_t>(lists_[list].floats) + first * sizeof(float);
     __builtin_prefetch(reinterpret_cast<const void*>(at));
     if (slice_.width() > 8) __builtin_prefetch(reinterpret_cast<const void*>(at + 63));
   }
