@@ -55,7 +55,7 @@ def columns_of_example(rows):
     out = {n: [] for n in names}
     labels = []
     for r in rows:
-        features = {f["name"]: ids_of(f) for f in r["named_feature"]} if "named_feature" in r else r["features"]
+        features = {f["name"]: ids_of(f["feature"]) for f in r["named_feature"]}
         for n in names:
             ids = features.get(n, [])
             out[n].append(ids[:PAST] if n.endswith("before") else (ids or [0])[0])
@@ -126,7 +126,7 @@ def deepctr(example, sizes, inputs, width):
         for name, past in (("item", "items_before"), ("category", "categories_before")):
             columns.append(SparseFeat(name, sizes[name], width, embedding_name=name))
             columns.append(VarLenSparseFeat(SparseFeat(f"hist_{name}", sizes[name], width, embedding_name=name), PAST, length_name="seq_length"))
-        return DIN(columns, ["item", "category"], device="cpu", att_weight_normalization=True)
+        return DIN(columns, ["item", "category"], task="binary", device="cpu")
     columns = [SparseFeat(n, s, width) for n, s in sizes.items()] + [DenseFeat(n, 1) for n in inputs if n.startswith("d")]
     if example == "deepfm":
         return DeepFM(columns, columns, dnn_hidden_units=(128, 64), task="binary", device="cpu")
