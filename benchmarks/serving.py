@@ -64,12 +64,12 @@ def work():
         own.append(time.perf_counter() - began)
         n += 1
     times.extend(own)
-began = time.perf_counter()
+began, used = time.perf_counter(), time.process_time()
 threads = [threading.Thread(target=work) for _ in range({threads})]
 [t.start() for t in threads]; [t.join() for t in threads]
-took = time.perf_counter() - began
+took, used = time.perf_counter() - began, time.process_time() - used
 times.sort()
-print(json.dumps({{"rate": len(times) / took, "p50": times[len(times) // 2] * 1e3}}))
+print(json.dumps({{"rate": len(times) / took, "p50": times[len(times) // 2] * 1e3, "cpu": used / len(times) * 1e3}}))
 """
     return json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
 
@@ -84,6 +84,18 @@ def load(port, requests, concurrency, amount):
         str(amount),
     ]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def load_on(server, requests, concurrency, amount):
+    """What `load` gives, with "cpu": milliseconds of processor time that a request cost the server."""
+    import psutil
+
+    process = psutil.Process(server.process.pid)
+    before = process.cpu_times()
+    result = load(server.port, requests, concurrency, amount)
+    after = process.cpu_times()
+    used = after.user + after.system - before.user - before.system
+    return result | {"cpu": used / max(1, result["requests"]) * 1e3}
 
 
 @contextlib.contextmanager
@@ -113,15 +125,15 @@ def rates(folder, base, path, args):
                 seen.setdefault(f"in process, {threads} thread{'s' if threads > 1 else ''}", []).append(
                     in_process(path, arrays, threads, seconds)
                 )
-            seen.setdefault("server, concurrency 1", []).append(load(alone.port, requests, 1, seconds))
+            seen.setdefault("server, concurrency 1", []).append(load_on(alone, requests, 1, seconds))
             seen.setdefault(f"server, concurrency {CONCURRENCY}", []).append(
-                load(alone.port, requests, CONCURRENCY, seconds)
+                load_on(alone, requests, CONCURRENCY, seconds)
             )
             seen.setdefault(f"server with batching, concurrency {CONCURRENCY}", []).append(
-                load(batched.port, requests, CONCURRENCY, seconds)
+                load_on(batched, requests, CONCURRENCY, seconds)
             )
     return {
-        name: {k: float(np.median([r[k] for r in rounds])) for k in ("rate", "p50")} for name, rounds in seen.items()
+        name: {k: float(np.median([r[k] for r in rounds])) for k in ("rate", "p50", "cpu")} for name, rounds in seen.items()
     }
 
 
@@ -160,12 +172,14 @@ def soak(folder, base, args):
 
 def report(results, rows):
     best = max(r["rate"] for name, r in results.items() if name.startswith("in process"))
-    print(f"| subject ({rows} candidates a request) | requests/s | share | median ms |\n|---|---|---|---|")
+    print(f"| subject ({rows} candidates a request) | requests/s | share | median ms | cpu ms a request |\n|---|---|---|---|---|")
     for subject, r in results.items():
-        print(f"| {subject} | {r['rate']:,.0f} | {r['rate'] / best:.2f} | {r['p50']:.2f} |")
+        print(f"| {subject} | {r['rate']:,.0f} | {r['rate'] / best:.2f} | {r['p50']:.2f} | {r['cpu']:.2f} |")
     overhead = results["server, concurrency 1"]["p50"] - results["in process, 1 thread"]["p50"]
     share = results[f"server with batching, concurrency {CONCURRENCY}"]["rate"] / best
     print(f"\nshare of the in-process rate with batching at {CONCURRENCY}: {share:.2f} (aim {AIM_RATE})")
+    one, batched = results["in process, 1 thread"]["cpu"], results[f"server with batching, concurrency {CONCURRENCY}"]["cpu"]
+    print(f"of the processor time of a request with batching, the call in process alone takes {one / batched:.2f}: the share that a client on another machine would see")
     print(f"median overhead at concurrency 1: {overhead:.2f} ms (aim below {AIM_OVERHEAD_MS})")
 
 
