@@ -185,7 +185,7 @@ def report(results, rows):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=100, help="candidates in a request")
+    parser.add_argument("--rows", type=int, default=250, help="candidates in a request")
     parser.add_argument("--seconds", type=float, default=5, help="a round of one subject")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--soak", type=int, default=100_000, help="requests of the soak; 0 leaves it out")
