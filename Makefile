@@ -38,7 +38,7 @@ test-native: build ## the tests of the core
 	$(VENV)/bin/ctest --test-dir $(BUILD) --output-on-failure
 
 test-python: build ## the tests of commands, library and packaging
-	$(PY) -m pytest -q -n 2 --dist loadfile tests
+	$(PY) -m pytest -q -n logical --maxprocesses 6 --dist loadfile tests
 
 sanitize: setup ## the native tests under address, undefined-behaviour and thread sanitizers
 	for s in address,undefined thread; do \
