@@ -1,10 +1,12 @@
 """Two agents of one version that serve the same sub model, and what the drills ask of them."""
 
+import contextlib
 import json
 from pathlib import Path
 
 from agents import PS, SESSION_S, Agent, Client, wait_until
 
+from monolith_cli.serving.zookeeper.node_errors import NoNode
 from monolith_cli.serving.zookeeper.records import ContainerServiceInfo, ModelMeta, ReplicaMeta, SavedModelDeployConfig
 
 
@@ -74,16 +76,24 @@ class Fleet:
         """Version 2: an order is given to the containers that are there."""
         return self.version != 2 or len(self.connection.children(f"/{self.bzid}/resource")) == 2
 
+    def _available(self) -> dict[str, int]:
+        """Replicas in ZooKeeper that say they are AVAILABLE, and the session of each, which are read at once: a node may
+        be replaced at any time."""
+        found = {}
+        for node in self.connection.children(self.root):
+            with contextlib.suppress(NoNode):
+                data, stat = self.connection.get(f"{self.root}/{node}")
+                if self.version == 3 or json.loads(data)["stat"] == 30:
+                    found[node] = stat.ephemeralOwner
+        return found
+
     def listed(self) -> list[str]:
         """Replicas in ZooKeeper that say they are AVAILABLE."""
-        nodes = self.connection.children(self.root)
-        if self.version == 3:
-            return nodes
-        return [n for n in nodes if json.loads(self.connection.get(f"{self.root}/{n}")[0])["stat"] == 30]
+        return list(self._available())
 
     def owners(self) -> set[int]:
         """Sessions that the registrations belong to."""
-        return {self.connection.exists(f"{self.root}/{n}").ephemeralOwner for n in self.listed()}
+        return set(self._available().values())
 
     def told(self, agent) -> list[str]:
         return sorted(agent.heart_beat(PS).get(self.key, []))

@@ -119,9 +119,12 @@ def test_an_agent_is_killed_and_started_at_once(fleet):
     agent, before = fleet.agents[0], fleet.owners()
     agent.kill()
     agent.start()
-    wait_until(
-        lambda: len(fleet.owners()) == 2 and len(fleet.owners() & before) == 1, what="registrations of the new run"
-    )
+
+    def registered_anew():
+        owners = fleet.owners()
+        return len(owners) == 2 and len(owners & before) == 1
+
+    wait_until(registered_anew, what="registrations of the new run")
     end = time.monotonic() + SESSION_S + SLACK_S
     while time.monotonic() < end:
         assert len(fleet.listed()) == 2

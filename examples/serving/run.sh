@@ -111,4 +111,5 @@ done
 say "Out again"
 agent-controller unpub --bzid demo --model-name 'demo:*' --layout main --yes
 until_true 30 served entry 0
+until_true 30 served ps_0 0
 info | jq -c '.model_info.demo | {sub_graphs_total, sub_graphs_available}'
