@@ -6,6 +6,7 @@ import subprocess
 import grpc
 import pytest
 from agents import Agent, fake_server, wait_until, zk
+from certificates import make_certificates
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -102,45 +103,7 @@ def test_a_port_that_is_taken_and_one_that_is_loopback_alone(service):
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*args):
-        subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=folder)
-
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    for authority in ("ca", "other"):
-        openssl(
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-subj",
-            f"/CN={authority}",
-            "-keyout",
-            f"{authority}.key",
-            "-out",
-            f"{authority}.pem",
-        )
-    for who, authority in (("server", "ca"), ("client", "ca"), ("stranger", "other")):
-        openssl(
-            "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}", "-keyout", f"{who}.key", "-out", f"{who}.csr"
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{who}.csr",
-            "-CA",
-            f"{authority}.pem",
-            "-CAkey",
-            f"{authority}.key",
-            "-CAcreateserial",
-            "-extfile",
-            "names",
-            "-out",
-            f"{who}.pem",
-        )
-    return folder
+    return make_certificates(folder, {"server": "ca", "client": "ca", "stranger": "other"})
 
 
 @pytest.mark.parametrize("mutual", [False, True])

@@ -1,81 +1,20 @@
 """Nobody without rights gets in: TLS and mutual TLS on gRPC and REST, folders that are not allowed."""
 
-import subprocess
-
 import grpc
 import numpy as np
 import pytest
 import saved_models
+from certificates import make_certificates
 from model_server import ModelServer, code_of, model, write_config
 from saved_models import predict_request
 
 ONE = np.ones(1, np.float32)
 
 
-def openssl(folder, *arguments):
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def certificate(folder, name, ca):
-    """<name>.key and <name>.pem for localhost, signed by <ca>."""
-    openssl(
-        folder,
-        "req",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        f"{name}.key",
-        "-out",
-        f"{name}.csr",
-        "-subj",
-        f"/CN={name}",
-    )
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
-    openssl(
-        folder,
-        "x509",
-        "-req",
-        "-in",
-        f"{name}.csr",
-        "-CA",
-        f"{ca}.pem",
-        "-CAkey",
-        f"{ca}.key",
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        "names",
-        "-out",
-        f"{name}.pem",
-    )
-
-
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keys")
-    for ca in ("ca", "other"):
-        openssl(
-            folder,
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            f"{ca}.key",
-            "-out",
-            f"{ca}.pem",
-            "-days",
-            "2",
-            "-subj",
-            f"/CN={ca}",
-        )
-    certificate(folder, "server", "ca")
-    certificate(folder, "client", "ca")
-    certificate(folder, "stranger", "other")
-    return folder
+    return make_certificates(folder, {"server": "ca", "client": "ca", "stranger": "other"})
 
 
 def credentials(keys, client=None, ca="ca"):

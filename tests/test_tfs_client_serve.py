@@ -1,15 +1,14 @@
 """tfs-client and monolith-top with a real server: monolith-serve over real SavedModels, with and without TLS."""
 
 import json
-import shutil
 import struct
-import subprocess
 import threading
 
 import grpc
 import numpy as np
 import pytest
 import saved_models
+from certificates import make_certificates
 from fake_tfs import FakeTfs, Model
 from model_server import ModelServer, model, write_config
 from saved_models import predict_request
@@ -199,50 +198,7 @@ def test_load_takes_a_new_list_of_models(run, server, tmp_path):
 def certificates(tmp_path_factory):
     """Folder with ca.pem, and server and client each with .pem and .key, which ca signed."""
     folder = tmp_path_factory.mktemp("tls")
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl")
-
-    def openssl(*args):
-        subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=folder)
-
-    openssl(
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "9",
-        "-subj",
-        "/CN=authority",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-    )
-    (folder / "names").write_text("subjectAltName=DNS:serving.example,DNS:localhost\n")
-    for who in ("server", "client"):
-        openssl(
-            "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}", "-keyout", f"{who}.key", "-out", f"{who}.csr"
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{who}.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-days",
-            "9",
-            "-extfile",
-            "names",
-            "-out",
-            f"{who}.pem",
-        )
-    return folder
+    return make_certificates(folder, names="DNS:serving.example,DNS:localhost")
 
 
 @pytest.mark.parametrize("mutual", [False, True])

@@ -21,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from certificates import make_certificates
+
 JARS = Path("/usr/share/java")
 # What the manifest of zookeeper.jar leaves out: parts of netty that TLS needs, and something to log with.
 MORE_JARS = ("netty-codec", "netty-resolver", "netty-transport-native-unix-common", "slf4j-simple")
@@ -60,66 +62,14 @@ def free_ports(n: int) -> list[int]:
     return found
 
 
-def make_certificates(folder: Path) -> None:
+def make_stores(folder: Path) -> None:
     """ca.pem, client.pem and client.key as PEM; server.p12 and trust.p12 for the servers, which are 127.0.0.1 and
     localhost."""
-
-    def openssl(*args: str) -> None:
-        subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=folder)
-
-    openssl(
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "3650",
-        "-subj",
-        "/CN=test authority",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-    )
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    for who in ("server", "client"):
-        openssl(
-            "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={who}", "-keyout", f"{who}.key", "-out", f"{who}.csr"
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{who}.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-days",
-            "3650",
-            "-extfile",
-            "names",
-            "-out",
-            f"{who}.pem",
-        )
-    openssl(
-        "pkcs12",
-        "-export",
-        "-in",
-        "server.pem",
-        "-inkey",
-        "server.key",
-        "-certfile",
-        "ca.pem",
-        "-name",
-        "server",
-        "-passout",
-        f"pass:{STORE_PASSWORD}",
-        "-out",
-        "server.p12",
-    )
+    make_certificates(folder)
+    password = f"pass:{STORE_PASSWORD}"
+    store = ["-in", "server.pem", "-inkey", "server.key", "-certfile", "ca.pem", "-name", "server", "-out", "server.p12"]
+    openssl = ["openssl", "pkcs12", "-export", *store, "-passout", password]
+    subprocess.run(openssl, check=True, capture_output=True, cwd=folder)
     subprocess.run(
         [
             "keytool",
@@ -172,7 +122,7 @@ class Ensemble:
         self.certificates = self.folder / "certificates"
         if tls:
             self.certificates.mkdir(exist_ok=True)
-            make_certificates(self.certificates)
+            make_stores(self.certificates)
         for i in range(n):
             data = self.folder / f"{i}" / "data"
             data.mkdir(parents=True, exist_ok=True)

@@ -188,6 +188,8 @@ def execute(ctx: click.Context, function, values: dict):
     if ctx.command.sockets:
         # Written to a connection that is gone the signal would end a server, or an agent whose session has expired.
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        # What goes wrong is told by the command, in a line of its own.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     code = 70
     try:
         result = function(run=run, **values)

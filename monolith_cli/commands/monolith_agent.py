@@ -47,7 +47,7 @@ as in the original.""",
         66: "the configuration file or a file it names does not exist",
         69: "ZooKeeper cannot be reached at the start, a port is taken, or a model "
         "server ended too often: the message names it",
-        73: "the run directory or the log cannot be written",
+        73: "the run directory or the log cannot be written, or --metrics-port is taken",
         78: "a mistake in the configuration file or the environment",
         129: "stopped by SIGHUP, as by SIGTERM",
     },

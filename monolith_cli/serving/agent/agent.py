@@ -12,11 +12,12 @@ from monolith_cli.serving.agent.base import Agent
 from monolith_cli.serving.agent.config import AgentConfig, load_config
 from monolith_cli.serving.agent.metrics import AgentCollector
 from monolith_cli.serving.agent.model_manager import ModelManager
-from monolith_cli.serving.agent.monitoring import MonitoringServer
+from monolith_cli.serving.agent.monitoring import monitoring_server
 from monolith_cli.serving.agent.options import AgentOptions, model_roots
 from monolith_cli.serving.agent.platform_config import write_platform_config
 from monolith_cli.serving.agent.ports import dense_environments, is_dense_parent
 from monolith_cli.serving.agent.stop_signal import StopSignal
+from monolith_cli.serving.server.http_server import HttpServer
 
 CHECK_S = 0.2
 
@@ -67,7 +68,7 @@ def _run_one(config: AgentConfig, options: AgentOptions, metrics_port: int | Non
         cleanup.callback(agent.stop)
         stop.asked = agent.stopping.set
         if metrics_port is not None:
-            cleanup.callback(_monitoring(agent, metrics_port, registry, log).stop)
+            cleanup.callback(_monitoring(agent, metrics_port, registry, log).stop, 0.0)
         if not stop.number:
             agent.start()
             log.info(
@@ -78,9 +79,9 @@ def _run_one(config: AgentConfig, options: AgentOptions, metrics_port: int | Non
     return 128 + stop.number
 
 
-def _monitoring(agent: Agent, port: int, registry, log) -> MonitoringServer:
+def _monitoring(agent: Agent, port: int, registry, log) -> HttpServer:
     registry.register(AgentCollector(agent))
-    server = MonitoringServer(port, registry, agent.health)
+    server = monitoring_server(port, registry, agent.health)
     server.start()
     log.info(f"metrics at http://127.0.0.1:{server.port}/metrics")
     return server

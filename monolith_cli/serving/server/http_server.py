@@ -155,7 +155,7 @@ class _V6Server(_Server):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server_version, sys_version = "monolith-serve", ""
+    server_version, sys_version = "monolith-cli", ""
     timeout = _IDLE_S
     wbufsize = -1  # headers and body leave together
     disable_nagle_algorithm = True
