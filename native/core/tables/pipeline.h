@@ -50,19 +50,26 @@ struct Pending {
   RowId id;
 };
 
-// A batch runs as one pipeline: the group of a key is fetched kGroups keys ahead, its row kRows ahead, so that as many lines are on
-// their way as a core can have. No step but the last waits for memory, or guesses by what is in it: a wrong guess would throw away
-// what was begun ahead. Keys that do not stand in their own group, one in ten, are looked for in between.
+// A batch runs as one pipeline, block by block: while rows of one block are used, those of the next are fetched and the groups of the
+// one after it, so that as many lines are on their way as a core can have. No step but the last waits for memory, or guesses by what
+// is in it: a wrong guess would throw away what was begun ahead. Keys that do not stand in their own group, one in ten, are looked for
+// in between.
 class Pipeline {
  public:
   // `bytes`: how much of a row will be used.
   Pipeline(const Directory& directory, const RowLayout& layout, size_t bytes)
       : directory_(directory), layout_(layout), bytes_(bytes), aligned_(layout.stride % 64 == 0) {}
 
+  // Keys in a block, by the bytes of a row that a batch uses: a fetch that finds all of the core's places for lines taken holds up
+  // what comes behind it.
+  static constexpr size_t BlockFor(size_t bytes) { return bytes <= 64 ? 12 : bytes <= 128 ? 8 : 4; }
+  static constexpr size_t kWriteBlock = 4;
+
   // Takes keys [begin, n) through; done(i, pending) returns false to stop in front of key i. Returns where it stopped, n at the
   // end. Timestamps are fetched for writes alone.
-  template <bool kWrite, class Done>
+  template <bool kWrite, size_t kBlock, class Done>
   size_t Run(const int64_t* keys, size_t begin, size_t n, Done done) {
+    static_assert(3 * kBlock <= kRing);
     const size_t blocks = (n - begin + kBlock - 1) / kBlock;
     for (size_t b = 0; b < blocks + 2; ++b) {
       const size_t first = begin + b * kBlock;
@@ -80,10 +87,7 @@ class Pipeline {
   }
 
  private:
-#ifndef KB
-#define KB 16
-#endif
-  static constexpr size_t kBlock = KB, kRing = 4 * kBlock;
+  static constexpr size_t kRing = 64;  // three blocks are under way
 
   void FetchGroup(int64_t key, size_t i) {
     const size_t k = i % kRing;

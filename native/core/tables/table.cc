@@ -22,7 +22,8 @@ constexpr size_t kSectionKeys = 4096;
 template <int kDim, class Done>
 void ReadSome(const Impl& impl, const Directory& d, const int64_t* keys, size_t begin, size_t n, float* out, Done on_done) {
   const size_t dim = kDim ? kDim : static_cast<size_t>(impl.plan.dim());
-  Pipeline(d, impl.layout, dim * sizeof(float)).Run<false>(keys, begin, n, [&](size_t i, const Pending& p) {
+  constexpr size_t kBlock = Pipeline::BlockFor(kDim ? kDim * sizeof(float) : 128);
+  Pipeline(d, impl.layout, dim * sizeof(float)).Run<false, kBlock>(keys, begin, n, [&](size_t i, const Pending& p) {
     if (p.row) CopyWhole<kDim * sizeof(float)>(impl.locks, p.row, out + i * dim, dim * sizeof(float));
     on_done(i, p.row != nullptr);
     return true;
@@ -34,7 +35,7 @@ template <class Done>
 void ReadEncoded(const Impl& impl, const Directory& d, const int64_t* keys, size_t begin, size_t n, float* out, Done on_done) {
   const size_t dim = static_cast<size_t>(impl.plan.dim()), bytes = impl.plan.lookup_bytes();
   RowBuffer copy(bytes);
-  Pipeline(d, impl.layout, bytes).Run<false>(keys, begin, n, [&](size_t i, const Pending& p) {
+  Pipeline(d, impl.layout, bytes).Run<false, Pipeline::BlockFor(64)>(keys, begin, n, [&](size_t i, const Pending& p) {
     if (p.row) {
       CopyWhole<0>(impl.locks, p.row, copy.data(), bytes);
       impl.plan.Fill(copy.data(), out + i * dim);
@@ -124,7 +125,7 @@ void EmbeddingTable::Contains(const int64_t* keys, size_t n, uint8_t* found) con
   for (size_t begin = 0; begin < n; begin += kSectionKeys) {
     Impl::ReadSection section(*impl_);
     Pipeline pipeline(section.directory(), impl_->layout, 1);
-    pipeline.Run<false>(keys, begin, std::min(n, begin + kSectionKeys), [&](size_t i, const Pending& p) {
+    pipeline.Run<false, Pipeline::BlockFor(1)>(keys, begin, std::min(n, begin + kSectionKeys), [&](size_t i, const Pending& p) {
       found[i] = p.row != nullptr;
       return true;
     });

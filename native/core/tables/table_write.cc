@@ -81,7 +81,8 @@ void WriteAll(Impl& impl, const int64_t* keys, size_t n, Op op) {
     {
       Impl::WriteSection section(impl);
       seen = &section.directory();
-      begin = Pipeline(*seen, impl.layout, impl.layout.stride).Run<true>(keys, begin, end, [&](size_t i, const Pending& p) {
+      Pipeline pipeline(*seen, impl.layout, impl.layout.stride);
+      begin = pipeline.Run<true, Pipeline::kWriteBlock>(keys, begin, end, [&](size_t i, const Pending& p) {
         if (!p.row) return WriteAbsent(impl, p.segment, p.hash, i, keys[i], op);
         WriteExisting(impl, *p.segment, p.id, p.row, i, keys[i], op);
         return true;
