@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace monolith {
 namespace {
@@ -130,44 +131,46 @@ namespace {
 
 struct HashedRow {
   uint64_t hash;
-  RowId id;
+  uint16_t id;  // in the rows it is copied from
+  uint16_t to;  // and where the copy is
 };
 
-// An index over `rows`, whose ids are those of `keys`; nullptr when so many keys crowd in one place that none is large enough.
+// An index over `rows`, where the copies of `keys` are; nullptr when so many keys crowd in one place that none is large enough.
 std::shared_ptr<Segment> Indexed(const std::vector<HashedRow>& keys, uint64_t prefix, int depth, const std::shared_ptr<SegmentRows>& rows) {
   for (uint32_t chunks = Segment::ChunksFor(keys.size() + keys.size() / 32, depth); chunks <= Segment::kMaxChunks; chunks += ChunkStep(depth)) {
     auto segment = NewSegment(prefix, depth, chunks, rows);
-    if (std::all_of(keys.begin(), keys.end(), [&](const HashedRow& k) { return segment->Insert(k.hash, k.id); })) return segment;
+    if (std::all_of(keys.begin(), keys.end(), [&](const HashedRow& k) { return segment->Insert(k.hash, k.to); })) return segment;
   }
   return nullptr;
 }
 
-void CopyKeys(const SegmentRows& from, const std::vector<HashedRow>& keys, uint64_t prefix, int depth, bool track_changes,
+void CopyKeys(const SegmentRows& from, std::vector<HashedRow> keys, uint64_t prefix, int depth, bool track_changes,
               std::vector<std::shared_ptr<Segment>>* to);
 
 // The two halves of a segment's part of the hashes, each by itself.
 void SplitKeys(const SegmentRows& from, const std::vector<HashedRow>& keys, uint64_t prefix, int depth, bool track_changes,
                std::vector<std::shared_ptr<Segment>>* to) {
   for (uint64_t half : {0, 1}) {
+    const auto here = [&](const HashedRow& k) { return k.hash << depth >> 63 == half; };
     std::vector<HashedRow> part;
-    for (const HashedRow& k : keys)
-      if (k.hash << depth >> 63 == half) part.push_back(k);
-    CopyKeys(from, part, prefix | half << (63 - depth), depth + 1, track_changes, to);
+    part.reserve(static_cast<size_t>(std::count_if(keys.begin(), keys.end(), here)));
+    std::copy_if(keys.begin(), keys.end(), std::back_inserter(part), here);
+    CopyKeys(from, std::move(part), prefix | half << (63 - depth), depth + 1, track_changes, to);
   }
 }
 
 // Appends the segments that hold copies of `keys`: one, or as many as it takes.
-void CopyKeys(const SegmentRows& from, const std::vector<HashedRow>& keys, uint64_t prefix, int depth, bool track_changes,
+void CopyKeys(const SegmentRows& from, std::vector<HashedRow> keys, uint64_t prefix, int depth, bool track_changes,
               std::vector<std::shared_ptr<Segment>>* to) {
   auto rows = NewRows(from.layout(), track_changes);
-  std::vector<HashedRow> copied = keys;
-  for (HashedRow& k : copied) {
-    const RowId old = k.id;
-    rows->Allocate(&k.id);
-    CopyRow(from, old, rows.get(), k.id);
+  for (HashedRow& k : keys) {
+    RowId id;
+    rows->Allocate(&id);
+    CopyRow(from, k.id, rows.get(), id);
+    k.to = static_cast<uint16_t>(id);
   }
   rows->count.store(static_cast<uint32_t>(keys.size()), std::memory_order_relaxed);
-  if (auto segment = Indexed(copied, prefix, depth, rows)) return to->push_back(std::move(segment));
+  if (auto segment = Indexed(keys, prefix, depth, rows)) return to->push_back(std::move(segment));
   rows.reset();
   SplitKeys(from, keys, prefix, depth, track_changes, to);
 }
@@ -178,11 +181,12 @@ std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& from, int parts
   IdSet there(from.rows().end_id() + 1);
   const std::vector<uint64_t> hashes = HashesById(from, &there);
   std::vector<HashedRow> keys;
+  keys.reserve(from.rows().count.load(std::memory_order_relaxed));
   for (RowId id = 0; id < hashes.size(); ++id)
-    if (there.Has(id)) keys.push_back({hashes[id], id});
+    if (there.Has(id)) keys.push_back({hashes[id], static_cast<uint16_t>(id), 0});
   std::vector<std::shared_ptr<Segment>> to;
   if (parts == 2) SplitKeys(from.rows(), keys, from.prefix(), from.depth(), track_changes, &to);
-  else CopyKeys(from.rows(), keys, from.prefix(), from.depth(), track_changes, &to);
+  else CopyKeys(from.rows(), std::move(keys), from.prefix(), from.depth(), track_changes, &to);
   return to;
 }
 
