@@ -115,7 +115,8 @@ def data_of(example, work):
     return a, b, la, lb, sizes
 
 
-def deepctr(example, sizes, inputs, width):
+def deepctr(example, sizes, inputs, width, seed):
+    # The models seed torch themselves: with 1024, unless they are told.
     from deepctr_torch.inputs import DenseFeat, SparseFeat, VarLenSparseFeat
     from deepctr_torch.models import DCN, DIN, MMOE, DeepFM
 
@@ -126,14 +127,14 @@ def deepctr(example, sizes, inputs, width):
         for name, past in (("item", "items_before"), ("category", "categories_before")):
             columns.append(SparseFeat(name, sizes[name], width, embedding_name=name))
             columns.append(VarLenSparseFeat(SparseFeat(f"hist_{name}", sizes[name], width, embedding_name=name), PAST, length_name="seq_length"))
-        return DIN(columns, ["item", "category"], task="binary", device="cpu")
+        return DIN(columns, ["item", "category"], task="binary", device="cpu", seed=seed)
     columns = [SparseFeat(n, s, width) for n, s in sizes.items()] + [DenseFeat(n, 1) for n in inputs if n.startswith("d")]
     if example == "deepfm":
-        return DeepFM(columns, columns, dnn_hidden_units=(128, 64), task="binary", device="cpu")
+        return DeepFM(columns, columns, dnn_hidden_units=(128, 64), task="binary", device="cpu", seed=seed)
     if example == "dcn":
-        return DCN(columns, columns, cross_num=2, dnn_hidden_units=(64, 32), task="binary", device="cpu")
+        return DCN(columns, columns, cross_num=2, dnn_hidden_units=(64, 32), task="binary", device="cpu", seed=seed)
     return MMOE(columns, num_experts=4, expert_dnn_hidden_units=(64, 32), gate_dnn_hidden_units=(), tower_dnn_hidden_units=(16,),
-                task_types=("binary", "binary"), task_names=("liked", "loved"), device="cpu")
+                task_types=("binary", "binary"), task_names=("liked", "loved"), device="cpu", seed=seed)
 
 
 class TorchRecDLRM(torch.nn.Module):
@@ -178,8 +179,8 @@ def train_dlrm(sizes, a, b, la, lb, seed, epochs):
 
 
 def train_deepctr(example, sizes, a, b, la, lb, seed, epochs):
-    torch.manual_seed(seed)
-    model = deepctr(example, sizes, a, WIDTH[example])
+    model = deepctr(example, sizes, a, WIDTH[example], seed)
+    torch.manual_seed(seed)  # of the order of the rows
     model.compile("adam", "binary_crossentropy" if example != "mmoe" else ["binary_crossentropy"] * 2, metrics=[])
     if example == "din":
         a, b = ({"user": p["user"], "item": p["item"], "category": p["category"], "hist_item": p["items_before"],
