@@ -20,8 +20,6 @@ using layouts::Offsets;
 using tf::shape_inference::InferenceContext;
 
 constexpr int64_t kRowsPerUnit = 512;
-// Layouts take turns after so many rows: what one has read of the embeddings of a fid the next finds in the cache.
-constexpr int64_t kRowsTogether = 32;
 
 // The attributes must fit the plan; inputs after `lists` lists are those that both ops have.
 absl::Status CheckAttributes(const LayoutPlan& plan, int lists, int ps_num, int num_out) {
@@ -162,7 +160,7 @@ class LayoutKernel : public tf::OpKernel {
 
 class EmbeddingToLayoutOp : public LayoutKernel {
  public:
-  using LayoutKernel::LayoutKernel;
+  explicit EmbeddingToLayoutOp(tf::OpKernelConstruction* ctx) : LayoutKernel(ctx), filler_(plan_) {}
 
  protected:
   absl::Status Run(tf::OpKernelContext* ctx) override {
@@ -178,12 +176,13 @@ class EmbeddingToLayoutOp : public LayoutKernel {
     const int64_t step = threads ? kRowsPerUnit : std::max<int64_t>(offsets.rows, 1);
     const int64_t units = (offsets.rows + step - 1) / step;
     return ForEachUnit(ctx, static_cast<size_t>(units), threads, [&](size_t unit) {
-      const int64_t end = std::min((static_cast<int64_t>(unit) + 1) * step, offsets.rows);
-      for (int64_t begin = static_cast<int64_t>(unit) * step; begin < end; begin += kRowsTogether)
-        for (const layouts::Layout& layout : plan_.layouts)
-          layouts::FillLayout(plan_, layout, offsets, embeddings, begin, std::min(begin + kRowsTogether, end), outputs.data());
+      const int64_t begin = static_cast<int64_t>(unit) * step;
+      filler_.Fill(offsets, embeddings, begin, std::min(begin + step, offsets.rows), outputs.data());
     });
   }
+
+ private:
+  layouts::LayoutFiller filler_;
 };
 
 class EmbeddingToLayoutGradOp : public LayoutKernel {
@@ -195,15 +194,15 @@ class EmbeddingToLayoutGradOp : public LayoutKernel {
     const Offsets offsets = ReadOffsets(ctx);
     const std::vector<FloatList> embeddings = ReadEmbeddings(ctx);
     const std::vector<const float*> from = ReadGradients(ctx, offsets.rows);
-    std::vector<float*> grads;
+    std::vector<layouts::GradientList> grads;
     for (size_t i = 0; i < embeddings.size(); ++i) {
       tf::Tensor* tensor = nullptr;
       TF_RETURN_IF_ERROR(ctx->allocate_output(static_cast<int>(i), ctx->input(static_cast<int>(i)).shape(), &tensor));
-      grads.push_back(tensor->flat<float>().data());
-      std::fill(grads.back(), grads.back() + embeddings[i].size, 0.0f);
+      grads.push_back({tensor->flat<float>().data(), embeddings[i].size});
+      std::fill(grads.back().floats, grads.back().floats + grads.back().size, 0.0f);
     }
     return ForEachUnit(ctx, plan_.features.size(), offsets.num_fids > kFidsWorthThreads, [&](size_t feature) {
-      layouts::AddGradients(plan_, feature, offsets, embeddings, from.data(), grads.data());
+      layouts::AddGradients(plan_, feature, offsets, from.data(), grads);
     });
   }
 

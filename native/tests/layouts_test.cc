@@ -103,19 +103,19 @@ TEST(rows_become_layouts_and_gradients_go_back) {
   for (const auto& f : floats) lists.push_back({f.data(), static_cast<int64_t>(f.size())});
   std::vector<float> bias(2), mean(4), seq(8);
   float* outputs[] = {bias.data(), mean.data(), seq.data()};
-  for (const Layout& layout : s.plan.layouts)
-    for (int64_t row = 0; row < 2; ++row) FillLayout(s.plan, layout, s.offsets(), lists, row, row + 1, outputs);
+  const LayoutFiller filler(s.plan);
+  for (int64_t row = 0; row < 2; ++row) filler.Fill(s.offsets(), lists, row, row + 1, outputs);
   CHECK(bias == (std::vector<float>{3, 1}));
   CHECK(mean == (std::vector<float>{1.5f, 2.5f, 0, 0}));
   CHECK(seq == (std::vector<float>{1, 2, 100, 200, 5, 6, 0, 0}));
 
   std::vector<std::vector<float>> grads;
-  std::vector<float*> to;
+  std::vector<GradientList> to;
   for (const auto& f : floats) grads.emplace_back(f.size(), 0.0f);
-  for (auto& g : grads) to.push_back(g.data());
+  for (auto& g : grads) to.push_back({g.data(), static_cast<int64_t>(g.size())});
   const std::vector<float> ones(8, 1.0f);
   const float* from[] = {ones.data(), ones.data(), ones.data()};
-  for (size_t f = 0; f < 3; ++f) AddGradients(s.plan, f, s.offsets(), lists, from, to.data());
+  for (size_t f = 0; f < 3; ++f) AddGradients(s.plan, f, s.offsets(), from, to);
   CHECK(grads[0][0] == 2 && grads[0][1] == 0 && grads[1][0] == 1);
   CHECK(grads[2] == (std::vector<float>{1, 1}));
   CHECK(grads[3] == (std::vector<float>{1, 1, 0, 0, 1, 1}));
@@ -123,14 +123,15 @@ TEST(rows_become_layouts_and_gradients_go_back) {
 
 TEST(what_points_to_nothing_is_an_error) {
   Sharded s;
-  const std::vector<float> floats(4);
-  const std::vector<FloatList> lists(4, FloatList{floats.data(), 4});
-  std::vector<float> bias(2);
-  float* outputs[] = {bias.data(), nullptr, nullptr};
-  const auto fill = [&] { FillLayout(s.plan, s.plan.layouts[0], s.offsets(), lists, 0, 2, outputs); };
+  const std::vector<float> floats(8);
+  const std::vector<FloatList> lists(4, FloatList{floats.data(), 8});
+  std::vector<float> bias(2), mean(4), seq(8);
+  float* outputs[] = {bias.data(), mean.data(), seq.data()};
+  const LayoutFiller filler(s.plan);
+  const auto fill = [&] { filler.Fill(s.offsets(), lists, 0, 2, outputs); };
   CHECK(ErrorOf(fill) == "");
-  s.fid_offset[2] = 4;
-  CHECK(ErrorOf(fill).find("layout 'bias', feature 'a', row 1: the embedding of a fid lies at floats 4 to 5 of list 0, which has 4") == 0);
+  s.fid_offset[2] = 8;
+  CHECK(ErrorOf(fill).find("layout 'bias', feature 'a', row 1: the embedding of a fid lies at floats 8 to 9 of list 0, which has 8") == 0);
   s.fid_offset[2] = uint64_t{0xffffffff} << 32 | 0xffffffff;
   CHECK(ErrorOf(fill).find("list 4294967295") != std::string::npos);
   s.shards.feature_offset[1] = -5;
