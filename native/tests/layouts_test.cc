@@ -138,6 +138,43 @@ TEST(what_points_to_nothing_is_an_error) {
   CHECK(ErrorOf(fill).find("row 0: its fids 0 to -5 are not there") != std::string::npos);
 }
 
+TEST(mangled_offsets_end_in_a_result_or_an_error) {
+  uint64_t random = 1;
+  const auto next = [&](uint64_t most) { return ((random = random * 6364136223846793005u + 1442695040888963407u) >> 33) % most; };
+  const std::vector<std::vector<float>> floats = {{1, 10, 20, 0.5f, 1.5f}, {2, 30, 40, 3.5f, 4.5f}, {100, 200}, {1, 2, 3, 4, 5, 6}};
+  const std::vector<float> ones(8, 1.0f);
+  const float* from[] = {ones.data(), ones.data(), ones.data()};
+  int errors = 0, results = 0;
+  for (int round = 0; round < 3000; ++round) {
+    Sharded s;
+    const int64_t stride = round % 3 + 1;
+    const uint64_t near = next(8), far = random;
+    switch (round % 4) {
+      case 0: s.fid_offset[next(10)] = near << 32 | next(8); break;
+      case 1: s.fid_offset[next(10)] = far; break;
+      case 2: s.shards.feature_offset[next(7)] = static_cast<int32_t>(round % 8 < 4 ? near : far); break;
+      default: s.shards.nfl_offset[next(4)] = static_cast<uint32_t>(round % 8 < 4 ? near : far);
+    }
+    std::vector<std::vector<float>> grads = floats;
+    std::vector<FloatList> lists;
+    std::vector<GradientList> to;
+    for (size_t i = 0; i < floats.size(); ++i) {
+      lists.push_back({floats[i].data(), static_cast<int64_t>(floats[i].size()), stride});
+      to.push_back({grads[i].data(), static_cast<int64_t>(grads[i].size()), stride});
+    }
+    std::vector<float> bias(2), mean(4), seq(8);
+    float* outputs[] = {bias.data(), mean.data(), seq.data()};
+    const std::string filled = ErrorOf([&] { LayoutFiller(s.plan).Fill(s.offsets(), lists, 0, 2, outputs); });
+    const std::string added = ErrorOf([&] {
+      for (size_t f = 0; f < 3; ++f) AddGradients(s.plan, f, s.offsets(), from, to, round % 2 == 0);
+    });
+    CHECK_EQ(filled == "", added == "");
+    CHECK(filled == "" || filled.find("layout '") == 0);
+    ++(filled == "" ? results : errors);
+  }
+  CHECK(results > 100 && errors > 100);
+}
+
 TEST(broken_messages_are_errors_at_every_length) {
   const std::string whole = Configs();
   for (size_t n = 0; n < whole.size(); ++n) ErrorOf([&] { DecodeLayoutPlan(std::string_view(whole).substr(0, n)); });

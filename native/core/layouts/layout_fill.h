@@ -62,8 +62,9 @@ class LayoutFiller {
 };
 
 // Adds the gradients of all layouts to those of one feature's embeddings. Features have no float in common, so that one may be done
-// beside another.
+// beside another. `store_first`: the first gradient of a float is stored (versions 1 and 2), not added to the 0 that is there: a
+// negative zero stays one.
 void AddGradients(const LayoutPlan& plan, size_t feature, const Offsets& offsets, const float* const* output_grads,
-                  const std::vector<GradientList>& grads);
+                  const std::vector<GradientList>& grads, bool store_first = false);
 
 }  // namespace monolith::layouts
