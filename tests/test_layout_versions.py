@@ -21,6 +21,7 @@ from monolith_cli.tables.layouts import (  # noqa: E402
     LayoutPlan,
     embedding_to_layout,
     embedding_to_layout_gradient,
+    normalize_merged_split,
     shard_fids,
 )
 
@@ -309,3 +310,40 @@ def test_mangled_offsets_never_crash(data, version):
                 assert np.isfinite(tensor.numpy()).all()
         except tf.errors.InvalidArgumentError as e:
             assert "layout 'l'" in str(e) or "layout 'm'" in str(e)
+
+
+class TestMergedSplits:
+    def test_of_record(self):
+        """Spec 40, TV4."""
+        assert normalize_merged_split(tf.constant([0, 2, 5, 5, 9, 0, 0, 3, 4], tf.int64), [5, 4]).numpy().tolist() == [0, 2, 5, 5, 9, 9, 12, 13]
+
+    @settings(max_examples=60)
+    @given(st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=4))
+    def test_splits_of_all_lengths_together(self, requests):
+        splits = [np.cumsum([0, *lengths]) for lengths in requests]
+        merged = normalize_merged_split(tf.constant(np.concatenate([np.zeros(0), *splits]), tf.int64), [len(s) for s in splits])
+        assert merged.numpy().tolist() == (np.cumsum([0, *sum(requests, [])]).tolist() if requests else [])
+
+    def test_lists_of_two_requests(self):
+        """The lists of a table for two batches, one after the other, are read as ragged rows of both."""
+        batches = [{"a": [[1], [3, 5]]}, {"a": [[7, 7, 9], []]}]
+        plan = LayoutPlan([LayoutFeature("a", "t", (1,)), LayoutFeature("b", "t", (1,))], [])
+        made = [sharded_by_op(plan, {**b, "b": [[2], [2, 4]]}) for b in batches]
+        merged = normalize_merged_split(tf.concat([s.row_splits[0] for s in made], 0), tf.concat([s.row_splits_size[0] for s in made], 0))
+        rows = tf.RaggedTensor.from_row_splits(tf.concat([s.fid_list[0] for s in made], 0), merged)
+        assert rows.to_list() == [[1, 3, 5], [2, 4], [7, 9], [2, 4]]
+
+    @pytest.mark.parametrize(
+        "splits, sizes, message",
+        [
+            ([0, 2, 0], [2, 2], "row_splits of request 1 cannot have 2 entries: 1 are left"),
+            ([0, 2, 0], [2], "row_splits has 3 entries, but sizes count 2"),
+            ([0, 2], [0, 2], "row_splits of request 0 cannot have 0 entries: 2 are left"),
+            ([0, 2, 1], [2, 1], "row_splits of request 1 must begin with 0"),
+            ([0, 2, 0, 4, 3], [2, 3], "row_splits of request 1 must not fall"),
+            ([0, 2, 0, (1 << 63) - 1], [2, 2], "row_splits of request 1 are too large to be added to those before"),
+        ],
+    )
+    def test_splits_that_are_none(self, splits, sizes, message):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            normalize_merged_split(tf.constant(splits, tf.int64), tf.constant(sizes))

@@ -61,7 +61,7 @@ class ShardedFids(NamedTuple):
     emb_size: int32 [T * P]: floats of the rows of each list.
     version: of the form. What a version has not is None. Versions before 5 have no sizes but batch_size, a scalar, and
       1  no row_splits; the lower half of fid_offset counts rows of the list
-      2  lists are numbered by feature: those of table t on server p follow one another, behind the tables before and the
+      2  lists are numbered by feature: those of table t on server p follow one another, behind those of the tables and
          servers before; the lower half counts rows of the feature
       3  fid_offset as 5
       4  fid_offset as 5; fid_list and row_splits are one tensor each, server after server, in it table after table;
@@ -216,6 +216,15 @@ def shard_fids(
     return ShardedFids(fids, row_splits if version > 1 else None, None, *offsets, version=version)
 
 
+def normalize_merged_split(row_splits: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
+    """Row splits of several requests, one after the other, as row splits of all their rows: int64 [n - (r - 1)].
+
+    row_splits: int64 [n]; those of each request begin with 0. sizes: [r], the entries of each request
+    (`ShardedFids.row_splits_size`). Raises InvalidArgumentError naming the request whose splits are none.
+    """
+    return ops.library().monolith_normalize_merged_split(row_splits=row_splits, sizes=tf.cast(sizes, tf.int32))
+
+
 def _placed_by(sharded: ShardedFids, plan: LayoutPlan, ps_num: int) -> dict[str, Any]:
     """Inputs and attributes of both layout ops that say where embeddings lie."""
     return {
@@ -257,8 +266,8 @@ def embedding_to_layout_gradient(
     ps_num: int = 1,
     scale: tf.Tensor | float | None = None,
 ) -> list[tf.Tensor]:
-    """Gradients of the layouts, as `embedding_to_layout` returns those, summed into gradients of `embeddings`: tensors of
-    their shapes. scale: a scalar by which all are multiplied first; default None, as they are."""
+    """Gradients of the layouts, as `embedding_to_layout` returns those, summed into gradients of `embeddings`, of their
+    shapes. scale: a scalar by which all are multiplied first; default None, as they are."""
     return ops.library().monolith_embedding_to_layout_grad(
         embeddings_list=list(embeddings),
         grads=plan.flatten(grads),

@@ -21,6 +21,7 @@ _NOT_DIFFERENTIABLE = (
     "MonolithRecordBatchInfo",
     "MonolithShardFids",
     "MonolithShardFidsFlat",
+    "MonolithNormalizeMergedSplit",
     "MonolithTablesLookupRows",
     "MonolithEmbeddingToLayoutGrad",
 )
