@@ -108,41 +108,44 @@ class LayoutFiller::Reader {
   int start_ = 0, end_ = 0;
 };
 
+// What is left to do while steps are made.
+struct LayoutFiller::Schedule {
+  std::vector<std::vector<Target>> left;  // of each feature, layouts in order and slices in theirs
+  std::vector<size_t> begun;              // of each layout: slices that are in steps
+};
+
 LayoutFiller::LayoutFiller(const LayoutPlan& plan) : plan_(plan) {
-  std::vector<size_t> begun(plan.layouts.size(), 0);
-  std::vector<std::vector<bool>> done;
-  for (const Layout& layout : plan.layouts) done.emplace_back(layout.slices.size(), false);
-  while (AddNextStep(&begun, &done)) continue;
+  Schedule schedule{std::vector<std::vector<Target>>(plan.features.size()), std::vector<size_t>(plan.layouts.size(), 0)};
+  for (const Layout& layout : plan.layouts)
+    for (const Slice& slice : layout.slices) schedule.left[slice.feature].push_back({&layout, &slice});
+  while (AddNextStep(&schedule)) continue;
 }
 
-// A layout that adds takes its slices one after the other; all else may come in any order. `begun`: slices of a layout that adds
-// which are in steps. Takes the feature that leaves the fewest of its slices for a later step.
-bool LayoutFiller::AddNextStep(std::vector<size_t>* begun, std::vector<std::vector<bool>>* done) {
+// A layout that adds takes its slices one after the other; all else may come in any order. Takes the feature that leaves the fewest
+// of its slices for a later step.
+bool LayoutFiller::AddNextStep(Schedule* schedule) {
   Step best{};
-  size_t best_left = 0;
+  std::vector<Target> best_left;
   for (size_t feature = 0; feature < plan_.features.size(); ++feature) {
     Step step{feature, {}};
-    size_t left = 0;
-    for (size_t l = 0; l < plan_.layouts.size(); ++l) {
-      const Layout& layout = plan_.layouts[l];
-      size_t next = (*begun)[l];
-      for (size_t s = 0; s < layout.slices.size(); ++s) {
-        if ((*done)[l][s] || layout.slices[s].feature != feature) continue;
-        if (layout.type == OutType::kAddN && s != next) ++left;
-        else step.targets.push_back({&layout, &layout.slices[s]}), ++next;
-      }
+    std::vector<Target> left;
+    const Layout* layout = nullptr;
+    size_t next = 0;
+    for (const Target& t : schedule->left[feature]) {
+      if (t.layout != layout) next = schedule->begun[static_cast<size_t>(t.layout - plan_.layouts.data())];
+      layout = t.layout;
+      const bool waits = layout->type == OutType::kAddN && t.slice != &layout->slices[next];
+      (waits ? left : step.targets).push_back(t);
+      if (!waits) ++next;
     }
-    if (!step.targets.empty() && (best.targets.empty() || left < best_left)) {
-      best = std::move(step);
-      best_left = left;
-    }
+    if (step.targets.empty() || (!best.targets.empty() && left.size() >= best_left.size())) continue;
+    best = std::move(step);
+    best_left = std::move(left);
+    if (best_left.empty()) break;
   }
   if (best.targets.empty()) return false;
-  for (const Target& t : best.targets) {
-    const size_t layout = static_cast<size_t>(t.layout - plan_.layouts.data());
-    (*done)[layout][static_cast<size_t>(t.slice - t.layout->slices.data())] = true;
-    ++(*begun)[layout];
-  }
+  for (const Target& t : best.targets) ++schedule->begun[static_cast<size_t>(t.layout - plan_.layouts.data())];
+  schedule->left[best.feature] = std::move(best_left);
   steps_.push_back(std::move(best));
   return true;
 }

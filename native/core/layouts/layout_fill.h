@@ -53,8 +53,9 @@ class LayoutFiller {
     std::vector<Target> targets;
   };
   class Reader;
+  struct Schedule;
 
-  bool AddNextStep(std::vector<size_t>* begun, std::vector<std::vector<bool>>* done);
+  bool AddNextStep(Schedule* schedule);
   void FillStep(const Step& step, const Reader& reader, int64_t begin, int64_t end, float* const* outputs) const;
 
   const LayoutPlan& plan_;
