@@ -11,7 +11,7 @@ NINJA = $(VENV)/bin/ninja
 export PATH := $(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-op bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka bench-serving experiment-collision bench-layouts bench-layers
+.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-op bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka bench-serving experiment-collision bench-layouts bench-layers bench-optimizers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -75,6 +75,8 @@ bench-serving: build ## monolith-serve beside the SavedModel called in process, 
 	$(PY) benchmarks/serving.py --soak $(SOAK)
 bench-layers: build ## a training step of DLRM, DCN and DIN beside Keras 3 and PyTorch
 	$(PY) benchmarks/layers.py
+bench-optimizers: build ## a step of the dense optimizers beside TensorFlow's fused Adam
+	PYTHONPATH=. $(PY) benchmarks/optimizers.py
 bench-start: build
 	$(PY) benchmarks/start.py
 

@@ -176,6 +176,21 @@ def test_large_batches_on_threads_give_equal_bits():
     assert all(np.array_equal(first, embedding_to_layout_gradient(embeddings, s, plan, ones)[0].numpy()) for _ in range(3))
 
 
+def test_sums_keep_their_order_though_features_are_taken_in_another():
+    """1e8 + 1 - 1e8 is 0 in float32, 1e8 - 1e8 + 1 is 1: opposite layouts, and features that come back between others."""
+    plan = LayoutPlan(
+        [LayoutFeature(n, "t", (1,)) for n in "abc"],
+        [
+            Layout("forth", "addn", (("a", 0, 1), ("b", 0, 1), ("c", 0, 1))),
+            Layout("back", "addn", (("c", 0, 1), ("a", 0, 1), ("b", 0, 1))),
+            Layout("again", "addn", (("b", 0, 1), ("a", 0, 1), ("b", 0, 1), ("c", 0, 1), ("b", 0, 1))),
+        ],
+    )
+    s = shard_fids(ragged_batch({"a": [[1]], "b": [[2]], "c": [[3]]}), plan)
+    out = embedding_to_layout(floats([[1e8, 1, -1e8]]), s, plan)
+    assert {n: t.numpy().tolist() for n, t in out.items()} == {"forth": [[0]], "back": [[1]], "again": [[1]]}
+
+
 class TestSharedFeatures:
     def test_one_row_for_the_whole_batch_and_back(self):
         plan = LayoutPlan(

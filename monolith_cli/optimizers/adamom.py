@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
 from monolith_cli.optimizers.base import DenseOptimizer
 
 
@@ -31,18 +29,12 @@ class AdamomOptimizer(DenseOptimizer):
         name: str = "Adamom",
     ):
         super().__init__(learning_rate, use_locking, name)
-        self._ada_decay, self._mom_decay, self._epsilon, self._weight_decay = (
-            ada_decay,
-            mom_decay,
-            epsilon,
-            weight_decay,
-        )
+        self._numbers = {
+            "ada_decay": ada_decay,
+            "mom_decay": mom_decay,
+            "epsilon": epsilon,
+            "weight_decay": weight_decay,
+        }
 
     def _resource_apply_dense(self, grad, handle):
-        m, v, c = (self.get_slot(handle, slot) for slot in self.slots)
-        grad = self._decayed(grad, handle, self._weight_decay)
-        new_m = self._mom_decay * m + (1.0 - self._mom_decay) * grad
-        new_v = self._ada_decay * v + tf.square(grad)
-        new_c = self._ada_decay * c + 1.0
-        step = self._rate_for(handle) * new_m * tf.math.rsqrt(new_v / new_c + self._epsilon)
-        return self._assign((m, new_m), (v, new_v), (c, new_c), (handle, handle - step))
+        return self._apply("monolith_resource_apply_adamom", grad, handle, self._numbers)

@@ -6,13 +6,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from monolith_cli.tables import ops
+
 tf1 = tf.compat.v1
 
 
 class DenseOptimizer(tf1.train.Optimizer):
-    """Base. A step reads the gradient and the slots of a variable and assigns all of them; slots start at 0 and are
-    named
-    `<variable>/<optimizer>/<slot>`.
+    """Base. A step of a variable is one op; slots start at 0 and are named `<variable>/<optimizer>/<slot>`.
 
     learning_rate: a number, a scalar tensor, or a function without arguments that gives one (`LearningRateFunction`),
     which is asked when the step is built. Sparse gradients and variables that are no resources raise
@@ -33,19 +33,25 @@ class DenseOptimizer(tf1.train.Optimizer):
 
     def _prepare(self):
         rate = self._learning_rate() if callable(self._learning_rate) else self._learning_rate
-        self._rate = tf.convert_to_tensor(rate, tf.float32, name="learning_rate")
+        is_tensor = tf.is_tensor(rate)
+        self._rate = tf.cast(rate, tf.float64) if is_tensor else tf.constant(rate, tf.float64, name="learning_rate")
 
-    def _rate_for(self, variable):
-        return tf.cast(self._rate, variable.dtype.base_dtype)
-
-    def _decayed(self, grad, variable, weight_decay: float):
-        """g + weight_decay * variable."""
-        return grad + weight_decay * variable if weight_decay else grad
-
-    def _assign(self, *pairs):
-        """One op that assigns each (variable, value)."""
-        return tf.group(
-            *[variable.assign(value, use_locking=self._use_locking, read_value=False) for variable, value in pairs]
+    def _apply(self, step: str, grad, var, numbers: dict[str, Any], **attributes: bool):
+        """The native op `step` over a variable and its slots. numbers: its hyper-parameters beside learning_rate."""
+        if var.dtype.base_dtype not in (tf.float32, tf.float64):
+            raise NotImplementedError(
+                f"{type(self).__name__} steps float32 and float64 variables; {var.name} is {var.dtype.base_dtype.name}"
+            )
+        handles = {slot: self.get_slot(var, slot).handle for slot in self.slots}
+        scalars = {name: tf.constant(value, tf.float64, name=name) for name, value in numbers.items()}
+        return getattr(ops.library(), step)(
+            var=var.handle,
+            **handles,
+            learning_rate=self._rate,
+            **scalars,
+            grad=grad,
+            use_locking=self._use_locking,
+            **attributes,
         )
 
     def _apply_dense(self, grad, var):

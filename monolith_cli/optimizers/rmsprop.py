@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
 from monolith_cli.optimizers.base import DenseOptimizer
 
 
@@ -32,18 +30,8 @@ class RmspropOptimizer(DenseOptimizer):
         name: str = "Rmsprop",
     ):
         super().__init__(learning_rate, use_locking, name)
-        self._beta1, self._beta2, self._epsilon = beta1, beta2, epsilon
-        self._weight_decay, self._use_v2 = weight_decay, use_v2
+        self._numbers = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon, "weight_decay": weight_decay}
+        self._use_v2 = use_v2
 
     def _resource_apply_dense(self, grad, handle):
-        m, v = (self.get_slot(handle, slot) for slot in self.slots)
-        grad = self._decayed(grad, handle, self._weight_decay)
-        rate = self._rate_for(handle)
-        if self._use_v2:
-            new_v = self._beta2 * v + tf.square(grad)
-            scaled = grad / (tf.sqrt(new_v) + self._epsilon)
-        else:
-            new_v = v + (tf.square(grad) - v) * (1.0 - self._beta2)
-            scaled = grad * tf.math.rsqrt(new_v + self._epsilon)
-        new_m = self._beta1 * m + rate * scaled
-        return self._assign((m, new_m), (v, new_v), (handle, handle - new_m))
+        return self._apply("monolith_resource_apply_rmsprop", grad, handle, self._numbers, use_v2=self._use_v2)

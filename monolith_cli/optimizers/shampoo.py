@@ -81,10 +81,11 @@ class ShampooOptimizer(DenseOptimizer):
         new_m = self._beta_1 * m + (1.0 - self._beta_1) * grad * tf.math.rsqrt(new_d + 1e-30)
         new_pm = self._beta_1 * pm + (1.0 - self._beta_1) * preconditioned
         pairs += [(d, new_d), (m, new_m), (pm, new_pm), (handle, handle - self._update(new_m, new_pm, handle, step))]
-        return self._assign(*pairs)
+        assigned = [v.assign(value, use_locking=self._use_locking, read_value=False) for v, value in pairs]
+        return tf.group(*assigned)
 
     def _update(self, m, pm, handle, step):
-        rate = self._rate_for(handle)
+        rate = tf.cast(self._rate, handle.dtype.base_dtype)
         plain = rate * m
         shaped = rate * tf.norm(m) / (tf.norm(pm) + 1e-10) * pm
         k = tf.cast(step, m.dtype)

@@ -59,19 +59,31 @@ class ShardedFids(NamedTuple):
     nfl_offset: uint32 [F + 1]: where each feature begins in feature_offset; bit 31: one row for the whole batch.
     batch_size, nfl_size, feature_size, fid_size: int32 [1]: B, and the lengths of the three above.
     emb_size: int32 [T * P]: floats of the rows of each list.
+    version: of the form. What a version has not is None. Versions before 5 have no sizes but batch_size, a scalar, and
+      1  no row_splits; the lower half of fid_offset counts rows of the list
+      2  lists are numbered by feature: those of table t on server p follow one another, behind those of the tables and
+         servers before; the lower half counts rows of the feature
+      3  fid_offset as 5
+      4  fid_offset as 5; fid_list and row_splits are one tensor each, server after server, in it table after table;
+         table_row_length, shard_row_length: int32 [P * T], [P], fids of each list and server in that order;
+         emb_row_length: int32 [P * T], floats of the rows of each list
     """
 
     fid_list: list[tf.Tensor]
-    row_splits: list[tf.Tensor]
-    row_splits_size: list[tf.Tensor]
+    row_splits: list[tf.Tensor] | None
+    row_splits_size: list[tf.Tensor] | None
     fid_offset: tf.Tensor
     feature_offset: tf.Tensor
     nfl_offset: tf.Tensor
     batch_size: tf.Tensor
-    nfl_size: tf.Tensor
-    feature_size: tf.Tensor
-    fid_size: tf.Tensor
-    emb_size: tf.Tensor
+    nfl_size: tf.Tensor | None = None
+    feature_size: tf.Tensor | None = None
+    fid_size: tf.Tensor | None = None
+    emb_size: tf.Tensor | None = None
+    table_row_length: tf.Tensor | None = None
+    shard_row_length: tf.Tensor | None = None
+    emb_row_length: tf.Tensor | None = None
+    version: int = 5
 
 
 class LayoutPlan:
@@ -154,6 +166,7 @@ def shard_fids(
     ps_num: int = 1,
     unique: bool = True,
     shared: Sequence[str] = (),
+    version: int = 5,
 ) -> ShardedFids:
     """Fids of all features of `plan`, parted by table and server (fid modulo ps_num).
 
@@ -161,8 +174,11 @@ def shard_fids(
       batch.
     ps_num: servers; 0 counts as 1, the tables of this process.
     unique: a fid that a feature has twice is looked up once.
-    Raises ConfigError naming a feature that is not there or is no ragged tensor of ids.
+    version: the form of the result, 1 to 5; the layouts that come of them are the same.
+    Raises ConfigError naming a feature that is not there or is no ragged tensor of ids, and for another version.
     """
+    if version not in range(1, 6):
+        raise errors.ConfigError(f"there is no version {version} of layouts; use 1 to 5")
     values, splits = [], []
     for name in plan.features:
         ids = features.get(name)
@@ -172,56 +188,90 @@ def shard_fids(
         values.append(ids.values)
         splits.append(tf.cast(ids.row_splits, tf.int64))
     servers = max(ps_num, 1)
-    return ShardedFids(
-        *ops.library().monolith_shard_fids(
-            values=values,
-            row_splits=splits,
-            N=len(plan.tables) * servers,
-            ps_num=servers,
-            unique=unique,
-            shared=[name in shared for name in plan.features],
-            feature_cfgs=plan.serialized(),
-            name="shard_fids",
+    given = {
+        "values": values,
+        "row_splits": splits,
+        "ps_num": servers,
+        "unique": unique,
+        "shared": [name in shared for name in plan.features],
+        "feature_cfgs": plan.serialized(),
+        "name": "shard_fids",
+    }
+    if version == 4:
+        fids, row_splits, by_list, by_server, row_floats, *offsets = ops.library().monolith_shard_fids_flat(**given)
+        return ShardedFids(
+            [fids],
+            [row_splits],
+            None,
+            *offsets,
+            table_row_length=by_list,
+            shard_row_length=by_server,
+            emb_row_length=row_floats,
+            version=4,
         )
-    )
+    made = ops.library().monolith_shard_fids(N=len(plan.tables) * servers, version=version, **given)
+    if version == 5:
+        return ShardedFids(*made)
+    fids, row_splits, _, *offsets = made[:7]
+    return ShardedFids(fids, row_splits if version > 1 else None, None, *offsets, version=version)
+
+
+def normalize_merged_split(row_splits: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
+    """Row splits of several requests, one after the other, as row splits of all their rows: int64 [n - (r - 1)].
+
+    row_splits: int64 [n]; those of each request begin with 0. sizes: [r], the entries of each request
+    (`ShardedFids.row_splits_size`). Raises InvalidArgumentError naming the request whose splits are none.
+    """
+    return ops.library().monolith_normalize_merged_split(row_splits=row_splits, sizes=tf.cast(sizes, tf.int32))
+
+
+def _placed_by(sharded: ShardedFids, plan: LayoutPlan, ps_num: int) -> dict[str, Any]:
+    """Inputs and attributes of both layout ops that say where embeddings lie."""
+    return {
+        "fid_offset": sharded.fid_offset,
+        "feature_offset": sharded.feature_offset,
+        "nfl_offset": sharded.nfl_offset,
+        "batch_size": sharded.batch_size,
+        "fid_list_row_splits": sharded.row_splits if sharded.version == 2 else [],
+        "fid_list_emb_row_length": [sharded.emb_row_length] if sharded.version == 4 else [],
+        "ps_num": max(ps_num, 1),
+        "feature_cfgs": plan.serialized(),
+        "version": sharded.version,
+    }
 
 
 def embedding_to_layout(
     embeddings: Sequence[tf.Tensor], sharded: ShardedFids, plan: LayoutPlan, ps_num: int = 1
 ) -> dict[str, Any]:
     """The layouts of `plan`, all in one op with a gradient for `embeddings`: float32 [*], rows of each fid_list one after
-    the other.
+    the other; with version 1 matrices [rows, floats of a row], with version 4 one tensor for all.
 
     A row of several fids is their sum, their mean (each term divided by their number), or with first_n the first of them;
     of none, zeros. Returns layout name -> tensor, or list of tensors for the type none.
     """
     made = ops.library().monolith_embedding_to_layout(
         embeddings_list=list(embeddings),
-        fid_offset=sharded.fid_offset,
-        feature_offset=sharded.feature_offset,
-        nfl_offset=sharded.nfl_offset,
-        batch_size=sharded.batch_size,
         num_out=plan.num_outputs(),
-        ps_num=max(ps_num, 1),
-        feature_cfgs=plan.serialized(),
         name="embedding_to_layout",
+        **_placed_by(sharded, plan, ps_num),
     )
     return plan.nest(made)
 
 
 def embedding_to_layout_gradient(
-    embeddings: Sequence[tf.Tensor], sharded: ShardedFids, plan: LayoutPlan, grads: Mapping[str, Any], ps_num: int = 1
+    embeddings: Sequence[tf.Tensor],
+    sharded: ShardedFids,
+    plan: LayoutPlan,
+    grads: Mapping[str, Any],
+    ps_num: int = 1,
+    scale: tf.Tensor | float | None = None,
 ) -> list[tf.Tensor]:
-    """Gradients of the layouts, as `embedding_to_layout` returns those, summed into gradients of `embeddings`: one flat
-    tensor each."""
+    """Gradients of the layouts, as `embedding_to_layout` returns those, summed into gradients of `embeddings`, of their
+    shapes. scale: a scalar by which all are multiplied first; default None, as they are."""
     return ops.library().monolith_embedding_to_layout_grad(
         embeddings_list=list(embeddings),
-        fid_offset=sharded.fid_offset,
-        feature_offset=sharded.feature_offset,
-        nfl_offset=sharded.nfl_offset,
-        batch_size=sharded.batch_size,
         grads=plan.flatten(grads),
-        ps_num=max(ps_num, 1),
-        feature_cfgs=plan.serialized(),
+        scale=[] if scale is None else [scale],
         name="embedding_to_layout_grad",
+        **_placed_by(sharded, plan, ps_num),
     )

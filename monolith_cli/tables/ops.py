@@ -20,6 +20,8 @@ _NOT_DIFFERENTIABLE = (
     "MonolithParseRecords",
     "MonolithRecordBatchInfo",
     "MonolithShardFids",
+    "MonolithShardFidsFlat",
+    "MonolithNormalizeMergedSplit",
     "MonolithTablesLookupRows",
     "MonolithEmbeddingToLayoutGrad",
 )
@@ -54,10 +56,10 @@ def _lookup_ids_gradient(op: Any, grad: Any) -> list:
 
 
 def _layout_gradient(op: Any, *grads: Any) -> list:
-    """For the embeddings; offsets have none."""
+    """For the embeddings; offsets and sizes have none."""
     import tensorflow as tf
 
-    lists = op.get_attr("M")
+    lists, splits = op.get_attr("M"), op.get_attr("R")
     given = [tf.zeros_like(out) if g is None else g for g, out in zip(grads, op.outputs)]
     made = library().monolith_embedding_to_layout_grad(
         embeddings_list=op.inputs[:lists],
@@ -65,8 +67,12 @@ def _layout_gradient(op: Any, *grads: Any) -> list:
         feature_offset=op.inputs[lists + 1],
         nfl_offset=op.inputs[lists + 2],
         batch_size=op.inputs[lists + 3],
+        fid_list_row_splits=op.inputs[lists + 4 : lists + 4 + splits],
+        fid_list_emb_row_length=op.inputs[lists + 4 + splits :],
         grads=given,
+        scale=[],
         ps_num=op.get_attr("ps_num"),
         feature_cfgs=op.get_attr("feature_cfgs"),
+        version=op.get_attr("version"),
     )
-    return [*made, None, None, None, None]
+    return [*made, *[None] * (len(op.inputs) - lists)]

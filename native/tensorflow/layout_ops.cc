@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "core/layouts/embedding_lists.h"
 #include "core/layouts/layout_fill.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -16,33 +17,47 @@ namespace {
 namespace tf = tensorflow;
 using layouts::FloatList;
 using layouts::LayoutPlan;
+using layouts::OffsetForm;
 using layouts::Offsets;
 using tf::shape_inference::InferenceContext;
 
 constexpr int64_t kRowsPerUnit = 512;
-// Layouts take turns after so many rows: what one has read of the embeddings of a fid the next finds in the cache.
-constexpr int64_t kRowsTogether = 32;
 
-// The attributes must fit the plan; inputs after `lists` lists are those that both ops have.
-absl::Status CheckAttributes(const LayoutPlan& plan, int lists, int ps_num, int num_out) {
-  const size_t expected = plan.tables.size() * static_cast<size_t>(ps_num);
+struct LayoutAttributes {
+  LayoutPlan plan;
+  int ps_num = 1;
+  OffsetForm form = OffsetForm::kFloats;
+};
+
+// Attributes of an op being built or of a kernel; they must fit the plan.
+template <class Context>
+absl::Status ReadAttributes(Context* ctx, LayoutAttributes* out) {
+  int lists = 0, num_out = 0, version = 0;
+  TF_RETURN_IF_ERROR(ReadLayoutPlan(ctx, &out->plan));
+  TF_RETURN_IF_ERROR(ctx->GetAttr("M", &lists));
+  TF_RETURN_IF_ERROR(ctx->GetAttr("num_out", &num_out));
+  TF_RETURN_IF_ERROR(ctx->GetAttr("ps_num", &out->ps_num));
+  TF_RETURN_IF_ERROR(ctx->GetAttr("version", &version));
+  TF_RETURN_IF_ERROR(Guard([&] { out->form = layouts::FormOf(version); }));
+  const size_t expected = layouts::NumTensors(out->plan, out->ps_num, out->form);
   if (static_cast<size_t>(lists) != expected)
-    return ToStatus(ErrorCode::kUsage, std::to_string(plan.tables.size()) + " tables on " + std::to_string(ps_num) + " servers make " +
-                                           std::to_string(expected) + " lists of embeddings, not " + std::to_string(lists));
-  if (static_cast<size_t>(num_out) != plan.outputs.size())
-    return ToStatus(ErrorCode::kUsage, "the layouts make " + std::to_string(plan.outputs.size()) + " tensors, not " + std::to_string(num_out));
+    return ToStatus(ErrorCode::kUsage, std::to_string(out->plan.tables.size()) + " tables on " + std::to_string(out->ps_num) +
+                                           " servers make " + std::to_string(expected) + " lists of embeddings, not " + std::to_string(lists));
+  if (static_cast<size_t>(num_out) != out->plan.outputs.size())
+    return ToStatus(ErrorCode::kUsage,
+                    "the layouts make " + std::to_string(out->plan.outputs.size()) + " tensors, not " + std::to_string(num_out));
   return absl::OkStatus();
 }
 
+int RankOfEmbeddings(OffsetForm form) { return form == OffsetForm::kRows ? 2 : 1; }
+
 absl::Status LayoutShapes(InferenceContext* c) {
-  LayoutPlan plan;
-  TF_RETURN_IF_ERROR(ReadLayoutPlan(c, &plan));
-  int lists = 0, num_out = 0, ps_num = 0;
-  TF_RETURN_IF_ERROR(c->GetAttr("M", &lists));
-  TF_RETURN_IF_ERROR(c->GetAttr("num_out", &num_out));
-  TF_RETURN_IF_ERROR(c->GetAttr("ps_num", &ps_num));
-  TF_RETURN_IF_ERROR(CheckAttributes(plan, lists, ps_num, num_out));
-  for (int i = 0; i < lists; ++i) TF_RETURN_IF_ERROR(CheckRanks(c, {{i, "embeddings_list", 1}}));
+  LayoutAttributes attributes;
+  TF_RETURN_IF_ERROR(ReadAttributes(c, &attributes));
+  const LayoutPlan& plan = attributes.plan;
+  const int num_out = static_cast<int>(plan.outputs.size());
+  const int lists = static_cast<int>(layouts::NumTensors(plan, attributes.ps_num, attributes.form));
+  for (int i = 0; i < lists; ++i) TF_RETURN_IF_ERROR(CheckRanks(c, {{i, "embeddings_list", RankOfEmbeddings(attributes.form)}}));
   TF_RETURN_IF_ERROR(CheckRanks(c, {{lists, "fid_offset", 1}, {lists + 1, "feature_offset", 1}, {lists + 2, "nfl_offset", 1}}));
   auto rows = c->UnknownDim();
   if (const tf::Tensor* size = c->input_tensor(lists + 3); size && size->NumElements() == 1) rows = c->MakeDim(size->flat<int32_t>()(0));
@@ -61,14 +76,20 @@ REGISTER_OP("MonolithEmbeddingToLayout")
     .Input("feature_offset: int32")
     .Input("nfl_offset: uint32")
     .Input("batch_size: int32")
+    .Input("fid_list_row_splits: R * int64")
+    .Input("fid_list_emb_row_length: E * int32")
     .Output("layouts: num_out * float")
     .Attr("M: int >= 1")
     .Attr("num_out: int >= 1")
     .Attr("ps_num: int >= 1 = 1")
     .Attr("feature_cfgs: string")
+    .Attr("version: int = 5")
+    .Attr("R: int >= 0 = 0")
+    .Attr("E: int >= 0 = 0")
     .SetShapeFn(LayoutShapes)
     .Doc("Fills the layouts of `feature_cfgs`, a serialized FeatureConfigs, in sorted order of their names; a layout of type NONE is one "
-         "tensor for each slice.");
+         "tensor for each slice. Embeddings are those of the lists that MonolithShardFids of the same version made: matrices with version 1, "
+         "else flat; fid_list_row_splits, a tensor a list, goes with version 2 alone, and fid_list_emb_row_length, one tensor, with 4.");
 
 REGISTER_OP("MonolithEmbeddingToLayoutGrad")
     .Input("embeddings_list: M * float")
@@ -76,30 +97,31 @@ REGISTER_OP("MonolithEmbeddingToLayoutGrad")
     .Input("feature_offset: int32")
     .Input("nfl_offset: uint32")
     .Input("batch_size: int32")
+    .Input("fid_list_row_splits: R * int64")
+    .Input("fid_list_emb_row_length: E * int32")
     .Input("grads: num_out * float")
+    .Input("scale: S * float")
     .Output("embeddings_grad_list: M * float")
     .Attr("M: int >= 1")
     .Attr("num_out: int >= 1")
     .Attr("ps_num: int >= 1 = 1")
     .Attr("feature_cfgs: string")
+    .Attr("version: int = 5")
+    .Attr("R: int >= 0 = 0")
+    .Attr("E: int >= 0 = 0")
+    .Attr("S: int >= 0 = 0")
     .SetShapeFn([](InferenceContext* c) {
       int lists = 0;
       TF_RETURN_IF_ERROR(c->GetAttr("M", &lists));
       for (int i = 0; i < lists; ++i) c->set_output(i, c->input(i));
       return absl::OkStatus();
     })
-    .Doc("Gradients of the layouts summed into gradients of the embeddings. The order of additions does not depend on threads.");
+    .Doc("Gradients of the layouts summed into gradients of the embeddings. The order of additions does not depend on threads. "
+         "scale: one scalar by which all gradients are multiplied first.");
 
 class LayoutKernel : public tf::OpKernel {
  public:
-  explicit LayoutKernel(tf::OpKernelConstruction* ctx) : OpKernel(ctx) {
-    OP_REQUIRES_OK(ctx, ReadLayoutPlan(ctx, &plan_));
-    int lists = 0, num_out = 0, ps_num = 0;
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("M", &lists));
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("num_out", &num_out));
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("ps_num", &ps_num));
-    OP_REQUIRES_OK(ctx, CheckAttributes(plan_, lists, ps_num, num_out));
-  }
+  explicit LayoutKernel(tf::OpKernelConstruction* ctx) : OpKernel(ctx) { OP_REQUIRES_OK(ctx, ReadAttributes(ctx, &attributes_)); }
 
   void Compute(tf::OpKernelContext* ctx) override {
     absl::Status inner;
@@ -131,12 +153,33 @@ class LayoutKernel : public tf::OpKernel {
     return out;
   }
 
-  static std::vector<FloatList> ReadEmbeddings(tf::OpKernelContext* ctx) {
-    tf::OpInputList lists;
-    if (!ctx->input_list("embeddings_list", &lists).ok()) throw Error(ErrorCode::kInternal, "the op has no embeddings_list");
-    std::vector<FloatList> out;
-    for (const tf::Tensor& list : lists) out.push_back({list.flat<float>().data(), list.NumElements()});
-    return out;
+  // Where the lists lie in embeddings_list.
+  std::vector<layouts::ListPlace> ReadPlaces(tf::OpKernelContext* ctx) const {
+    const tf::OpInputList embeddings = InputList(ctx, "embeddings_list");
+    const int rank = RankOfEmbeddings(attributes_.form);
+    std::vector<layouts::TensorSize> tensors;
+    for (const tf::Tensor& t : embeddings) {
+      if (t.dims() != rank)
+        throw Error(ErrorCode::kUsage, "embeddings_list must have rank " + std::to_string(rank) + ", not the shape " + t.shape().DebugString());
+      tensors.push_back({t.dim_size(0), rank == 2 ? t.dim_size(1) : 1});
+    }
+    layouts::ListSizes sizes;
+    for (const tf::Tensor& t : InputList(ctx, "fid_list_row_splits")) {
+      const auto splits = t.flat<int64_t>();
+      sizes.row_splits.emplace_back(splits.data(), splits.data() + splits.size());
+    }
+    for (const tf::Tensor& t : InputList(ctx, "fid_list_emb_row_length")) {
+      const auto floats = t.flat<int32_t>();
+      sizes.floats.insert(sizes.floats.end(), floats.data(), floats.data() + floats.size());
+    }
+    return layouts::PlaceLists(plan_, attributes_.ps_num, attributes_.form, tensors, sizes);
+  }
+
+  static tf::OpInputList InputList(tf::OpKernelContext* ctx, const char* argument) {
+    tf::OpInputList list;
+    const absl::Status found = ctx->input_list(argument, &list);
+    if (!found.ok()) throw Error(ErrorCode::kInternal, std::string(found.message()));
+    return list;
   }
 
   tf::TensorShape ShapeOf(size_t output, int64_t rows) const {
@@ -157,17 +200,21 @@ class LayoutKernel : public tf::OpKernel {
     throw Error(ErrorCode::kInternal, "an output without a layout");
   }
 
-  LayoutPlan plan_;
+  LayoutAttributes attributes_;
+  const LayoutPlan& plan_ = attributes_.plan;
 };
 
 class EmbeddingToLayoutOp : public LayoutKernel {
  public:
-  using LayoutKernel::LayoutKernel;
+  explicit EmbeddingToLayoutOp(tf::OpKernelConstruction* ctx) : LayoutKernel(ctx), filler_(plan_) {}
 
  protected:
   absl::Status Run(tf::OpKernelContext* ctx) override {
     const Offsets offsets = ReadOffsets(ctx);
-    const std::vector<FloatList> embeddings = ReadEmbeddings(ctx);
+    const tf::OpInputList given = InputList(ctx, "embeddings_list");
+    std::vector<FloatList> embeddings;
+    for (const layouts::ListPlace& p : ReadPlaces(ctx))
+      embeddings.push_back({given[static_cast<int>(p.tensor)].flat<float>().data() + p.begin, p.size, p.stride});
     std::vector<float*> outputs;
     for (size_t i = 0; i < plan_.outputs.size(); ++i) {
       tf::Tensor* tensor = nullptr;
@@ -178,12 +225,13 @@ class EmbeddingToLayoutOp : public LayoutKernel {
     const int64_t step = threads ? kRowsPerUnit : std::max<int64_t>(offsets.rows, 1);
     const int64_t units = (offsets.rows + step - 1) / step;
     return ForEachUnit(ctx, static_cast<size_t>(units), threads, [&](size_t unit) {
-      const int64_t end = std::min((static_cast<int64_t>(unit) + 1) * step, offsets.rows);
-      for (int64_t begin = static_cast<int64_t>(unit) * step; begin < end; begin += kRowsTogether)
-        for (const layouts::Layout& layout : plan_.layouts)
-          layouts::FillLayout(plan_, layout, offsets, embeddings, begin, std::min(begin + kRowsTogether, end), outputs.data());
+      const int64_t begin = static_cast<int64_t>(unit) * step;
+      filler_.Fill(offsets, embeddings, begin, std::min(begin + step, offsets.rows), outputs.data());
     });
   }
+
+ private:
+  layouts::LayoutFiller filler_;
 };
 
 class EmbeddingToLayoutGradOp : public LayoutKernel {
@@ -193,31 +241,48 @@ class EmbeddingToLayoutGradOp : public LayoutKernel {
  protected:
   absl::Status Run(tf::OpKernelContext* ctx) override {
     const Offsets offsets = ReadOffsets(ctx);
-    const std::vector<FloatList> embeddings = ReadEmbeddings(ctx);
-    const std::vector<const float*> from = ReadGradients(ctx, offsets.rows);
-    std::vector<float*> grads;
-    for (size_t i = 0; i < embeddings.size(); ++i) {
+    const Gradients given = ReadGradients(ctx, offsets.rows);
+    const std::vector<layouts::ListPlace> places = ReadPlaces(ctx);
+    std::vector<float*> tensors;
+    for (int i = 0; i < InputList(ctx, "embeddings_list").size(); ++i) {
       tf::Tensor* tensor = nullptr;
-      TF_RETURN_IF_ERROR(ctx->allocate_output(static_cast<int>(i), ctx->input(static_cast<int>(i)).shape(), &tensor));
-      grads.push_back(tensor->flat<float>().data());
-      std::fill(grads.back(), grads.back() + embeddings[i].size, 0.0f);
+      TF_RETURN_IF_ERROR(ctx->allocate_output(i, ctx->input(i).shape(), &tensor));
+      tensors.push_back(tensor->flat<float>().data());
+      std::fill(tensors.back(), tensors.back() + tensor->NumElements(), 0.0f);
     }
+    std::vector<layouts::GradientList> grads;
+    for (const layouts::ListPlace& p : places) grads.push_back({tensors[p.tensor] + p.begin, p.size, p.stride});
+    const bool store_first = attributes_.form == OffsetForm::kRows || attributes_.form == OffsetForm::kFeatureRows;
     return ForEachUnit(ctx, plan_.features.size(), offsets.num_fids > kFidsWorthThreads, [&](size_t feature) {
-      layouts::AddGradients(plan_, feature, offsets, embeddings, from.data(), grads.data());
+      layouts::AddGradients(plan_, feature, offsets, given.floats.data(), grads, store_first);
     });
   }
 
  private:
-  std::vector<const float*> ReadGradients(tf::OpKernelContext* ctx, int64_t rows) const {
-    tf::OpInputList list;
-    if (!ctx->input_list("grads", &list).ok()) throw Error(ErrorCode::kInternal, "the op has no grads");
-    std::vector<const float*> out;
+  struct Gradients {
+    std::vector<const float*> floats;         // of each output
+    std::vector<std::vector<float>> scaled;  // where they are not those of the input
+  };
+
+  Gradients ReadGradients(tf::OpKernelContext* ctx, int64_t rows) const {
+    const tf::OpInputList list = InputList(ctx, "grads"), scales = InputList(ctx, "scale");
+    if (scales.size() > 1 || (scales.size() == 1 && scales[0].dims() != 0))
+      throw Error(ErrorCode::kUsage, "scale must be one scalar, not " +
+                                         (scales.size() > 1 ? std::to_string(scales.size()) + " tensors"
+                                                            : "the shape " + scales[0].shape().DebugString()));
+    Gradients out;
     for (size_t i = 0; i < plan_.outputs.size(); ++i) {
       const tf::Tensor& grad = list[static_cast<int>(i)];
       if (grad.shape() != ShapeOf(i, rows))
         throw Error(ErrorCode::kUsage, "layout '" + LayoutOf(i).name + "': its gradient has the shape " + grad.shape().DebugString() +
                                            ", but the layout " + ShapeOf(i, rows).DebugString());
-      out.push_back(grad.flat<float>().data());
+      const float* floats = grad.flat<float>().data();
+      if (scales.size() == 1) {
+        out.scaled.emplace_back(floats, floats + grad.NumElements());
+        for (float& x : out.scaled.back()) x *= scales[0].scalar<float>()();
+        floats = out.scaled.back().data();
+      }
+      out.floats.push_back(floats);
     }
     return out;
   }

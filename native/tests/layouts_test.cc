@@ -103,19 +103,19 @@ TEST(rows_become_layouts_and_gradients_go_back) {
   for (const auto& f : floats) lists.push_back({f.data(), static_cast<int64_t>(f.size())});
   std::vector<float> bias(2), mean(4), seq(8);
   float* outputs[] = {bias.data(), mean.data(), seq.data()};
-  for (const Layout& layout : s.plan.layouts)
-    for (int64_t row = 0; row < 2; ++row) FillLayout(s.plan, layout, s.offsets(), lists, row, row + 1, outputs);
+  const LayoutFiller filler(s.plan);
+  for (int64_t row = 0; row < 2; ++row) filler.Fill(s.offsets(), lists, row, row + 1, outputs);
   CHECK(bias == (std::vector<float>{3, 1}));
   CHECK(mean == (std::vector<float>{1.5f, 2.5f, 0, 0}));
   CHECK(seq == (std::vector<float>{1, 2, 100, 200, 5, 6, 0, 0}));
 
   std::vector<std::vector<float>> grads;
-  std::vector<float*> to;
+  std::vector<GradientList> to;
   for (const auto& f : floats) grads.emplace_back(f.size(), 0.0f);
-  for (auto& g : grads) to.push_back(g.data());
+  for (auto& g : grads) to.push_back({g.data(), static_cast<int64_t>(g.size())});
   const std::vector<float> ones(8, 1.0f);
   const float* from[] = {ones.data(), ones.data(), ones.data()};
-  for (size_t f = 0; f < 3; ++f) AddGradients(s.plan, f, s.offsets(), lists, from, to.data());
+  for (size_t f = 0; f < 3; ++f) AddGradients(s.plan, f, s.offsets(), from, to);
   CHECK(grads[0][0] == 2 && grads[0][1] == 0 && grads[1][0] == 1);
   CHECK(grads[2] == (std::vector<float>{1, 1}));
   CHECK(grads[3] == (std::vector<float>{1, 1, 0, 0, 1, 1}));
@@ -123,18 +123,56 @@ TEST(rows_become_layouts_and_gradients_go_back) {
 
 TEST(what_points_to_nothing_is_an_error) {
   Sharded s;
-  const std::vector<float> floats(4);
-  const std::vector<FloatList> lists(4, FloatList{floats.data(), 4});
-  std::vector<float> bias(2);
-  float* outputs[] = {bias.data(), nullptr, nullptr};
-  const auto fill = [&] { FillLayout(s.plan, s.plan.layouts[0], s.offsets(), lists, 0, 2, outputs); };
+  const std::vector<float> floats(8);
+  const std::vector<FloatList> lists(4, FloatList{floats.data(), 8});
+  std::vector<float> bias(2), mean(4), seq(8);
+  float* outputs[] = {bias.data(), mean.data(), seq.data()};
+  const LayoutFiller filler(s.plan);
+  const auto fill = [&] { filler.Fill(s.offsets(), lists, 0, 2, outputs); };
   CHECK(ErrorOf(fill) == "");
-  s.fid_offset[2] = 4;
-  CHECK(ErrorOf(fill).find("layout 'bias', feature 'a', row 1: the embedding of a fid lies at floats 4 to 5 of list 0, which has 4") == 0);
+  s.fid_offset[2] = 8;
+  CHECK(ErrorOf(fill).find("layout 'bias', feature 'a', row 1: the embedding of a fid lies at floats 8 to 9 of list 0, which has 8") == 0);
   s.fid_offset[2] = uint64_t{0xffffffff} << 32 | 0xffffffff;
   CHECK(ErrorOf(fill).find("list 4294967295") != std::string::npos);
   s.shards.feature_offset[1] = -5;
   CHECK(ErrorOf(fill).find("row 0: its fids 0 to -5 are not there") != std::string::npos);
+}
+
+TEST(mangled_offsets_end_in_a_result_or_an_error) {
+  uint64_t random = 1;
+  const auto next = [&](uint64_t most) { return ((random = random * 6364136223846793005u + 1442695040888963407u) >> 33) % most; };
+  const std::vector<std::vector<float>> floats = {{1, 10, 20, 0.5f, 1.5f}, {2, 30, 40, 3.5f, 4.5f}, {100, 200}, {1, 2, 3, 4, 5, 6}};
+  const std::vector<float> ones(8, 1.0f);
+  const float* from[] = {ones.data(), ones.data(), ones.data()};
+  int errors = 0, results = 0;
+  for (int round = 0; round < 3000; ++round) {
+    Sharded s;
+    const int64_t stride = round % 3 + 1;
+    const uint64_t near = next(8), far = random;
+    switch (round % 4) {
+      case 0: s.fid_offset[next(10)] = near << 32 | next(8); break;
+      case 1: s.fid_offset[next(10)] = far; break;
+      case 2: s.shards.feature_offset[next(7)] = static_cast<int32_t>(round % 8 < 4 ? near : far); break;
+      default: s.shards.nfl_offset[next(4)] = static_cast<uint32_t>(round % 8 < 4 ? near : far);
+    }
+    std::vector<std::vector<float>> grads = floats;
+    std::vector<FloatList> lists;
+    std::vector<GradientList> to;
+    for (size_t i = 0; i < floats.size(); ++i) {
+      lists.push_back({floats[i].data(), static_cast<int64_t>(floats[i].size()), stride});
+      to.push_back({grads[i].data(), static_cast<int64_t>(grads[i].size()), stride});
+    }
+    std::vector<float> bias(2), mean(4), seq(8);
+    float* outputs[] = {bias.data(), mean.data(), seq.data()};
+    const std::string filled = ErrorOf([&] { LayoutFiller(s.plan).Fill(s.offsets(), lists, 0, 2, outputs); });
+    const std::string added = ErrorOf([&] {
+      for (size_t f = 0; f < 3; ++f) AddGradients(s.plan, f, s.offsets(), from, to, round % 2 == 0);
+    });
+    CHECK_EQ(filled == "", added == "");
+    CHECK(filled == "" || filled.find("layout '") == 0);
+    ++(filled == "" ? results : errors);
+  }
+  CHECK(results > 100 && errors > 100);
 }
 
 TEST(broken_messages_are_errors_at_every_length) {

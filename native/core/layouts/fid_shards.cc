@@ -34,6 +34,21 @@ void CheckSplits(const Feature& feature, const FidRows& ids) {
 
 }  // namespace
 
+OffsetForm FormOf(int version) {
+  switch (version) {
+    case 1:
+      return OffsetForm::kRows;
+    case 2:
+      return OffsetForm::kFeatureRows;
+    case 3:
+    case 5:
+      return OffsetForm::kFloats;
+    case 4:
+      return OffsetForm::kFlatFloats;
+  }
+  throw Error(ErrorCode::kUsage, "there is no version " + std::to_string(version) + " of layouts; use 1 to 5");
+}
+
 void FidPlaces::Start(size_t most) {
   uint64_t capacity = 64;
   while (capacity < 2 * most) capacity *= 2;
@@ -59,10 +74,11 @@ uint32_t FidPlaces::Find(int64_t fid, uint32_t next) {
   }
 }
 
-void FidSharder::Plan(const LayoutPlan& plan, int servers, bool unique, std::vector<FidRows> features) {
+void FidSharder::Plan(const LayoutPlan& plan, int servers, bool unique, std::vector<FidRows> features, OffsetForm form) {
   plan_ = &plan;
   servers_ = servers;
   unique_ = unique;
+  form_ = form;
   features_ = std::move(features);
   fid_begin_.assign(1, 0);
   for (size_t f = 0; f < features_.size(); ++f) {
@@ -73,6 +89,21 @@ void FidSharder::Plan(const LayoutPlan& plan, int servers, bool unique, std::vec
     throw Error(ErrorCode::kUsage, "a batch of " + std::to_string(fid_begin_.back()) + " fids is too large: 2147483647 can be told apart");
   local_.resize(features_.size() * static_cast<size_t>(servers_));
   CheckRows();
+  NumberLists();
+}
+
+void FidSharder::NumberLists() {
+  const size_t tables = plan_->tables.size(), servers = static_cast<size_t>(servers_);
+  std::vector<uint64_t> in_table(tables, 0), before(tables, 0), seen(tables, 0);
+  for (const Feature& f : plan_->features) ++in_table[f.table];
+  for (size_t t = 1; t < tables; ++t) before[t] = before[t - 1] + in_table[t - 1] * servers;
+  first_number_.clear();
+  server_step_.clear();
+  for (const Feature& f : plan_->features) {
+    const bool of_feature = form_ == OffsetForm::kFeatureRows;
+    first_number_.push_back(of_feature ? before[f.table] + seen[f.table]++ : f.table * servers);
+    server_step_.push_back(of_feature ? in_table[f.table] : 1);
+  }
 }
 
 void FidSharder::CheckRows() {
@@ -92,7 +123,7 @@ void FidSharder::CheckRows() {
 
 void FidSharder::Place(size_t feature, FidPlaces* places, uint64_t* fid_offset) {
   const FidRows& ids = features_[feature];
-  const uint64_t dim = static_cast<uint64_t>(plan_->features[feature].dim);
+  const uint64_t unit = UnitOf(feature), number = first_number_[feature], step = server_step_[feature];
   std::vector<int64_t>* local = local_.data() + feature * static_cast<size_t>(servers_);
   for (int p = 0; p < servers_; ++p) local[p].clear();
   if (unique_) places->Start(static_cast<size_t>(ids.num_values));
@@ -104,7 +135,7 @@ void FidSharder::Place(size_t feature, FidPlaces* places, uint64_t* fid_offset) 
     const uint32_t place = unique_ ? places->Find(fid, next) : next;
     if (place == next) local[server].push_back(fid);
     // Places are checked in Join, before anybody reads them.
-    out[i] = static_cast<uint64_t>(ListOf(feature, server)) << 32 | (place * dim & 0xffffffffu);
+    out[i] = (number + static_cast<uint64_t>(server) * step) << 32 | (place * unit & 0xffffffffu);
   }
 }
 
@@ -114,8 +145,9 @@ void FidSharder::Join(uint64_t* fid_offset, FidShards* out) {
   out->row_splits.resize(lists);
   for (auto& list : out->fids) list.clear();
   for (auto& splits : out->row_splits) splits.assign(1, 0);
-  std::vector<uint64_t> floats(lists, 0);
+  std::vector<uint64_t> places(lists, 0);
   std::vector<uint64_t> base(static_cast<size_t>(servers_));
+  const uint64_t most = static_cast<uint64_t>(std::numeric_limits<int32_t>::max());
   out->feature_offset.clear();
   out->nfl_offset.clear();
   for (size_t f = 0; f < features_.size(); ++f) {
@@ -124,18 +156,19 @@ void FidSharder::Join(uint64_t* fid_offset, FidShards* out) {
     for (int p = 0; p < servers_; ++p) {
       const size_t list = ListOf(f, p);
       const std::vector<int64_t>& local = local_[f * static_cast<size_t>(servers_) + static_cast<size_t>(p)];
-      base[static_cast<size_t>(p)] = floats[list];
-      moved |= floats[list] != 0;
-      floats[list] += local.size() * static_cast<uint64_t>(plan_->features[f].dim);
-      if (floats[list] > static_cast<uint64_t>(std::numeric_limits<int32_t>::max()))
-        Fail(plan_->features[f], "table '" + plan_->tables[plan_->features[f].table] + "' would give " + std::to_string(floats[list]) +
-                                     " floats for this batch; 2147483647 is as far as an offset reaches: make the batch smaller");
+      base[static_cast<size_t>(p)] = form_ == OffsetForm::kFeatureRows ? 0 : places[list];
+      moved |= base[static_cast<size_t>(p)] != 0;
+      places[list] += local.size() * UnitOf(f);
+      if (places[list] > most)
+        Fail(plan_->features[f], "table '" + plan_->tables[plan_->features[f].table] + "' would give " + std::to_string(places[list]) +
+                                     (counts_floats() ? " floats" : " rows") +
+                                     " for this batch; 2147483647 is as far as an offset reaches: make the batch smaller");
       out->fids[list].insert(out->fids[list].end(), local.begin(), local.end());
       out->row_splits[list].push_back(static_cast<int64_t>(out->fids[list].size()));
     }
     if (moved)
       for (int64_t i = fid_begin_[f]; i < fid_begin_[f + 1]; ++i)
-        fid_offset[i] += base[static_cast<size_t>(fid_offset[i] >> 32) - ListOf(f, 0)];
+        fid_offset[i] += base[static_cast<size_t>(((fid_offset[i] >> 32) - first_number_[f]) / server_step_[f])];
     out->nfl_offset.push_back(static_cast<uint32_t>(out->feature_offset.size()) | (ids.shared ? kShared : 0));
     for (int64_t run = 0; run < ids.runs(); ++run)
       out->feature_offset.push_back(static_cast<int32_t>(fid_begin_[f] + ids.splits[run]));
@@ -143,7 +176,8 @@ void FidSharder::Join(uint64_t* fid_offset, FidShards* out) {
   out->feature_offset.push_back(static_cast<int32_t>(fid_begin_.back()));
   // One more than there are runs, as the format has it: readers look whether two entries differ, and no more.
   out->nfl_offset.push_back(static_cast<uint32_t>(out->feature_offset.size()));
-  out->floats.assign(floats.begin(), floats.end());
+  out->floats.assign(lists, 0);
+  if (counts_floats()) std::copy(places.begin(), places.end(), out->floats.begin());
 }
 
 }  // namespace monolith::layouts

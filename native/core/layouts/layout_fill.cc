@@ -1,222 +1,191 @@
 #include "core/layouts/layout_fill.h"
 
 #include <algorithm>
-#include <string>
 
-#include "core/base/error.h"
+#include "core/layouts/pool_floats.h"
+#include "core/layouts/run_reader.h"
 
 namespace monolith::layouts {
 namespace {
 
-struct Run {
-  int64_t begin, end;
-  int64_t size() const { return end - begin; }
-};
+// Steps take turns after so many rows, so that the rows of the outputs stay in the cache.
+constexpr int64_t kRowsTogether = 32;
+// Fids that are fetched ahead; those of rows that follow one another do so too.
+constexpr int64_t kAhead = 12;
 
-inline void Add(const float* __restrict from, int n, float* __restrict to) {
-  for (int i = 0; i < n; ++i) to[i] += from[i];
-}
 inline void Copy(const float* __restrict from, int n, float* __restrict to) {
   for (int i = 0; i < n; ++i) to[i] = from[i];
 }
-inline void AddDivided(const float* __restrict from, float by, int n, float* __restrict to) {
-  for (int i = 0; i < n; ++i) to[i] += from[i] / by;
-}
-inline void CopyDivided(const float* __restrict from, float by, int n, float* __restrict to) {
-  for (int i = 0; i < n; ++i) to[i] = from[i] / by;
+inline void Add(const float* __restrict from, int n, float* __restrict to) {
+  for (int i = 0; i < n; ++i) to[i] += from[i];
 }
 
-// One slice of a layout over the batch: finds the runs of its feature and the floats of their fids.
-class SliceReader {
- public:
-  SliceReader(const LayoutPlan& plan, const Layout& layout, const Slice& slice, const Offsets& offsets,
-              const std::vector<FloatList>& embeddings)
-      : feature_(plan.features[slice.feature]), layout_(layout), slice_(slice), offsets_(offsets), lists_(embeddings) {
-    const uint32_t here = offsets.nfl[slice.feature], next = offsets.nfl[slice.feature + 1];
-    first_ = here & ~kShared;
-    shared_ = (here & kShared) != 0;
-    empty_ = (next & ~kShared) == first_;
-  }
-
-  bool shared() const { return shared_; }
-  bool empty() const { return empty_; }
-  const Feature& feature() const { return feature_; }
-
-  Run RunOf(int64_t row) const {
-    const int64_t at = first_ + (shared_ ? 0 : row);
-    if (at >= offsets_.num_runs)
-      Fail(row, "its run " + std::to_string(at) + " of fids is not there; feature_offset has " +
-                    std::to_string(offsets_.num_runs));
-    const Run run{offsets_.feature[at], at + 1 < offsets_.num_runs ? offsets_.feature[at + 1] : offsets_.num_fids};
-    if (run.begin < 0 || run.begin > run.end || run.end > offsets_.num_fids)
-      Fail(row, "its fids " + std::to_string(run.begin) + " to " + std::to_string(run.end) +
-                    " are not there; fid_offset has " + std::to_string(offsets_.num_fids));
-    return run;
-  }
-
-  // Which list, and the float in it.
-  size_t ListOf(int64_t fid, int64_t row, int64_t* at) const {
-    const uint64_t offset = offsets_.fid[fid];
-    const size_t list = static_cast<size_t>(offset >> 32);
-    const int64_t begin = static_cast<int64_t>(offset & 0xffffffffu) + slice_.start;
-    if (list >= lists_.size())
-      Fail(row, "the embedding of a fid lies in list " + std::to_string(list) + ", but there are " + std::to_string(lists_.size()) + " lists");
-    if (begin + slice_.width() > lists_[list].size)
-      Fail(row, "the embedding of a fid lies at floats " + std::to_string(begin) + " to " + std::to_string(begin + slice_.width()) +
-                    " of list " + std::to_string(list) + ", which has " + std::to_string(lists_[list].size));
-    *at = begin;
-    return list;
-  }
-
-  const float* FloatsOf(int64_t fid, int64_t row) const {
-    Fetch(fid + kAhead);
-    int64_t at;
-    const size_t list = ListOf(fid, row, &at);
-    return lists_[list].floats + at;
-  }
-
-  // Asks for the floats of a fid to come, wherever it points to. Fids of rows that follow one another do so too.
-  void Fetch(int64_t fid) const {
-    if (fid >= offsets_.num_fids) return;
-    const uint64_t offset = offsets_.fid[fid];
-    const size_t list = static_cast<size_t>(offset >> 32);
-    if (list >= lists_.size()) return;
-    const uint64_t first = (offset & 0xffffffffu) + static_cast<uint64_t>(slice_.start);
-    const uintptr_t at = reinterpret_cast<uintptr_t>(lists_[list].floats) + first * sizeof(float);
-    __builtin_prefetch(reinterpret_cast<const void*>(at));
-    if (slice_.width() > 8) __builtin_prefetch(reinterpret_cast<const void*>(at + 63));
-  }
-
- private:
-  static constexpr int64_t kAhead = 12;
-
-  [[noreturn]] void Fail(int64_t row, const std::string& what) const {
-    throw Error(ErrorCode::kUsage,
-                "layout '" + layout_.name + "', feature '" + feature_.name + "', row " + std::to_string(row) + ": " + what);
-  }
-
-  const Feature& feature_;
-  const Layout& layout_;
-  const Slice& slice_;
-  const Offsets& offsets_;
-  const std::vector<FloatList>& lists_;
-  int64_t first_ = 0;
-  bool shared_ = false, empty_ = false;
+// The embeddings of the fids of one run.
+struct Rows {
+  const float* const* floats;
+  int64_t counted;
+  float of;  // fids of the run, counted or not
 };
 
-// Adds the pooled slice of a row to `to`.
-void AddPooled(const SliceReader& reader, const Slice& slice, int64_t row, float* to) {
-  const Run run = reader.RunOf(row);
-  const float count = static_cast<float>(run.size());
-  for (int64_t fid = run.begin; fid < run.end; ++fid) {
-    const float* from = reader.FloatsOf(fid, row);
-    reader.feature().pooling == Pooling::kMean ? AddDivided(from, count, slice.width(), to) : Add(from, slice.width(), to);
-  }
+void AddPooled(const Rows& rows, Pooling pooling, const Slice& slice, float* to) {
+  if (rows.counted == 0) return;
+  if (pooling == Pooling::kMean) PoolRows<PoolStart::kAdd, true>(rows.floats, rows.counted, slice.start, slice.end, rows.of, to);
+  else PoolRows<PoolStart::kAdd, false>(rows.floats, rows.counted, slice.start, slice.end, rows.of, to);
 }
 
-// Writes the slice of a row to `to`, zeros for a row without fids.
-void Write(const SliceReader& reader, const Slice& slice, int64_t row, float* to) {
-  const Run run = reader.RunOf(row);
+// Zeros where there is no fid.
+void Write(const Rows& rows, const Feature& feature, const Slice& slice, float* to) {
   const int width = slice.width();
-  if (reader.feature().pooling == Pooling::kFirstN) {
-    for (int64_t j = 0; j < reader.feature().max_length; ++j, to += slice.position_stride) {
-      if (j < run.size()) Copy(reader.FloatsOf(run.begin + j, row), width, to);
+  if (feature.pooling == Pooling::kFirstN) {
+    for (int64_t j = 0; j < feature.max_length; ++j, to += slice.position_stride) {
+      if (j < rows.counted) Copy(rows.floats[j] + slice.start, width, to);
       else std::fill(to, to + width, 0.0f);
     }
     return;
   }
-  if (run.size() == 0) return std::fill(to, to + width, 0.0f);
-  const bool mean = reader.feature().pooling == Pooling::kMean;
-  const float count = static_cast<float>(run.size());
-  const float* first = reader.FloatsOf(run.begin, row);
-  mean ? CopyDivided(first, count, width, to) : Copy(first, width, to);
-  for (int64_t fid = run.begin + 1; fid < run.end; ++fid) {
-    const float* from = reader.FloatsOf(fid, row);
-    mean ? AddDivided(from, count, width, to) : Add(from, width, to);
-  }
+  if (rows.counted == 0) return std::fill(to, to + width, 0.0f);
+  if (feature.pooling == Pooling::kMean) PoolRows<PoolStart::kWrite, true>(rows.floats, rows.counted, slice.start, slice.end, rows.of, to);
+  else PoolRows<PoolStart::kWrite, false>(rows.floats, rows.counted, slice.start, slice.end, rows.of, to);
 }
 
-void FillZeros(const SliceReader& reader, const Slice& slice, float* to) {
-  const int positions = reader.feature().pooling == Pooling::kFirstN ? reader.feature().max_length : 1;
-  for (int j = 0; j < positions; ++j, to += slice.position_stride) std::fill(to, to + slice.width(), 0.0f);
-}
-
-void CopyWritten(const SliceReader& reader, const Slice& slice, const float* from, float* to) {
-  const int positions = reader.feature().pooling == Pooling::kFirstN ? reader.feature().max_length : 1;
+void CopyWritten(const Feature& feature, const Slice& slice, const float* from, float* to) {
+  const int positions = feature.pooling == Pooling::kFirstN ? feature.max_length : 1;
   for (int j = 0; j < positions; ++j) Copy(from + j * slice.position_stride, slice.width(), to + j * slice.position_stride);
 }
 
-void FillSlice(const SliceReader& reader, const Slice& slice, int64_t row_floats, int64_t begin, int64_t end, float* rows) {
-  const float* first = nullptr;  // of a shared feature: the row that was written
-  for (int64_t row = begin; row < end; ++row) {
-    float* to = rows + row * row_floats + slice.offset;
-    if (reader.empty()) {
-      FillZeros(reader, slice, to);
-    } else if (first) {
-      CopyWritten(reader, slice, first, to);
-    } else {
-      Write(reader, slice, row, to);
-      if (reader.shared()) first = to;
-    }
-  }
-}
-
-// A shared slice is summed apart and then added, as its first slice stored.
-void AddSlice(const SliceReader& reader, const Slice& slice, bool first_slice, int64_t begin, int64_t end, float* rows) {
+// A shared slice is summed apart and then added, as the first slice of its layout stored.
+void AddShared(const Rows& rows, const Feature& feature, const Slice& slice, bool first_slice, int64_t begin, int64_t end, float* to) {
   const int width = slice.width();
-  if (reader.empty() || begin == end) return;
-  if (!reader.shared()) {
-    for (int64_t row = begin; row < end; ++row) AddPooled(reader, slice, row, rows + row * width);
-    return;
-  }
   std::vector<float> sum(static_cast<size_t>(width));
-  Write(reader, slice, begin, sum.data());
-  for (int64_t row = begin; row < end; ++row)
-    first_slice ? Copy(sum.data(), width, rows + row * width) : Add(sum.data(), width, rows + row * width);
-}
-
-void AddSliceGradients(const SliceReader& reader, const Slice& slice, int64_t row_floats, int64_t rows, const float* output_grad,
-                       float* const* grads) {
-  const int width = slice.width();
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* from = output_grad + row * row_floats + slice.offset;
-    const Run run = reader.RunOf(row);
-    const bool sequence = reader.feature().pooling == Pooling::kFirstN;
-    const int64_t counted = sequence ? std::min<int64_t>(run.size(), reader.feature().max_length) : run.size();
-    for (int64_t j = 0; j < counted; ++j) {
-      int64_t at;
-      float* to = grads[reader.ListOf(run.begin + j, row, &at)] + at;
-      if (reader.feature().pooling == Pooling::kMean) AddDivided(from, static_cast<float>(run.size()), width, to);
-      else Add(sequence ? from + j * slice.position_stride : from, width, to);
-    }
-  }
+  Write(rows, feature, slice, sum.data());
+  for (int64_t row = begin; row < end; ++row) first_slice ? Copy(sum.data(), width, to + row * width) : Add(sum.data(), width, to + row * width);
 }
 
 }  // namespace
 
-void FillLayout(const LayoutPlan& plan, const Layout& layout, const Offsets& offsets, const std::vector<FloatList>& embeddings,
-                int64_t begin, int64_t end, float* const* outputs) {
-  const bool adds = layout.type == OutType::kAddN;
-  if (adds) {
-    const int64_t width = plan.outputs[layout.first_output].row_floats;
-    float* rows = outputs[layout.first_output];
-    std::fill(rows + begin * width, rows + end * width, 0.0f);
+// The runs of the feature of a step.
+class LayoutFiller::Reader {
+ public:
+  Reader(const Feature& feature, const Step& step, const Offsets& offsets, const std::vector<FloatList>& lists,
+         std::vector<const float*>* found)
+      : runs_(feature, step.feature, offsets, lists), step_(step), found_(*found) {
+    start_ = feature.dim;
+    for (const Target& t : step.targets) {
+      start_ = std::min(start_, t.slice->start);
+      end_ = std::max(end_, t.slice->end);
+    }
   }
-  for (const Slice& slice : layout.slices) {
-    const SliceReader reader(plan, layout, slice, offsets, embeddings);
-    if (adds) AddSlice(reader, slice, &slice == &layout.slices[0], begin, end, outputs[slice.output]);
-    else FillSlice(reader, slice, plan.outputs[slice.output].row_floats, begin, end, outputs[slice.output]);
+
+  bool shared() const { return runs_.shared(); }
+  bool empty() const { return runs_.empty(); }
+  const Feature& feature() const { return runs_.feature(); }
+
+  // Valid until the next call.
+  Rows Read(int64_t row) const {
+    const Run run = runs_.RunOf(row, *step_.targets[0].layout);
+    const int64_t counted = runs_.Counted(run);
+    if (static_cast<size_t>(counted) > found_.size()) found_.resize(static_cast<size_t>(counted));
+    for (int64_t j = 0; j < counted; ++j) {
+      runs_.Fetch(run.begin + j + kAhead, start_, end_);
+      const float* floats = runs_.Find(run.begin + j, end_);
+      if (!floats) Fail(run.begin + j, row);
+      found_[static_cast<size_t>(j)] = floats;
+    }
+    return {found_.data(), counted, static_cast<float>(run.size())};
+  }
+
+ private:
+  [[noreturn]] void Fail(int64_t fid, int64_t row) const {
+    const Target* failed = nullptr;
+    for (const Target& t : step_.targets)
+      if (!failed && !runs_.Find(fid, t.slice->end)) failed = &t;
+    runs_.FailToFind(fid, row, *failed->layout, *failed->slice);
+  }
+
+  RunReader<const float> runs_;
+  const Step& step_;
+  std::vector<const float*>& found_;
+  int start_ = 0, end_ = 0;
+};
+
+// What is left to do while steps are made.
+struct LayoutFiller::Schedule {
+  std::vector<std::vector<Target>> left;  // of each feature, layouts in order and slices in theirs
+  std::vector<size_t> begun;              // of each layout: slices that are in steps
+};
+
+LayoutFiller::LayoutFiller(const LayoutPlan& plan) : plan_(plan) {
+  Schedule schedule{std::vector<std::vector<Target>>(plan.features.size()), std::vector<size_t>(plan.layouts.size(), 0)};
+  for (const Layout& layout : plan.layouts)
+    for (const Slice& slice : layout.slices) schedule.left[slice.feature].push_back({&layout, &slice});
+  while (AddNextStep(&schedule)) continue;
+}
+
+// A layout that adds takes its slices one after the other; all else may come in any order. Takes the feature that leaves the fewest
+// of its slices for a later step.
+bool LayoutFiller::AddNextStep(Schedule* schedule) {
+  Step best{};
+  std::vector<Target> best_left;
+  for (size_t feature = 0; feature < plan_.features.size(); ++feature) {
+    Step step{feature, {}};
+    std::vector<Target> left;
+    const Layout* layout = nullptr;
+    size_t next = 0;
+    for (const Target& t : schedule->left[feature]) {
+      if (t.layout != layout) next = schedule->begun[static_cast<size_t>(t.layout - plan_.layouts.data())];
+      layout = t.layout;
+      const bool waits = layout->type == OutType::kAddN && t.slice != &layout->slices[next];
+      (waits ? left : step.targets).push_back(t);
+      if (!waits) ++next;
+    }
+    if (step.targets.empty() || (!best.targets.empty() && left.size() >= best_left.size())) continue;
+    best = std::move(step);
+    best_left = std::move(left);
+    if (best_left.empty()) break;
+  }
+  if (best.targets.empty()) return false;
+  for (const Target& t : best.targets) ++schedule->begun[static_cast<size_t>(t.layout - plan_.layouts.data())];
+  schedule->left[best.feature] = std::move(best_left);
+  steps_.push_back(std::move(best));
+  return true;
+}
+
+void LayoutFiller::Fill(const Offsets& offsets, const std::vector<FloatList>& embeddings, int64_t begin, int64_t end,
+                        float* const* outputs) const {
+  std::vector<const float*> found;
+  for (; begin < end; begin += kRowsTogether) {
+    const int64_t stop = std::min(begin + kRowsTogether, end);
+    for (const Layout& layout : plan_.layouts) {
+      const int64_t width = plan_.outputs[layout.first_output].row_floats;
+      float* rows = outputs[layout.first_output];
+      if (layout.type == OutType::kAddN) std::fill(rows + begin * width, rows + stop * width, 0.0f);
+    }
+    for (const Step& step : steps_) {
+      const Reader reader(plan_.features[step.feature], step, offsets, embeddings, &found);
+      FillStep(step, reader, begin, stop, outputs);
+    }
   }
 }
 
-void AddGradients(const LayoutPlan& plan, size_t feature, const Offsets& offsets, const std::vector<FloatList>& embeddings,
-                  const float* const* output_grads, float* const* grads) {
-  for (const Layout& layout : plan.layouts) {
-    for (const Slice& slice : layout.slices) {
-      if (slice.feature != feature) continue;
-      const SliceReader reader(plan, layout, slice, offsets, embeddings);
-      if (reader.empty()) continue;
-      AddSliceGradients(reader, slice, plan.outputs[slice.output].row_floats, offsets.rows, output_grads[slice.output], grads);
+void LayoutFiller::FillStep(const Step& step, const Reader& reader, int64_t begin, int64_t end, float* const* outputs) const {
+  const Feature& feature = reader.feature();
+  Rows rows{nullptr, 0, 0};
+  const bool once = reader.shared() || reader.empty();
+  if (once && !reader.empty()) rows = reader.Read(begin);
+  for (int64_t row = begin; row < end; ++row) {
+    if (!once) rows = reader.Read(row);
+    for (const Target& t : step.targets) {
+      const Slice& slice = *t.slice;
+      const int64_t row_floats = plan_.outputs[slice.output].row_floats;
+      float* to = outputs[slice.output] + row * row_floats + slice.offset;
+      if (t.layout->type == OutType::kAddN) {
+        if (!once) AddPooled(rows, feature.pooling, slice, to);
+        else if (!reader.empty() && row == begin) AddShared(rows, feature, slice, &slice == &t.layout->slices[0], begin, end, outputs[slice.output]);
+      } else if (once && row > begin) {
+        CopyWritten(feature, slice, to - (row - begin) * row_floats, to);
+      } else {
+        Write(rows, feature, slice, to);
+      }
     }
   }
 }

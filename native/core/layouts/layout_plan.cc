@@ -1,6 +1,7 @@
 #include "core/layouts/layout_plan.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <utility>
@@ -110,7 +111,10 @@ Feature MakeFeature(const std::string& name, const RawFeature& raw) {
   if (raw.dims.empty()) Fail("feature " + Quoted(name) + " has no slice_dims");
   for (int dim : raw.dims)
     if (dim < 1) Fail("feature " + Quoted(name) + ": a slice of " + std::to_string(dim) + " floats has no width");
-  out.dim = std::accumulate(raw.dims.begin(), raw.dims.end(), 0);
+  const int64_t dim = std::accumulate(raw.dims.begin(), raw.dims.end(), int64_t{0});
+  if (dim > std::numeric_limits<int32_t>::max())
+    Fail("feature " + Quoted(name) + ": an embedding of " + std::to_string(dim) + " floats is too wide");
+  out.dim = static_cast<int>(dim);
   return out;
 }
 
@@ -217,7 +221,10 @@ class Placement {
     }
     Output out;
     out.row_floats = 1;
-    for (size_t i = 1; i < dims.size(); ++i) out.row_floats *= dims[i];
+    for (size_t i = 1; i < dims.size(); ++i) {
+      if (dims[i] > std::numeric_limits<int32_t>::max() / out.row_floats) Fail(Where() + ": a row of the shape " + Text(dims) + " is too large");
+      out.row_floats *= dims[i];
+    }
     out.dims = std::move(dims);
     return out;
   }
