@@ -9,7 +9,7 @@ from model_files import write_model
 
 tf = pytest.importorskip("tensorflow")
 
-from monolith_cli.errors import BadDataError, NoInputError, UsageError  # noqa: E402
+from monolith_cli.errors import UsageError  # noqa: E402
 from monolith_cli.model.errors import ModelError  # noqa: E402
 from monolith_cli.training import drawing, flops  # noqa: E402
 from monolith_cli.training.show import ShowConfig, show  # noqa: E402
@@ -108,38 +108,11 @@ def test_flow_and_picture(shop):
 
 def test_text(shop):
     model, found, folder = shop
-    text = show(ShowConfig(from_dump=str(folder / "dump")), Run())
+    text = show(ShowConfig(str(folder / "dump")), Run())
     for words in ("Shop in model.py: Clicks of a shop.", "slot_2, slot_3", "first_n 5", "adam", "fixed_r8", "7 d", "tower      [B, 8]",
                   "Dense parameters: 153; AdamOptimizer", "Tables: 3, 8 floats", "338 FLOPs, 152 B of embeddings"):  # fmt: skip
         assert words in text, text
     assert max(map(len, text.splitlines())) <= 140
-
-
-def test_dump_is_what_the_commands_would_run(shop):
-    from monolith_protos.embedding_hash_table_pb2 import EmbeddingHashTableConfig
-    from monolith_protos.model_dump_pb2 import ModelDump
-
-    _, found, folder = shop
-    assert json.loads(show(ShowConfig(from_dump=str(folder / "dump"), as_json=True), Run())) == found
-    dump = ModelDump.FromString((folder / "dump").read_bytes())
-    train, infer = dump.model_dump["train"], dump.model_dump["infer"]
-    assert list(train.model_fn.head_name) == ["click", "stars"] and list(train.model_fn.classification) == [True, False]
-    assert all(train.model_fn.label) and list(infer.model_fn.label) == ["", ""] and train.model_fn.loss and not infer.model_fn.loss
-    for part in (train, infer):
-        graph = tf1.GraphDef.FromString(part.graph_def)
-        names = {n.name for n in graph.node}
-        outside = [json.loads(v)["name"] for v in part.input_fn.output_features.values()]
-        assert {n.split(":")[0] for n in [*part.model_fn.predict, *part.model_fn.label, *outside] if n} <= names
-        assert any(n.op.startswith("Monolith") for n in graph.node)
-    configs = {c.name: EmbeddingHashTableConfig.FromString(c.table_config) for c in dump.table_configs}
-    assert configs["slot_1"].entry_config.segments[0].dim_size == 6 and configs["slot_1"].entry_config.segments[0].opt_config.HasField("adam")
-    (past,) = [f for f in train.features if f.feature_name == "past"]
-    assert (past.shared_name, past.max_seq_length, past.combiner) == ("slot_1", 5, "first_n")
-    slices = {(s.slice_name, s.features): s for s in train.emb_slices}
-    assert slices[("vec", '["past", "slot_1"]')].slice_dim == 6
-    assert {(c.name, c.combiner, c.max_seq_length) for c in dump.feature_combiners} >= {("past", 2, 5), ("slot_1", 0, 0)}
-    assert json.loads(train.params)["clip_norm"] is None and json.loads(train.optimizer)["class"] == "AdamOptimizer"
-    assert b"/tmp" not in (folder / "dump").read_bytes()[:100]
 
 
 @pytest.mark.parametrize("make", [
@@ -172,18 +145,8 @@ def test_counts_of_operations():
 
 def test_mistakes(shop, tmp_path):
     model, _, folder = shop
-    with pytest.raises(UsageError, match="one of them"):
-        show(ShowConfig(), Run())
-    with pytest.raises(UsageError, match="one of them"):
-        show(ShowConfig(model, from_dump=str(folder / "dump")), Run())
     with pytest.raises(UsageError, match="png"):
         show(ShowConfig(model, plot="x.jpeg"), Run())
-    with pytest.raises(NoInputError, match="none"):
-        show(ShowConfig(from_dump=str(tmp_path / "none")), Run())
-    for junk in (b"\xff\xff\xff", b"", (folder / "dump").read_bytes()[:5000]):
-        (tmp_path / "junk").write_bytes(junk)
-        with pytest.raises(BadDataError, match="no ModelDump"):
-            show(ShowConfig(from_dump=str(tmp_path / "junk")), Run())
     with pytest.raises(ModelError, match=r"model.py:\d+: .*slot_9"):
         show(ShowConfig(write_model(tmp_path, MODEL.replace('["slot_2", "slot_3"]', '["slot_9"]'))), Run())
 

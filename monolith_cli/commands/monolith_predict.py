@@ -22,11 +22,11 @@ from monolith_cli.commands.frame import Example, command
             "monolith-predict --model movie.py:MovieRanking --model-dir m --json --id-fields uid,item_id test.pb",
         ),
     ],
-    exits={65: "bad data: a broken record or a damaged checkpoint", 66: "a source, the model file or the checkpoint is missing"},
+    exits={65: "bad data: a broken record, a damaged checkpoint or dump", 66: "a source, the model file or the checkpoint is missing"},
     see_also=["monolith-train(1)", "monolith-eval(1)"],
     reads_stdin=True,
 )
-@click.option("--model", required=True, metavar="FILE.py:CLASS", help="Model file and the class in it; CLASS may be left out where there is one.")
+@options.model
 @click.option("--model-dir", required=True, type=click.Path(file_okay=False), help="Directory that monolith-train has written.")
 @options.record_type
 @click.option("--checkpoint", "step", type=click.IntRange(min=0), metavar="STEP", help="Global step of the checkpoint. [default: the newest]")

@@ -15,7 +15,7 @@ from monolith_cli.commands.table_options import Size
     "monolith-train",
     "Train a model on records, from where its directory stands.",
     description=(
-        "Reads records from SOURCE, or standard input, and trains the model that FILE.py:CLASS describes. The model directory gets "
+        "Reads records from SOURCE, or standard input, and trains the model that FILE.py:CLASS, or a dump of it, describes. The model directory gets "
         "checkpoints, TensorBoard summaries and, at the end, a checkpoint of the last step. Each batch is judged before it is trained "
         "on: what the heads reach (AUC, log loss and calibration, RMSE, accuracy) is on stderr, in the summaries, in --json and in "
         "--metrics-file.\n\n"
@@ -36,7 +36,7 @@ from monolith_cli.commands.table_options import Size
         ),
     ],
     exits={
-        65: "bad data: a broken record, a damaged checkpoint, or a loss that is no number",
+        65: "bad data: a broken record, a damaged checkpoint or dump, or a loss that is no number",
         66: "a source or the model file is missing",
         73: "the model directory cannot be made",
         75: "another training writes to the model directory, or --lock is held",
@@ -44,8 +44,9 @@ from monolith_cli.commands.table_options import Size
     see_also=["monolith-eval(1)", "monolith-predict(1)", "pb-cat(1)"],
     reads_stdin=True,
 )
-@click.option("--model", required=True, metavar="FILE.py:CLASS", help="Model file and the class in it; CLASS may be left out where there is one.")
+@options.model
 @click.option("--model-dir", required=True, type=click.Path(file_okay=False), help="Directory of checkpoints and summaries; made if missing.")
+@click.option("--model-dump", is_flag=True, help="Write MODEL-DIR/model_dump before the first step: the model, to be used without its code. See model-show(1).")
 @options.record_type
 @click.option("--batch-size", type=click.IntRange(min=1), default=512, show_default=True, help="Records in a batch; the last one may be smaller.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Global step to end at, earlier runs included. [default: the end of the input]")

@@ -32,6 +32,10 @@ stats = click.option(
     "--stats", type=click.Path(dir_okay=False), metavar="FILE",
     help="Write the counts of the end as one JSON object to this file: records in and out, dropped by reason, per operator, seconds, MB/s.")
 
+model = click.option(
+    "--model", required=True, metavar="FILE.py:CLASS|DUMP",
+    help="Model file and the class in it, which may be left out where there is one; or a dump of model-show(1): the model without its code.")
+
 seed = click.option("--seed", type=click.IntRange(min=0), help="Seed of all random choices. [default: from the system]")
 
 json_output = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")

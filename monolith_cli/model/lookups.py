@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -15,6 +16,20 @@ Cell = tuple[FeatureColumn, FeatureSlice]
 
 _OUT_TYPES = {None: "none", "concat": "concat", "stack": "stack", "add_n": "addn", "addn": "addn"}
 _GROUP_OUT_TYPES = {"concat": "concat", "add_n": "addn", "addn": "addn"}
+
+
+@dataclass(frozen=True)
+class LookupCall:
+    """One call of `lookup_embedding_slice`: what was asked for, by groups of (feature, width), the slices that it reads, and what it gave."""
+
+    groups: list[list[tuple[str, int]]]
+    grouped: bool
+    slice_name: str
+    slice_dim: int | None
+    out_type: str | None
+    group_out_type: str
+    slices: list[FeatureSlice]
+    result: Any
 
 
 def feature_groups(features: Any, slice_dim: int | None) -> tuple[list[list[tuple[Any, int]]], bool]:

@@ -113,7 +113,6 @@ class MonolithModel:
     def input_fn(self, mode: str) -> tf.data.Dataset:
         """A tf.data dataset of dicts. The default reads the command's sources and calls `parse_fn` for each batch."""
 
-
         def parse(records):
             features = self.parse_fn(records, mode)
             if not isinstance(features, dict):
@@ -255,10 +254,15 @@ class MonolithModel:
         args["learning_rate_fn"] = learning_rate_fn
         cells = [[self._cell(f, slice_name, dim, args) for f, dim in group] for group in groups]
         name = lookups.layout_name(features, slice_name)
-        if not grouped:
-            return self._layout(name, out, [group[0] for group in cells], slice_name)
-        parts = [self._layout(f"{name}_{i}", group_out, group, slice_name) for i, group in enumerate(cells)]
-        return self._merge_groups(parts, out, slice_name)
+        if grouped:
+            parts = [self._layout(f"{name}_{i}", group_out, group, slice_name) for i, group in enumerate(cells)]
+            found = self._merge_groups(parts, out, slice_name)
+        else:
+            found = self._layout(name, out, [group[0] for group in cells], slice_name)
+        named = [[(column.feature_name, s.dim) for column, s in group] for group in cells]
+        slices = [s for group in cells for _, s in group]
+        self._lookup_calls.append(lookups.LookupCall(named, grouped, slice_name, slice_dim, out_type, group_out_type, slices, found))
+        return found
 
     def layout_name(self, features, slice_name: str) -> str:
         """`<slice_name>_<md5 of the sorted features>`."""
@@ -365,12 +369,18 @@ class MonolithModel:
         the command itself wants of each batch, its keys starting with HIDDEN."""
         self._records_fn, self._hidden_fn = records_fn, hidden_fn
 
+    def _take_gradients(self, loss, variables: list, embeddings: dict[tuple[str, int], Any]) -> list:
+        """Of the loss, by dense variables and then by embeddings: (name, number) of a lookup -> tensor. None: there is none."""
+        return tf.compat.v1.gradients(loss, [*variables, *embeddings.values()])
+
     def begin_graph(self, mode: str) -> None:
         """Forgets what belonged to the graph built before."""
         self.mode = mode
         self._extra_losses: list = []
         self._training_hooks: list = []
         self._extra_outputs: dict[str, Any] = {}
+        self._lookup_calls: list[lookups.LookupCall] = []
+        self._gradients: dict = {}
 
     def fresh(self, collected: bool = False) -> "MonolithModel":
         """Another object of this class, for another graph: layers made in __init__ belong to one graph.

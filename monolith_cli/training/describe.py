@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from monolith_cli.model.errors import ModelError
 from monolith_cli.model.feature import source_name
+from monolith_cli.model.learning_rate_functions import LearningRateFunction
 from monolith_cli.model.model import MonolithModel
 from monolith_cli.training import flops, graph, plan
 
@@ -133,11 +134,19 @@ def _slice(s, name: str) -> dict:
         "floats": s.dim,
         "initializer": segment.init_config.WhichOneof("type"),
         "optimizer": optimizer,
-        "learning_rate": repr(rate) if callable(rate) else float(f"{float(rate):.6g}"),
+        "learning_rate": _rate_text(rate) if callable(rate) else float(f"{float(rate):.6g}"),
         "compressor": compressor,
         "state_bytes": each * s.dim + whole,
         "serving_bytes": _SERVING.get(compressor, 4) * s.dim,
     }
+
+
+def _rate_text(rate) -> str:
+    """A learning rate that follows the step: its class, and what it was made with but for defaults."""
+    if not isinstance(rate, LearningRateFunction):
+        return getattr(rate, "__qualname__", type(rate).__name__)
+    defaults = {name: p.default for name, p in inspect.signature(type(rate).__init__).parameters.items()}
+    return f"{type(rate).__name__}({', '.join(f'{v:g}' if isinstance(v, float) else str(v) for k, v in vars(rate).items() if v != defaults.get(k))})"
 
 
 def _head(head) -> dict:

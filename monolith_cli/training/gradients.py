@@ -57,8 +57,8 @@ def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, upd
     step = step_variable.read_value()
     variables = tf1.trainable_variables()
     slices = [(name, i) for name, tensors in lookups.items() for i in range(len(tensors))]
-    targets = [lookups[name][i] for name, i in slices]
-    grads = tf1.gradients(loss, variables + targets)
+    grads = model._take_gradients(loss, variables, {(name, i): lookups[name][i] for name, i in slices})
+    model._gradients = dict(zip([*(v.op.name for v in variables), *slices], grads))
     dense, sparse = grads[: len(variables)], grads[len(variables) :]
     if all(g is None for g in grads):
         raise ModelError("the loss depends on no variable and on no embedding: there is nothing to train")

@@ -32,6 +32,18 @@ _ASSIGNS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 
 
 @dataclass
+class ModelParts:
+    """What model_fn was given, and what it made in the graph, for a ModelDump: lookups: name -> embeddings, gradients are taken of
+    them; variables that it made; its summaries; updates: operations that every step of training runs."""
+
+    lookups: dict[str, list]
+    result: ModelResult
+    variables: list
+    summaries: list
+    updates: list
+
+
+@dataclass
 class BuiltGraph:
     """What a session runs. `train_op` and `loss` are None where the mode has none; `hidden` holds what the
     command asked of each batch; `metrics` sums up the heads of training; `summary` is what model_fn summarises for TensorBoard."""
@@ -52,6 +64,7 @@ class BuiltGraph:
     hooks: list | None = None
     metrics: GraphMetrics | None = None
     summary: tf.Tensor | None = None
+    parts: ModelParts | None = None
 
 
 @dataclass
@@ -104,14 +117,15 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
         tables = MultiTable(TABLES_NAME, configs, seed=seed, **(filtering.arguments if filtering else {})) if configs else None
         lookup = _lookup(tables, configs, model, features, mode == TRAIN, filtering)
         bound = model._factory.bind(features, lookup.outputs, lookup.layouts)
-        before = set(graph.get_operations())
+        before, known = set(graph.get_operations()), {id(v) for v in _variables()}
         with user_code(model.model_file, "model_fn"):
             result = normalize(model.model_fn(bound, mode), model.head_name, model._default_dense_optimizer)
             _check_heads(result, mode)
+            made, summaries = [v for v in _variables() if id(v) not in known], tf1.get_collection(tf1.GraphKeys.SUMMARIES)
             loss = None if mode == PREDICT else _total_loss(result, model, mode)
-            train = _train_op(graph, before, model, loss, result, lookup, rows) if mode == TRAIN else None
+            parts = ModelParts(lookup.outputs, result, made, summaries, _update_ops(graph, before) if mode == TRAIN else [])
+            train = gradients.train_op(model, loss, result.optimizer, lookup.outputs, lookup.apply, parts.updates, rows) if mode == TRAIN else None
         metrics = GraphMetrics(result.heads) if mode == TRAIN else None
-        model.notes += [n for n in [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)] if n not in model.notes]
         notes = [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)]
         model.notes += [n for n in notes if n not in model.notes]
         return BuiltGraph(
@@ -131,7 +145,12 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             hooks=list(model._training_hooks),
             metrics=metrics,
             summary=tf1.summary.merge_all() if mode == TRAIN else None,
+            parts=parts,
         )
+
+
+def _variables() -> list:
+    return [*tf1.global_variables(), *tf1.local_variables()]
 
 
 def _saver(model: MonolithModel, mode: str):
@@ -310,12 +329,6 @@ def _total_loss(result: ModelResult, model: MonolithModel, mode: str):
     if mode == TRAIN and loss.shape.rank not in (0, None):
         raise ModelError(f"the loss must be one number, but it has shape {loss.shape}: reduce it, for example with tf.reduce_mean")
     return tf.add_n([loss, *model._extra_losses]) if model._extra_losses else loss
-
-
-def _train_op(graph: tf.Graph, before: set, model: MonolithModel, loss, result: ModelResult, lookup: _Lookup, batch):
-    return gradients.train_op(
-        model, loss, result.optimizer, lookup.outputs, lookup.apply, _update_ops(graph, before), batch
-    )
 
 
 def _update_ops(graph: tf.Graph, before: set) -> list:

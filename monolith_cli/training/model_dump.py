@@ -1,131 +1,157 @@
-"""A model as a ModelDump: written from a model file, read without it."""
+"""A model as a ModelDump, a file that is read without the model's code: `model_dump_record` has what is in a graph, `replay` runs it."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
-from typing import Any
+from collections.abc import Callable
 
-from monolith_cli.errors import BadDataError, NoInputError
+from monolith_cli.errors import BadDataError, ConfigError, NoInputError
 
-_PLAIN = (bool, int, float, str, type(None))
+FILE_NAME = "model_dump"  # in a model directory
+FORMAT = 2
+_CONFIG_TAG = b"\n"  # field 1, which is the first
+_DIGEST_TAG = b"\xaa\x06\x20"  # field 101, 32 bytes
+_DIGEST_BYTES = len(_DIGEST_TAG) + 32
+_MAX_BYTES = (1 << 31) - 1  # of a protobuf
 
 
-def make(collected, description: dict, record_type: str):
-    """The ModelDump of a model. collected: a `graph.Collected`; description: what `describe.describe` gave for it."""
+def make(collected, description: dict, record_type: str, run_config: dict, defaults: dict, build: Callable):
+    """The ModelDump of a model.
+
+    collected: a `graph.Collected`; description: what `describe.describe` gave for it; run_config: what the command was asked for, plain values,
+    of which `defaults` are those that it has of itself; build(mode) -> `graph.BuiltGraph` or None where there is none. Raises ModelError for a
+    model that cannot be replayed.
+    """
     from monolith_protos.model_dump_pb2 import ModelDump
 
-    from monolith_cli.model.model import PREDICT, TRAIN
+    from monolith_cli.model.model import EVAL, PREDICT, TRAIN
+    from monolith_cli.training import model_dump_record, replay
 
-    dump = ModelDump(description=json.dumps(description), run_config=json.dumps({"batch_size": collected.model.batch_size, "type": record_type}))
-    for key, mode in (("train", TRAIN), ("infer", PREDICT)):
-        _fill(dump.model_dump[key], _graph_of(collected.model, mode, record_type), collected, mode, record_type)
-    for name, config in sorted(collected.configs.items()):
-        rates = [float(r) for r in config.learning_rate_fns if not callable(r)]
-        dump.table_configs.add(name=name, table_config=config.table_config.SerializeToString(), learning_rates=rates,
-                               extra_restore_names=config.extra_restore_names)  # fmt: skip
-    columns = sorted(collected.model._factory.columns.items())
-    kinds = {"reduce_sum": 0, "reduce_mean": 1, "first_n": 2}
-    for name, column in columns:
-        dump.feature_slice_dims.add(name=name, dims=column.feature_slot.slice_dims)
-        dump.feature_combiners.add(name=name, combiner=kinds[column.combiner.name], max_seq_length=column.combiner.max_seq_length)
+    changed = [name for name, value in run_config.items() if value != defaults.get(name)]
+    dump = ModelDump(format=FORMAT, description=json.dumps(description), run_config=json.dumps(run_config), user_params=changed)
+    _tables(dump, collected)
+    for key, mode in (("train", TRAIN), ("eval", EVAL), ("infer", PREDICT)):
+        built = build(mode)
+        if built is not None:
+            _check_hooks(built)
+            model_dump_record.fill(dump.model_dump[key], built, mode, record_type)
+            replay.check(dump, mode)
     return dump
 
 
-def _graph_of(model, mode: str, record_type: str):
-    """The graph that a command would run in `mode`."""
-    from monolith_cli.training.describe import no_records
-    from monolith_cli.training.graph import build
+def _check_hooks(built) -> None:
+    from monolith_cli.model.errors import ModelError
 
-    other = model.fresh()
-    with no_records(other, record_type):
-        return build(other, mode, 0)
+    if built.hooks:
+        names = ", ".join(sorted({type(h).__name__ for h in built.hooks}))
+        raise ModelError(f"training hooks are code, which a dump cannot hold: {names}; leave out add_training_hook to write one")
 
 
-def _fill(out, built, collected, mode: str, record_type: str) -> None:
-    import tensorflow as tf
-
-    with built.graph.as_default():
-        out.graph_def = built.graph.as_graph_def().SerializeToString()
-        _features(out, collected)
-        out.input_fn.parser_type = record_type
-        for name, value in built.features.items():
-            ragged = isinstance(value, tf.RaggedTensor)
-            told = {"name": value.flat_values.op.name if ragged else value.name, "is_ragged": ragged}
-            out.input_fn.output_features[name] = json.dumps(told)
-            if not ragged:
-                out.model_fn.non_ragged_features[name] = value.name
-        label = built.features.get("label")
-        if label is not None:
-            out.input_fn.label = label.name
-        for head in built.heads:
-            out.model_fn.head_name.append(head.name)
-            out.model_fn.predict.append(tf.convert_to_tensor(head.pred).name)
-            out.model_fn.label.append("" if head.label is None else tf.convert_to_tensor(head.label).name)
-            out.model_fn.classification.append(head.classification)
-        if built.loss is not None:
-            out.model_fn.loss = tf.convert_to_tensor(built.loss).name
-        out.model_fn.extra_losses.extend(tf.convert_to_tensor(x).name for x in built.model._extra_losses)
-        out.model_fn.summary.extend(t.op.name for t in tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.SUMMARIES))
-        for name, outputs in built.model._extra_outputs.items():
-            fetches = outputs if isinstance(outputs, dict) else {outputs.name: outputs}
-            out.extra_output.add(signature_name=name, fetch_dict={k: t.name for k, t in fetches.items()})
-    out.params = json.dumps(_attributes(built.model)).encode()
-    out.optimizer = json.dumps(_optimizer(collected.result.optimizer)).encode()
+def _tables(dump, collected) -> None:
+    """Configurations of the tables, slices, combiners and lookups; the columns in the order in which model_fn made them."""
+    factory = collected.model._factory
+    names = {id(s): name for (_, name), s in collected.model._slices.items()}
+    for name, config in sorted(collected.configs.items()):
+        rates = [float(r) for r in config.learning_rate_fns if not callable(r)]
+        slot = factory.slots[name]
+        out = dump.table_configs.add(name=name, table_config=config.table_config.SerializeToString(), learning_rates=rates,
+                                     extra_restore_names=config.extra_restore_names, slot_id=slot.config.slot_id,
+                                     occurrence_threshold=slot.config.occurrence_threshold, expire_time=slot.config.expire_time)  # fmt: skip
+        for s in slot.slices:
+            _slice(out.slices.add(), s, names.get(id(s), "bias" if slot.config.has_bias and s.index == 0 else ""))
+    kinds = {"reduce_sum": 0, "reduce_mean": 1, "first_n": 2}
+    for name, column in factory.columns.items():
+        dump.feature_slice_dims.add(name=name, dims=column.feature_slot.slice_dims)
+        dump.feature_combiners.add(name=name, combiner=kinds[column.combiner.name], max_seq_length=column.combiner.max_seq_length)
+    for request in factory.requests.values():
+        out = dump.layouts.add(name=request.name, out_type=request.out_type)
+        for feature, start, end in request.slices:
+            out.slices.add(feature=feature, start=start, end=end)
 
 
-def _features(out, collected) -> None:
+def _slice(out, s, name: str) -> None:
     from monolith_cli.training.plan import segment_of
 
-    factory = collected.model._factory
-    for name, column in sorted(factory.columns.items()):
-        slot = column.feature_slot
-        out.features.add(feature_name=name, occurrence_threshold=slot.config.occurrence_threshold, expire_time=slot.config.expire_time,
-                         max_seq_length=column.combiner.max_seq_length, combiner=column.combiner.name,
-                         shared_name=slot.name if slot.name != name else None)  # fmt: skip
-    for (table, slice_name), s in sorted(collected.model._slices.items()):
-        users = sorted(c.feature_name for c in factory.columns.values() if c.feature_slot.name == table)
-        segment, _ = segment_of(s)
-        out.emb_slices.add(features=json.dumps(users), slice_name=slice_name, slice_dim=s.dim, initializer=segment.init_config,
-                           optimizer=segment.opt_config, compressor=segment.comp_config)  # fmt: skip
+    segment, _ = segment_of(s)
+    out.name, out.dim = name, s.dim
+    out.initializer.CopyFrom(segment.init_config)
+    out.optimizer.CopyFrom(segment.opt_config)
+    out.compressor.CopyFrom(segment.comp_config)
+    out.learning_rate = json.dumps(_rate(s, name))
 
 
-def _attributes(model) -> dict:
-    """Attributes of a model that are plain values."""
-    names = [n for n in dir(model) if not n.startswith("_")]
-    return {n: v for n in names if isinstance(v := getattr(model, n), _PLAIN) and n not in ("model_file", "mode")}
+def _rate(s, name: str):
+    from monolith_cli.model import learning_rate_functions
+    from monolith_cli.model.errors import ModelError
+
+    rate = s.learning_rate_fn
+    if rate is None or not callable(rate):
+        return rate if rate is None else float(rate)
+    cls = type(rate)
+    if getattr(learning_rate_functions, cls.__name__, None) is not cls:
+        raise ModelError(
+            f"slice {name or s.index!r} of table {s.slot.name!r}: its learning_rate_fn is code, which a dump cannot hold: {cls.__name__}; a number and "
+            "PolynomialDecay can be written"
+        )
+    return {"class": cls.__name__, "arguments": dict(vars(rate))}
 
 
-def _optimizer(optimizer: Any) -> dict:
-    if optimizer is None:
-        return {}
-    plain = {k.lstrip("_"): v for k, v in vars(optimizer).items() if isinstance(v, _PLAIN) and v is not None}
-    return {"class": type(optimizer).__name__, "arguments": plain}
+def fields_of(config) -> dict:
+    """Plain values of a dataclass, without the names of files."""
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in ("model", "model_dir", "sources")}
+    return {k: v for k, v in values.items() if isinstance(v, (bool, int, float, str, type(None))) or (isinstance(v, tuple) and v == ())}
 
 
 def write(dump, path: str) -> None:
     """Writes the message; the file appears whole. Raises CannotCreateError."""
+    body = dump.SerializeToString(deterministic=True)
+    write_bytes(body + _DIGEST_TAG + hashlib.sha256(body).digest(), path)
+
+
+def write_bytes(data: bytes, path: str) -> None:
     from monolith_cli._native import _core
 
     file = _core.AtomicFile(path)
-    data = memoryview(dump.SerializeToString(deterministic=True))
-    while data:
-        data = data[os.write(file.fileno(), data) :]
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file.fileno(), rest) :]
     file.commit()
 
 
 def read(path: str):
-    """(ModelDump, what `describe.describe` gave for it). Raises NoInputError, BadDataError."""
+    """(ModelDump, what `describe.describe` gave for it). Raises NoInputError, BadDataError for a file that is none or damaged, ConfigError for
+    one of another version."""
     from google.protobuf.message import DecodeError
     from monolith_protos.model_dump_pb2 import ModelDump
 
-    try:
-        with open(path, "rb") as f:
-            data = f.read()
-    except OSError as e:
-        raise NoInputError(f"{path}: {e.strerror}") from None
+    data = read_bytes(path)
+    body, whole = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:-32] == _DIGEST_TAG
+    foreign = BadDataError(f"{path}: this is no ModelDump that model-show --dump or monolith-train --model-dump has written")
+    if not whole:
+        starts_so = data[:1] == _CONFIG_TAG and b"{" in data[1:7]
+        raise BadDataError(f"{path}: cut short: the checksum that a ModelDump ends with is missing") if starts_so else foreign
+    if hashlib.sha256(body).digest() != data[-32:]:
+        raise BadDataError(f"{path}: damaged: its {len(data):,} bytes do not have the checksum that is at their end")
     try:
         dump = ModelDump.FromString(data)
-        return dump, json.loads(dump.description)
+        description = json.loads(dump.description)
     except (DecodeError, ValueError):
-        raise BadDataError(f"{path}: this is no ModelDump that model-show --dump has written") from None
+        raise foreign from None
+    if dump.format != FORMAT:
+        raise ConfigError(f"{path}: a ModelDump of format {dump.format}, and this program reads format {FORMAT}: write it anew from the model's code")
+    return dump, description
+
+
+def read_bytes(path: str) -> bytes:
+    """Raises NoInputError, BadDataError."""
+    try:
+        with open(path, "rb") as f:
+            size = os.fstat(f.fileno()).st_size
+            if size > _MAX_BYTES:
+                raise BadDataError(f"{path}: {size:,} bytes are no ModelDump: it has {_MAX_BYTES:,} at most")
+            return f.read(_MAX_BYTES)
+    except OSError as e:
+        raise NoInputError(f"{path}: {e.strerror}") from None

@@ -28,8 +28,8 @@ class ReadConfig:
 def opened(config: ReadConfig, mode: str, run):
     """(session, built graph, global step) at the checkpoint, its input ready to be read."""
     runtime.import_tensorflow(run.log.verbosity > 1)
-    from monolith_cli.model.loader import load_model
     from monolith_cli.training.checkpoint import CheckpointDirectory, step_of
+    from monolith_cli.training import model_source
     from monolith_cli.training.graph import build
     from monolith_cli.training.position import RecordInput
     from monolith_cli.training.session import make_session, running
@@ -39,7 +39,7 @@ def opened(config: ReadConfig, mode: str, run):
     state = directory.read_state(prefix)
     runtime.set_seed(state.seed)
     with contextlib.ExitStack() as stack:
-        model = load_model(config.model)
+        model = model_source.load(config.model)
         model.batch_size = config.batch_size
         source = stack.enter_context(RecordInput.for_reading(config))
         model.read_from(source.records, source.hidden)

@@ -8,31 +8,31 @@ from dataclasses import dataclass
 
 from monolith_cli.errors import UsageError
 from monolith_cli.training import runtime
+from monolith_cli.training.model_source import is_dump
 
 
 @dataclass
 class ShowConfig:
-    """model: FILE.py:CLASS, or from_dump: a file with a ModelDump. dump, plot: files to write."""
+    """model: FILE.py:CLASS, or a file with a ModelDump. dump, plot: files to write; seed: of the random numbers that the dump keeps."""
 
-    model: str = ""
+    model: str
     record_type: str = "instance"
-    from_dump: str | None = None
     dump: str | None = None
+    seed: int | None = None
     plot: str | None = None
     as_json: bool = False
 
 
 def show(config: ShowConfig, run) -> str:
     """The text, or JSON, of a model; writes dump and picture. Raises ModelError, NoInputError, BadDataError, UsageError."""
-    if bool(config.model) == bool(config.from_dump):
-        raise UsageError("name a model file, FILE.py:CLASS, or --from-dump FILE: one of them")
-    if config.dump and config.from_dump:
-        raise UsageError("--dump writes what a model file describes; --from-dump has none")
+    from_dump = is_dump(config.model)
+    if config.dump and from_dump:
+        raise UsageError(f"--dump writes what a model file describes, and {config.model} is a dump already")
     if config.plot:
         from monolith_cli.training import drawing
 
         drawing.check(config.plot)
-    found = _from_dump(config.from_dump) if config.from_dump else _from_model(config, run)
+    found = _from_dump(config.model) if from_dump else _from_model(config, run)
     if config.plot:
         drawing.draw(found, config.plot)
     return json.dumps(found, allow_nan=False) if config.as_json else text(found)
@@ -47,15 +47,16 @@ def _from_dump(path: str) -> dict:
 def _from_model(config: ShowConfig, run) -> dict:
     runtime.import_tensorflow(run.log.verbosity > 1)
     from monolith_cli.model.loader import load_model
-    from monolith_cli.training import describe, drawing, model_dump
+    from monolith_cli.training import dumping
 
-    built = describe.build(load_model(config.model), config.record_type)
-    for note in built.model.notes:
+    model = load_model(config.model)
+    collected, found = dumping.described(model, config.record_type)
+    for note in model.notes:
         run.log.warning(note)
-    found = describe.describe(built, config.record_type)
-    found["flow"] = drawing.flow_of(built, found)
     if config.dump:
-        model_dump.write(model_dump.make(built, found, config.record_type), config.dump)
+        defaults = {"record_type": "instance", "batch_size": model.batch_size, "seed": 0}
+        asked = defaults | {"record_type": config.record_type, "seed": config.seed or 0}
+        dumping.write(model, collected, found, config.dump, asked, defaults, run.log.warning)
     return found
 
 

@@ -18,13 +18,13 @@ from monolith_cli.training.deep_insight import DeepInsight, InsightConfig
 class TrainConfig:
     """One run of training.
 
-    model: FILE.py:CLASS. sources: paths and patterns, empty for stdin; framing: how they are framed (records.sources).
+    model: FILE.py:CLASS, or a file with a ModelDump. sources: paths and patterns, empty for stdin; framing: how they are framed (records.sources).
     max_steps: global step to end at. save_every_steps, save_every_secs: at most one of them; neither saves at the end alone.
     skip_consumed: pass over the records of stdin that the checkpoint has trained on. from_start: read the sources from
     their beginning whatever the checkpoint says. drop_remainder: train on whole batches alone. use_previous: where the newest
     checkpoint is damaged, go back to the one before. incremental_checkpoints: how many checkpoints after a whole one hold only
     the rows that changed. table_memory: bytes that all tables may take. restore_modes: what may differ from the checkpoint (checkpoint.RESTORE_MODES).
-    insight: rows to write deep-insight messages about.
+    insight: rows to write deep-insight messages about. model_dump: write a ModelDump into the model directory before the first step.
     """
 
     model: str
@@ -48,6 +48,7 @@ class TrainConfig:
     log_every_steps: int = 0
     summary_every_steps: int = 100
     insight: InsightConfig | None = None
+    model_dump: bool = False
 
 
 def train(config: TrainConfig, run) -> dict:
@@ -131,7 +132,7 @@ def _resume(stack: contextlib.ExitStack, config: TrainConfig, directory, run) ->
 
 
 def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix: str | None, run) -> _Ready:
-    from monolith_cli.model.loader import load_model
+    from monolith_cli.training import model_source
     from monolith_cli.training.checkpoint import State
     from monolith_cli.training.graph import TRAIN, build
     from monolith_cli.training.position import RecordInput
@@ -140,13 +141,18 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     state = directory.read_state(prefix) if prefix else State(global_step=0)
     _choose_seed(config, state)
     runtime.set_seed(state.seed)
-    model = load_model(config.model)
+    model = model_source.load(config.model)
     model.batch_size = state.batch_size = config.batch_size
     source = stack.enter_context(RecordInput.for_training(config, state))
     model.read_from(source.records, source.hidden)
     built = build(model, TRAIN, state.seed)
     for note in built.model.notes:
         run.log.warning(note)
+    if config.model_dump:
+        # Before there is a session: Keras clears its state for every graph, which it refuses inside of one.
+        from monolith_cli.training import dumping
+
+        dumping.write_beside(built, config.model_dir, config, state.seed, run.log.warning)
     with built.graph.as_default():
         for hook in built.hooks:
             hook.begin()
