@@ -15,14 +15,15 @@ from typing import Any
 import tensorflow as tf
 
 from monolith_cli.model.errors import ModelError, user_code
-from monolith_cli.model.feature import source_name
 from monolith_cli.model.model import EVAL, HIDDEN, PREDICT, TRAIN, MonolithModel
 from monolith_cli.model.spec import Head, ModelResult, normalize
 from monolith_cli.tables import filters
 from monolith_cli.tables.graph import MultiTable, RestoreReport
 from monolith_cli.training import gradients, plan
 from monolith_cli.training.graph_metrics import GraphMetrics
-from monolith_cli.training.layout_lookup import LayoutLookup, update_time
+from monolith_cli.training.layout_lookup import LayoutLookup
+from monolith_cli.training.overlap import Overlap, Postpush, Prefetch
+from monolith_cli.training.table_lookup import TableLookup
 
 tf1 = tf.compat.v1
 
@@ -34,7 +35,8 @@ _ASSIGNS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 @dataclass
 class BuiltGraph:
     """What a session runs. `train_op` and `loss` are None where the mode has none; `hidden` holds what the
-    command asked of each batch; `metrics` sums up the heads of training; `summary` is what model_fn summarises for TensorBoard."""
+    command asked of each batch; `metrics` sums up the heads of training; `summary` is what model_fn summarises for TensorBoard; `postpush`
+    and `prefetch` are there where an `Overlap` asks for them."""
 
     graph: tf.Graph
     model: MonolithModel
@@ -52,6 +54,8 @@ class BuiltGraph:
     hooks: list | None = None
     metrics: GraphMetrics | None = None
     summary: tf.Tensor | None = None
+    postpush: Postpush | None = None
+    prefetch: Prefetch | None = None
 
 
 @dataclass
@@ -83,8 +87,9 @@ def collect(model: MonolithModel) -> Collected:
             return Collected(model, graph, dict(features), result, plan.table_configs(model._factory))
 
 
-def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | None = None) -> BuiltGraph:
-    """The graph of `mode` for a model whose `records` are set. `wrap_input(dataset)` may change the dataset of dicts.
+def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | None = None, overlap: Overlap = Overlap()) -> BuiltGraph:
+    """The graph of `mode` for a model whose `records` are set. `wrap_input(dataset)` may change the dataset of dicts. overlap: what of
+    neighbouring steps is done at the same time; it has to be run by a `stepping.Stepper` then.
 
     Raises ModelError, which names FILE:LINE, for a mistake of the model.
     """
@@ -99,17 +104,26 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
         global_step = tf1.train.get_or_create_global_step()
         model.begin_graph(mode)
         features, hidden, init_iterator = _next_batch(model, mode, wrap_input)
-        rows = _batch_rows(features)
         filtering = _Filtering(model, seed) if configs and mode == TRAIN else None
         tables = MultiTable(TABLES_NAME, configs, seed=seed, **(filtering.arguments if filtering else {})) if configs else None
-        lookup = _lookup(tables, configs, model, features, mode == TRAIN, filtering)
+        lookup = _lookup(tables, configs, model, mode == TRAIN, filtering)
+        read = lookup.read(features)
+        prefetch = Prefetch((features, hidden, read), overlap.embedding_prefetch_capacity) if overlap.embedding_prefetch_capacity else None
+        if prefetch:
+            features, hidden, read = prefetch.batch
+        lookup.use(features, read)
+        rows = _batch_rows(features)
         bound = model._factory.bind(features, lookup.outputs, lookup.layouts)
         before = set(graph.get_operations())
         with user_code(model.model_file, "model_fn"):
             result = normalize(model.model_fn(bound, mode), model.head_name, model._default_dense_optimizer)
             _check_heads(result, mode)
             loss = None if mode == PREDICT else _total_loss(result, model, mode)
-            train = _train_op(graph, before, model, loss, result, lookup, rows) if mode == TRAIN else None
+            train, postpush = None, None
+            if mode == TRAIN:
+                train, postpush = gradients.train_op(
+                    model, loss, result.optimizer, lookup, _update_ops(graph, before), rows, overlap,
+                    [loss, *(tf.convert_to_tensor(h.pred) for h in result.heads)], [prefetch.wait] if prefetch else [])  # fmt: skip
         metrics = GraphMetrics(result.heads) if mode == TRAIN else None
         model.notes += [n for n in [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)] if n not in model.notes]
         notes = [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)]
@@ -131,6 +145,8 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             hooks=list(model._training_hooks),
             metrics=metrics,
             summary=tf1.summary.merge_all() if mode == TRAIN else None,
+            postpush=postpush,
+            prefetch=prefetch,
         )
 
 
@@ -224,33 +240,13 @@ class _TableFiles:
         return {name: int(size) for name, size in zip(self._names, session.run(self._sizes))}
 
 
-def _lookup(tables, configs, model, features, training: bool, filtering):
+def _lookup(tables, configs, model, training: bool, filtering):
     """The lookup of all features, as the model has it."""
     if tables is None or not model.enable_fused_layout:
-        return _Lookup(tables, configs, model, features, training)
+        return TableLookup(tables, configs, model._factory, training)
     # A filter counts how often an id occurs: each time has to be seen.
     unique = filtering is None or filtering.handle is None
-    return LayoutLookup(tables, configs, model._factory, features, training, unique)
-
-
-class _Lookup:
-    """The fused lookup of all columns, and the update of their tables."""
-
-    layouts = None
-
-    def __init__(self, tables, configs, model, features, training: bool):
-        self.tables, self.configs = tables, configs
-        self.plans = plan.feature_plans(model._factory, features) if tables else []
-        self.ids = {p.feature: features[source_name(p.feature, features)] for p in self.plans}
-        for name, ids in self.ids.items():
-            if not isinstance(ids, tf.RaggedTensor):
-                raise ModelError(f"feature {name!r} is dense in this mode, and sparse in mode 'train'")
-        self.outputs = tables.lookup(self.ids, self.plans, insert_missing=training) if self.plans else {}
-        self.req_time = update_time(features)
-
-    def apply(self, grads: dict[str, list], step) -> tf.Operation:
-        rates = plan.learning_rates(self.configs)
-        return self.tables.apply_gradients(self.ids, self.plans, grads, rates, step, req_time=self.req_time)
+    return LayoutLookup(tables, configs, model._factory, training, unique)
 
 
 def _next_batch(model: MonolithModel, mode: str, wrap_input: Callable | None = None):
@@ -310,12 +306,6 @@ def _total_loss(result: ModelResult, model: MonolithModel, mode: str):
     if mode == TRAIN and loss.shape.rank not in (0, None):
         raise ModelError(f"the loss must be one number, but it has shape {loss.shape}: reduce it, for example with tf.reduce_mean")
     return tf.add_n([loss, *model._extra_losses]) if model._extra_losses else loss
-
-
-def _train_op(graph: tf.Graph, before: set, model: MonolithModel, loss, result: ModelResult, lookup: _Lookup, batch):
-    return gradients.train_op(
-        model, loss, result.optimizer, lookup.outputs, lookup.apply, _update_ops(graph, before), batch
-    )
 
 
 def _update_ops(graph: tf.Graph, before: set) -> list:

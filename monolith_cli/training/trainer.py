@@ -24,7 +24,7 @@ class TrainConfig:
     their beginning whatever the checkpoint says. drop_remainder: train on whole batches alone. use_previous: where the newest
     checkpoint is damaged, go back to the one before. incremental_checkpoints: how many checkpoints after a whole one hold only
     the rows that changed. table_memory: bytes that all tables may take. restore_modes: what may differ from the checkpoint (checkpoint.RESTORE_MODES).
-    insight: rows to write deep-insight messages about.
+    insight: rows to write deep-insight messages about. variable_postpush, embedding_postpush, embedding_prefetch_capacity: see `overlap.Overlap`.
     """
 
     model: str
@@ -48,6 +48,9 @@ class TrainConfig:
     log_every_steps: int = 0
     summary_every_steps: int = 100
     insight: InsightConfig | None = None
+    variable_postpush: bool = False
+    embedding_postpush: bool = False
+    embedding_prefetch_capacity: int = 0
 
 
 def train(config: TrainConfig, run) -> dict:
@@ -134,6 +137,7 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     from monolith_cli.model.loader import load_model
     from monolith_cli.training.checkpoint import State
     from monolith_cli.training.graph import TRAIN, build
+    from monolith_cli.training.overlap import Overlap
     from monolith_cli.training.position import RecordInput
     from monolith_cli.training.session import make_session
 
@@ -144,7 +148,8 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     model.batch_size = state.batch_size = config.batch_size
     source = stack.enter_context(RecordInput.for_training(config, state))
     model.read_from(source.records, source.hidden)
-    built = build(model, TRAIN, state.seed)
+    overlap = Overlap(config.variable_postpush, config.embedding_postpush, config.embedding_prefetch_capacity)
+    built = build(model, TRAIN, state.seed, overlap=overlap)
     for note in built.model.notes:
         run.log.warning(note)
     with built.graph.as_default():
