@@ -6,7 +6,7 @@ import json
 
 import click
 
-from monolith_cli.commands import head_lines, insight_options, options
+from monolith_cli.commands import head_lines, insight_options, options, telemetry_options
 from monolith_cli.commands.frame import Example, command
 from monolith_cli.commands.table_options import Size
 
@@ -71,6 +71,7 @@ from monolith_cli.commands.table_options import Size
               help="Look embeddings up for N batches ahead, so that a batch reads them as they were N steps before; 0: not ahead.")
 @options.seed
 @insight_options.insight
+@telemetry_options.telemetry
 @options.json_output
 @options.framing
 @options.sources

@@ -108,8 +108,9 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
         tables = MultiTable(TABLES_NAME, configs, seed=seed, **(filtering.arguments if filtering else {})) if configs else None
         lookup = _lookup(tables, configs, model, mode == TRAIN, filtering)
         read = lookup.read(features)
-        prefetch = Prefetch((features, hidden, read), overlap.embedding_prefetch_capacity) if overlap.embedding_prefetch_capacity else None
-        if prefetch:
+        prefetch = None
+        if overlap.embedding_prefetch_capacity:
+            prefetch = Prefetch((features, hidden, read), overlap.embedding_prefetch_capacity)
             features, hidden, read = prefetch.batch
         lookup.use(features, read)
         rows = _batch_rows(features)
@@ -121,9 +122,10 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             loss = None if mode == PREDICT else _total_loss(result, model, mode)
             train, postpush = None, None
             if mode == TRAIN:
+                forward = [loss, *(tf.convert_to_tensor(head.pred) for head in result.heads)]
                 train, postpush = gradients.train_op(
-                    model, loss, result.optimizer, lookup, _update_ops(graph, before), rows, overlap,
-                    [loss, *(tf.convert_to_tensor(h.pred) for h in result.heads)], [prefetch.wait] if prefetch else [])  # fmt: skip
+                    model, loss, result.optimizer, lookup, _update_ops(graph, before), rows, overlap, forward,
+                    [prefetch.wait] if prefetch else [])  # fmt: skip
         metrics = GraphMetrics(result.heads) if mode == TRAIN else None
         model.notes += [n for n in [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)] if n not in model.notes]
         notes = [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)]
@@ -305,7 +307,14 @@ def _total_loss(result: ModelResult, model: MonolithModel, mode: str):
     loss = tf.convert_to_tensor(loss)
     if mode == TRAIN and loss.shape.rank not in (0, None):
         raise ModelError(f"the loss must be one number, but it has shape {loss.shape}: reduce it, for example with tf.reduce_mean")
-    return tf.add_n([loss, *model._extra_losses]) if model._extra_losses else loss
+    more = [*model._extra_losses, *(_layer_losses(loss.dtype) if model.add_layer_losses else [])]
+    return tf.add_n([loss, *more]) if more else loss
+
+
+def _layer_losses(dtype) -> list:
+    from monolith_cli.layers.utils import get_layer_loss
+
+    return [tf.cast(tf.reduce_sum(v), dtype) for v in get_layer_loss().values()]
 
 
 def _update_ops(graph: tf.Graph, before: set) -> list:

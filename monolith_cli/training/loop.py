@@ -56,11 +56,12 @@ class TrainLoop:
     """Runs the train op until the input ends, a step limit is reached or a stop is asked for.
 
     state: where training stands; it is advanced. position_after(records, at_end) -> the input position that a checkpoint
-    keeps. insight: what takes deep-insight messages of the batches (`deep_insight.DeepInsight`), if anything does.
+    keeps. insight: what takes deep-insight messages of the batches (`deep_insight.DeepInsight`), if anything does. telemetry: what is
+    told of each step and checkpoint.
     """
 
     def __init__(self, session, built: BuiltGraph, directory: CheckpointDirectory, state: State, cadence: Cadence,
-                 position_after, run, writer, insight=None):  # fmt: skip
+                 position_after, run, writer, insight, telemetry):  # fmt: skip
         self._session, self._built, self._directory, self._state = session, built, directory, state
         self._cadence, self._position_after, self._run, self._writer = cadence, position_after, run, writer
         self.progress = Progress()
@@ -74,7 +75,7 @@ class TrainLoop:
         self._warned: set[str] = set()
         fetches = [built.loss, built.rows, counter, built.train_op, built.metrics.update]
         self._samples = {} if insight is None else insight.fetches(built)
-        self._insight = insight
+        self._insight, self._telemetry = insight, telemetry
         fetches += self._samples.values()
         self._summary_at = len(fetches)
         self._stepper = Stepper(session, built, fetches, [] if built.summary is None else [built.summary])
@@ -126,6 +127,7 @@ class TrainLoop:
             p.steps += 1
             p.examples += rows
             p.losses.append(loss)
+            self._telemetry.trained(rows)
             if first_done:
                 p.rate_examples, p.rate_seconds = p.rate_examples + rows, now - first_done
             else:
@@ -160,7 +162,8 @@ class TrainLoop:
             return
         self._stepper.settle()
         state.input = self._position_after(self._consumed, self._at_end)
-        prefix = self._directory.save(self._session, self._built, state)
+        with self._telemetry.saving("incremental" if self._directory.next_kind() == "delta" else "full"):
+            prefix = self._directory.save(self._session, self._built, state)
         self._saved_step = state.global_step
         self._run.log.info(f"saved {prefix}")
 
