@@ -12,6 +12,10 @@ from model_files import COUNTER, instance, items, wire, write_model
 
 tf = pytest.importorskip("tensorflow")
 
+from monolith_cli.errors import IoError  # noqa: E402
+from monolith_cli.metrics import get_cli  # noqa: E402
+from monolith_cli.training.telemetry import Telemetry, TelemetryConfig  # noqa: E402
+
 
 def metrics_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
@@ -69,6 +73,18 @@ def test_metrics_by_the_environment_with_names_of_ones_own(trained, tmp_path):
 def test_without_a_sink_nothing_is_sent(trained, tmp_path):
     trained()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.pb", "m", "model.py"]
+
+
+def test_a_checkpoint_that_fails_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("MONOLITH_METRIC_SINK", "")
+    monkeypatch.setenv("MONOLITH_METRIC_PREFIX", "")
+    sink = tmp_path / "metrics.jsonl"
+    telemetry = Telemetry(TelemetryConfig(f"json:{sink}", "p"), str(tmp_path), None)
+    telemetry.name("m")
+    with pytest.raises(IoError), telemetry.saving("full"):
+        raise IoError("the disk is full")
+    get_cli().flush()
+    assert [(m["kind"], m["name"], m["value"], m["tags"]) for m in metrics_of(sink)] == [("counter", "p.save_checkpoint_failed", 1, {"mode": "full"})]
 
 
 def profiles(folder):
