@@ -267,8 +267,15 @@ def test_timers_inside_a_graph(lines):
 
 
 def test_tvn_machine_health():
-    assert metrics.check_machine_health() == ""
-    assert metrics.check_machine_health(0).startswith("Memory limit exceeded. Current: ")
+    from monolith_protos.machine_health_pb2 import MachineHealthResult
+
+    assert metrics.check_machine_health() == b""
+    found = metrics.check_machine_health(1)
+    assert found[:2] == b"\x08\x01" and found[2:3] == b"\x12", "status is field 1, message field 2"
+    result = MachineHealthResult.FromString(found)
+    assert result.DESCRIPTOR.full_name == "tensorflow.monolith_tf.MachineHealthResult"
+    assert result.message.startswith("Memory limit exceeded. Current: ") and result.message.endswith(", Limit: 1")
+    assert result.status == MachineHealthResult.OUT_OF_MEMORY
     with graph("float32") as session:
         (same,), stamp = metrics.tensors_timestamp([tf.constant(3)])
         value, micros = session.run([same, stamp])

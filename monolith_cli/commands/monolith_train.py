@@ -6,7 +6,7 @@ import json
 
 import click
 
-from monolith_cli.commands import head_lines, insight_options, options
+from monolith_cli.commands import head_lines, insight_options, options, telemetry_options
 from monolith_cli.commands.frame import Example, command
 from monolith_cli.commands.table_options import Size
 
@@ -66,8 +66,13 @@ from monolith_cli.commands.table_options import Size
 @click.option("--use-previous", is_flag=True, help="Where the newest checkpoint is damaged, go back to the one before it.")
 @click.option("--log-every-steps", type=click.IntRange(min=0), default=0, show_default=True, help="Steps between lines on stderr; 0: a line every 10 seconds.")
 @click.option("--summary-every-steps", type=click.IntRange(min=0), default=100, show_default=True, help="Steps between TensorBoard summaries; 0: none.")
+@click.option("--variable-postpush", is_flag=True, help="Update dense variables one step later, while the next batch is computed.")
+@click.option("--embedding-postpush", is_flag=True, help="Update embedding tables one step later, while the next batch is computed.")
+@click.option("--embedding-prefetch-capacity", type=click.IntRange(min=0, max=1000), default=0, show_default=True, metavar="N",
+              help="Look embeddings up for N batches ahead, so that a batch reads them as they were N steps before; 0: not ahead.")
 @options.seed
 @insight_options.insight
+@telemetry_options.telemetry
 @options.json_output
 @options.framing
 @options.sources

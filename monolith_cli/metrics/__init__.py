@@ -8,7 +8,8 @@ _HOMES = {
     "emit": ("JsonLinesSink", "MetricClient", "StatsdSink", "get_cli", "set_metric_prefix"),
     "moving": ("MovingStatistics", "emit_timer"),
     "streaming": ("streaming_auc", "streaming_metric", "streaming_mse"),
-    "hooks": ("CustomMetricHook", "StepLossMetricHook", "Tf2ProfilerHook", "ThroughputMetricHook"),
+    "hooks": ("CustomMetricHook", "StepLossMetricHook", "ThroughputMetricHook"),
+    "profiling": ("NVProfilerHook", "ProfilerHook", "Tf2ProfilerHook"),
     "deep_insight": ("MessageDump", "deep_insight_message", "is_sampled", "write_deep_insight"),
     "message_sinks": (
         "FileMetricHook",

@@ -8,13 +8,16 @@ MONOLITH_METRIC_PREFIX: in front of every name, default `monolith.training`.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
 import time
 from typing import Protocol
 
-from monolith_cli.errors import ConfigError, IoError
+from monolith_cli.errors import ConfigError, IoError, UnavailableError
+
+log = logging.getLogger("monolith.metrics")
 
 PREFIX_VARIABLE, SINK_VARIABLE = "MONOLITH_METRIC_PREFIX", "MONOLITH_METRIC_SINK"
 DEFAULT_PREFIX = "monolith.training"
@@ -39,7 +42,8 @@ class NoSink:
 
 
 class JsonLinesSink:
-    """Appends `{"time", "kind", "name", "value", "tags"}` a line to a file. IoError where it cannot be opened."""
+    """Appends `{"time", "kind", "name", "value", "tags"}` a line to a file. IoError where it cannot be opened. Where it cannot
+    be written later on, that is logged once, and what follows is lost."""
 
     def __init__(self, path: str):
         try:
@@ -50,12 +54,18 @@ class JsonLinesSink:
 
     def emit(self, kind, name, value, tags):
         line = json.dumps({"time": round(time.time(), 3), "kind": kind, "name": name, "value": value, "tags": tags})
-        with self._lock:
-            self._file.write(line + "\n")
+        self._guarded(lambda: self._file.write(line + "\n"))
 
     def flush(self):
+        self._guarded(self._file.flush)
+
+    def _guarded(self, write) -> None:
         with self._lock:
-            self._file.flush()
+            try:
+                write()
+            except OSError as e:
+                log.warning("metrics: cannot write %s: %s; they are lost from here on", self._file.name, e.strerror)
+                self._file = open(os.devnull, "w", encoding="utf-8")
 
 
 class StatsdSink:
@@ -64,7 +74,10 @@ class StatsdSink:
     _KINDS = {"counter": "c", "store": "g", "timer": "ms"}
 
     def __init__(self, host: str, port: int):
-        family, _, _, _, self._address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        try:
+            family, _, _, _, self._address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        except OSError as e:
+            raise UnavailableError(f"metrics: cannot find {host}:{port}: {e.strerror}") from None
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
@@ -109,6 +122,14 @@ def _make_sink(description: str) -> Sink:
 def set_metric_prefix(prefix: str) -> None:
     """What stands in front of the names of clients made from here on."""
     os.environ[PREFIX_VARIABLE] = prefix
+
+
+def configure(sink: str, prefix: str) -> None:
+    """Sink and prefix of all clients of this process made from here on. ConfigError for a sink that is none, IoError for a
+    file that cannot be written."""
+    sink_of(sink)
+    os.environ[SINK_VARIABLE] = sink
+    set_metric_prefix(prefix)
 
 
 class MetricClient:

@@ -17,10 +17,16 @@ def resident_bytes(path: str = STATUS_FILE) -> int:
     raise Error(f"{path} has no VmRSS: the memory of the process is not known")
 
 
-def check_machine_health(mem_limit: int = NO_LIMIT) -> str:
-    """ "" while the process is within mem_limit bytes, else `Memory limit exceeded. Current: N, Limit: N`."""
+def check_machine_health(mem_limit: int = NO_LIMIT) -> bytes:
+    """A serialized MachineHealthResult: empty while the process is within mem_limit bytes, else OUT_OF_MEMORY with the
+    message `Memory limit exceeded. Current: N, Limit: N`."""
     now = resident_bytes()
-    return "" if now < mem_limit else f"Memory limit exceeded. Current: {now}, Limit: {mem_limit}"
+    if now < mem_limit:
+        return b""
+    from monolith_protos.machine_health_pb2 import MachineHealthResult
+
+    message = f"Memory limit exceeded. Current: {now}, Limit: {mem_limit}"
+    return MachineHealthResult(status=MachineHealthResult.OUT_OF_MEMORY, message=message).SerializeToString()
 
 
 def tensors_timestamp(tensors: list):

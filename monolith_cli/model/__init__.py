@@ -3,7 +3,9 @@
 Importing it imports TensorFlow; the stream commands never do.
 """
 
+from monolith_cli.model import core_features
 from monolith_cli.model.combiners import Combiner, FirstN, ReduceMean, ReduceSum
+from monolith_cli.model.core_features import Env, FeatureColumn3D, FeatureColumnV1
 from monolith_cli.model.errors import ModelError
 from monolith_cli.model.feature import FeatureColumn, FeatureSlice, FeatureSlot, FeatureSlotConfig
 from monolith_cli.model.model import EVAL, PREDICT, TRAIN, ClipType, MonolithModel
@@ -52,9 +54,12 @@ __all__ = [
     "CuckooHashTableConfig",
     "DynamicWdAdagradOptimizer",
     "EVAL",
+    "Env",
     "EstimatorSpec",
     "FTRLWithGroupSparsityOptimizer",
     "FeatureColumn",
+    "FeatureColumn3D",
+    "FeatureColumnV1",
     "FeatureSlice",
     "FeatureSlot",
     "FeatureSlotConfig",
@@ -82,6 +87,7 @@ __all__ = [
     "TRAIN",
     "Task",
     "ZerosInitializer",
+    "core_features",
     "multi_task_spec",
     "parse_example_batch",
     "parse_examples",

@@ -74,6 +74,8 @@ class MonolithModel:
         True.
     enable_fused_layout: one op makes all that model_fn looks up, from rows that are read once a batch for each id; the same
         embeddings and updates in another order of work. Default False: rows are pooled where they lie.
+    add_layer_losses: what layers leave in `layers.get_layer_loss()` (the cost of iRazor, BatchNorm's statistics) is a part of
+        the loss. Default False: model_fn adds what it wants by `add_loss`.
     _default_dense_optimizer: the optimizer of a model_fn that returns a tuple.
     """
 
@@ -96,6 +98,7 @@ class MonolithModel:
     filter_split_num: int = 7
     filter_equal_probability: bool = True
     enable_fused_layout: bool = False
+    add_layer_losses: bool = False
     _default_dense_optimizer: Any = None
 
     def __init__(self):

@@ -55,4 +55,5 @@ def write_beside(built: graph.BuiltGraph, model_dir: str, config, seed: int, war
         return
     collected, found = described(model.fresh(), config.record_type)
     defaults = model_dump.fields_of(type(config)("", "")) | ({"seed": seed} if config.seed is None else {})
-    write(model, collected, found, path, model_dump.fields_of(config) | {"seed": seed}, defaults, warn, built)
+    overlapping = built.prefetch is not None or built.postpush is not None
+    write(model, collected, found, path, model_dump.fields_of(config) | {"seed": seed}, defaults, warn, None if overlapping else built)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from monolith_cli.model.errors import ModelError
 from monolith_cli.model.model import ClipType
 from monolith_cli.optimizers.clipping import clip_by_global_norm
+from monolith_cli.training.overlap import Overlap, Postpush
 
 tf1 = tf.compat.v1
 
@@ -47,21 +48,55 @@ def _by_global_norm(grads: list, limit, total=None) -> list:
     return grads if limit is None else clip_by_global_norm(list(grads), limit, total)[0]
 
 
-def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, update_ops: list, batch) -> tf.Operation:
-    """One step: gradients of `loss`, then every update, then global_step + 1.
+def train_op(model, loss, optimizer, lookup, update_ops: list, batch, overlap: Overlap, forward: list, before_tables: list):
+    """(one step: gradients of `loss`, then every update, then global_step + 1; what of that comes later, or None).
 
-    lookups: what the fused lookup gave; apply_sparse(grads in the same form, global step) makes the update of the tables.
-    batch: a tensor of the input; no variable changes before it is there, so that the end of the input is no half a step.
+    lookup: `outputs`, and how their gradients get to the tables (`table_lookup.TableLookup`). batch: a tensor of the input; no variable
+    changes before it is there, so that the end of the input is no half a step. forward: what the step computes of its variables and
+    embeddings, before any update, those of the step before included. before_tables: what comes before a write to the tables.
     """
     step_variable = tf1.train.get_or_create_global_step()
     step = step_variable.read_value()
-    variables = tf1.trainable_variables()
+    variables, lookups = tf1.trainable_variables(), lookup.outputs
     slices = [(name, i) for name, tensors in lookups.items() for i in range(len(tensors))]
     grads = model._take_gradients(loss, variables, {(name, i): lookups[name][i] for name, i in slices})
     model._gradients = dict(zip([*(v.op.name for v in variables), *slices], grads))
     dense, sparse = grads[: len(variables)], grads[len(variables) :]
     if all(g is None for g in grads):
         raise ModelError("the loss depends on no variable and on no embedding: there is nothing to train")
+    dense, sparse = _limited(model, dense, sparse, variables, slices, step)
+    post, updates, followers = Postpush(), list(update_ops), [*forward, step, *before_tables]
+
+    def counted(after: list) -> tf.Operation:
+        with tf.control_dependencies([*after, step]):
+            return step_variable.assign_add(1, read_value=False)
+
+    def update_variables(arguments) -> tf.Operation:
+        given, at = arguments
+        made = _apply_dense(given, variables, optimizer)
+        made += _averages(model.dense_moving_average, variables, at, made)
+        return counted(made) if overlap.variable_postpush else tf.group(*made)
+
+    # A gradient that is the same whatever was read would else be applied before the reading.
+    with tf.control_dependencies([batch, *forward]):
+        updates.append(post.call(update_variables, (dense, step), overlap.variable_postpush))
+    if any(g is not None for g in sparse):
+        by_name: dict[str, list] = {name: [None] * len(tensors) for name, tensors in lookups.items()}
+        for (name, i), g in zip(slices, sparse):
+            by_name[name][i] = g
+        push, arguments = lookup.push_of(by_name, step)
+        # They follow the global step, which an update of the step before advances.
+        followers += [rate for rates in arguments["rates"].values() for rate in rates if tf.is_tensor(rate)]
+        with tf.control_dependencies(forward if overlap.embedding_postpush else [*forward, *before_tables]):
+            updates.append(post.call(push, arguments, overlap.embedding_postpush))
+    else:
+        updates += before_tables
+    later = post.finish(followers)
+    return (tf.group(*updates) if overlap.variable_postpush else counted(updates)), later
+
+
+def _limited(model, dense: list, sparse: list, variables: list, slices: list, step) -> tuple[list, list]:
+    """The gradients as they are applied: of known users, averaged, clipped, decayed."""
     dense = _of_known_users(model, dense, variables)
     if model.dense_reduce_mean:
         dense = [None if g is None else g / float(model.batch_size) for g in dense]
@@ -70,17 +105,7 @@ def train_op(model, loss, optimizer, lookups: dict[str, list], apply_sparse, upd
         named = [(f"{name}_{i}", g) for (name, i), g in zip(slices, sparse)]
         _summarize(clipping.clip_type, list(zip(dense, variables)), named)
     dense, sparse = clip_gradients(dense, sparse, clipping, step)
-    dense = [_decayed(g, v, model.dense_weight_decay) for g, v in zip(dense, variables)]
-    with tf.control_dependencies([batch]):
-        updates = list(update_ops) + _apply_dense(dense, variables, optimizer)
-    if any(g is not None for g in sparse):
-        by_name: dict[str, list] = {name: [None] * len(tensors) for name, tensors in lookups.items()}
-        for (name, i), g in zip(slices, sparse):
-            by_name[name][i] = g
-        updates.append(apply_sparse(by_name, step))
-    updates += _averages(model.dense_moving_average, variables, step, updates)
-    with tf.control_dependencies([*updates, step]):
-        return step_variable.assign_add(1, read_value=False)
+    return [_decayed(g, v, model.dense_weight_decay) for g, v in zip(dense, variables)], sparse
 
 
 def _of_known_users(model, grads: list, variables: list) -> list:

@@ -15,14 +15,15 @@ from typing import Any
 import tensorflow as tf
 
 from monolith_cli.model.errors import ModelError, user_code
-from monolith_cli.model.feature import source_name
 from monolith_cli.model.model import EVAL, HIDDEN, PREDICT, TRAIN, MonolithModel
 from monolith_cli.model.spec import Head, ModelResult, normalize
 from monolith_cli.tables import filters
 from monolith_cli.tables.graph import MultiTable, RestoreReport
 from monolith_cli.training import gradients, plan
 from monolith_cli.training.graph_metrics import GraphMetrics
-from monolith_cli.training.layout_lookup import LayoutLookup, update_time
+from monolith_cli.training.layout_lookup import LayoutLookup
+from monolith_cli.training.overlap import Overlap, Postpush, Prefetch
+from monolith_cli.training.table_lookup import TableLookup
 
 tf1 = tf.compat.v1
 
@@ -46,7 +47,8 @@ class ModelParts:
 @dataclass
 class BuiltGraph:
     """What a session runs. `train_op` and `loss` are None where the mode has none; `hidden` holds what the
-    command asked of each batch; `metrics` sums up the heads of training; `summary` is what model_fn summarises for TensorBoard."""
+    command asked of each batch; `metrics` sums up the heads of training; `summary` is what model_fn summarises for TensorBoard; `postpush`
+    and `prefetch` are there where an `Overlap` asks for them."""
 
     graph: tf.Graph
     model: MonolithModel
@@ -65,6 +67,8 @@ class BuiltGraph:
     metrics: GraphMetrics | None = None
     summary: tf.Tensor | None = None
     parts: ModelParts | None = None
+    postpush: Postpush | None = None
+    prefetch: Prefetch | None = None
 
 
 @dataclass
@@ -96,8 +100,9 @@ def collect(model: MonolithModel) -> Collected:
             return Collected(model, graph, dict(features), result, plan.table_configs(model._factory))
 
 
-def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | None = None) -> BuiltGraph:
-    """The graph of `mode` for a model whose `records` are set. `wrap_input(dataset)` may change the dataset of dicts.
+def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | None = None, overlap: Overlap = Overlap()) -> BuiltGraph:
+    """The graph of `mode` for a model whose `records` are set. `wrap_input(dataset)` may change the dataset of dicts. overlap: what of
+    neighbouring steps is done at the same time; it has to be run by a `stepping.Stepper` then.
 
     Raises ModelError, which names FILE:LINE, for a mistake of the model.
     """
@@ -112,10 +117,16 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
         global_step = tf1.train.get_or_create_global_step()
         model.begin_graph(mode)
         features, hidden, init_iterator = _next_batch(model, mode, wrap_input)
-        rows = _batch_rows(features)
         filtering = _Filtering(model, seed) if configs and mode == TRAIN else None
         tables = MultiTable(TABLES_NAME, configs, seed=seed, **(filtering.arguments if filtering else {})) if configs else None
-        lookup = _lookup(tables, configs, model, features, mode == TRAIN, filtering)
+        lookup = _lookup(tables, configs, model, mode == TRAIN, filtering)
+        read = lookup.read(features)
+        prefetch = None
+        if overlap.embedding_prefetch_capacity:
+            prefetch = Prefetch((features, hidden, read), overlap.embedding_prefetch_capacity)
+            features, hidden, read = prefetch.batch
+        lookup.use(features, read)
+        rows = _batch_rows(features)
         bound = model._factory.bind(features, lookup.outputs, lookup.layouts)
         before, known = set(graph.get_operations()), {id(v) for v in _variables()}
         with user_code(model.model_file, "model_fn"):
@@ -123,8 +134,14 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             _check_heads(result, mode)
             made, summaries = [v for v in _variables() if id(v) not in known], tf1.get_collection(tf1.GraphKeys.SUMMARIES)
             loss = None if mode == PREDICT else _total_loss(result, model, mode)
-            parts = ModelParts(lookup.outputs, result, made, summaries, _update_ops(graph, before) if mode == TRAIN else [])
-            train = gradients.train_op(model, loss, result.optimizer, lookup.outputs, lookup.apply, parts.updates, rows) if mode == TRAIN else None
+            updates = _update_ops(graph, before) if mode == TRAIN else []
+            parts = ModelParts(lookup.outputs, result, made, summaries, updates)
+            train, postpush = None, None
+            if mode == TRAIN:
+                forward = [loss, *(tf.convert_to_tensor(head.pred) for head in result.heads)]
+                train, postpush = gradients.train_op(
+                    model, loss, result.optimizer, lookup, updates, rows, overlap, forward,
+                    [prefetch.wait] if prefetch else [])  # fmt: skip
         metrics = GraphMetrics(result.heads) if mode == TRAIN else None
         notes = [*result.notes, *plan.expire_notes(model._factory), *plan.unused_slot_notes(model._factory)]
         model.notes += [n for n in notes if n not in model.notes]
@@ -146,6 +163,8 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             metrics=metrics,
             summary=tf1.summary.merge_all() if mode == TRAIN else None,
             parts=parts,
+            postpush=postpush,
+            prefetch=prefetch,
         )
 
 
@@ -243,33 +262,13 @@ class _TableFiles:
         return {name: int(size) for name, size in zip(self._names, session.run(self._sizes))}
 
 
-def _lookup(tables, configs, model, features, training: bool, filtering):
+def _lookup(tables, configs, model, training: bool, filtering):
     """The lookup of all features, as the model has it."""
     if tables is None or not model.enable_fused_layout:
-        return _Lookup(tables, configs, model, features, training)
+        return TableLookup(tables, configs, model._factory, training)
     # A filter counts how often an id occurs: each time has to be seen.
     unique = filtering is None or filtering.handle is None
-    return LayoutLookup(tables, configs, model._factory, features, training, unique)
-
-
-class _Lookup:
-    """The fused lookup of all columns, and the update of their tables."""
-
-    layouts = None
-
-    def __init__(self, tables, configs, model, features, training: bool):
-        self.tables, self.configs = tables, configs
-        self.plans = plan.feature_plans(model._factory, features) if tables else []
-        self.ids = {p.feature: features[source_name(p.feature, features)] for p in self.plans}
-        for name, ids in self.ids.items():
-            if not isinstance(ids, tf.RaggedTensor):
-                raise ModelError(f"feature {name!r} is dense in this mode, and sparse in mode 'train'")
-        self.outputs = tables.lookup(self.ids, self.plans, insert_missing=training) if self.plans else {}
-        self.req_time = update_time(features)
-
-    def apply(self, grads: dict[str, list], step) -> tf.Operation:
-        rates = plan.learning_rates(self.configs)
-        return self.tables.apply_gradients(self.ids, self.plans, grads, rates, step, req_time=self.req_time)
+    return LayoutLookup(tables, configs, model._factory, training, unique)
 
 
 def _next_batch(model: MonolithModel, mode: str, wrap_input: Callable | None = None):
@@ -328,7 +327,15 @@ def _total_loss(result: ModelResult, model: MonolithModel, mode: str):
     loss = tf.convert_to_tensor(loss)
     if mode == TRAIN and loss.shape.rank not in (0, None):
         raise ModelError(f"the loss must be one number, but it has shape {loss.shape}: reduce it, for example with tf.reduce_mean")
+    if model.add_layer_losses:
+        model.add_loss(_layer_losses(loss.dtype))
     return tf.add_n([loss, *model._extra_losses]) if model._extra_losses else loss
+
+
+def _layer_losses(dtype) -> list:
+    from monolith_cli.layers.utils import get_layer_loss
+
+    return [tf.cast(tf.reduce_sum(v), dtype) for v in get_layer_loss().values()]
 
 
 def _update_ops(graph: tf.Graph, before: set) -> list:

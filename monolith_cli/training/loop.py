@@ -15,6 +15,7 @@ from monolith_cli.training.checkpoint import CheckpointDirectory, State
 from monolith_cli.training.graph import BuiltGraph
 from monolith_cli.training.metrics import Metrics, text_of
 from monolith_cli.training.position import RECORDS_END
+from monolith_cli.training.stepping import Stepper
 
 _LOSSES = 100  # steps that the reported loss is the mean of
 _LOG_SECONDS = 10.0
@@ -55,11 +56,12 @@ class TrainLoop:
     """Runs the train op until the input ends, a step limit is reached or a stop is asked for.
 
     state: where training stands; it is advanced. position_after(records, at_end) -> the input position that a checkpoint
-    keeps. insight: what takes deep-insight messages of the batches (`deep_insight.DeepInsight`), if anything does.
+    keeps. insight: what takes deep-insight messages of the batches (`deep_insight.DeepInsight`), if anything does. telemetry: what is
+    told of each step and checkpoint.
     """
 
     def __init__(self, session, built: BuiltGraph, directory: CheckpointDirectory, state: State, cadence: Cadence,
-                 position_after, run, writer, insight=None):  # fmt: skip
+                 position_after, run, writer, insight, telemetry):  # fmt: skip
         self._session, self._built, self._directory, self._state = session, built, directory, state
         self._cadence, self._position_after, self._run, self._writer = cadence, position_after, run, writer
         self.progress = Progress()
@@ -73,19 +75,20 @@ class TrainLoop:
         self._warned: set[str] = set()
         fetches = [built.loss, built.rows, counter, built.train_op, built.metrics.update]
         self._samples = {} if insight is None else insight.fetches(built)
-        self._insight = insight
-        self._step = self._callable([*fetches, *self._samples.values()])
-        summary = [] if built.summary is None else [built.summary]
-        self._step_with_summary = self._callable([*fetches, *self._samples.values(), *summary]) if summary else self._step
-
-    def _callable(self, fetches: list):
-        if not self._built.hooks:
-            return self._session.make_callable(fetches)
-        return lambda: _run_with_hooks(self._session, self._built.hooks, fetches)
+        self._insight, self._telemetry = insight, telemetry
+        fetches += self._samples.values()
+        self._summary_at = len(fetches)
+        self._stepper = Stepper(session, built, fetches, [] if built.summary is None else [built.summary])
 
     def train(self) -> None:
         """Trains, and saves what a step limit, a stop request, the end or an error of the input leaves unsaved."""
         started = time.perf_counter()
+        try:
+            self._train(started)
+        finally:
+            self._stepper.close()
+
+    def _train(self, started: float) -> None:
         try:
             self._steps(started)
         except tf.errors.OutOfRangeError:
@@ -113,7 +116,7 @@ class TrainLoop:
         first_done = 0.0
         while state.global_step < limit and not stop_requested():
             with_summary = bool(summary_steps) and (state.global_step + 1) % summary_steps == 0
-            fetched = self._step_with_summary() if with_summary else self._step()
+            fetched = self._stepper.step(with_summary)
             now = time.perf_counter()
             loss, rows = fetched[0], int(fetched[1])
             state.global_step += 1
@@ -124,6 +127,7 @@ class TrainLoop:
             p.steps += 1
             p.examples += rows
             p.losses.append(loss)
+            self._telemetry.trained(rows)
             if first_done:
                 p.rate_examples, p.rate_seconds = p.rate_examples + rows, now - first_done
             else:
@@ -131,7 +135,7 @@ class TrainLoop:
             if self._samples:
                 self._insight.add(dict(zip(self._samples, fetched[5:])))
             if with_summary:
-                self._summarize(fetched[-1] if self._step_with_summary is not self._step else None)
+                self._summarize(None if self._built.summary is None else fetched[self._summary_at])
             if now >= next_log or (log_steps and state.global_step % log_steps == 0):
                 self._log(now - started)
                 next_log = now + _LOG_SECONDS if not log_steps else math.inf
@@ -156,8 +160,10 @@ class TrainLoop:
         state = self._state
         if state.global_step == self._saved_step:
             return
+        self._stepper.settle()
         state.input = self._position_after(self._consumed, self._at_end)
-        prefix = self._directory.save(self._session, self._built, state)
+        with self._telemetry.saving("incremental" if self._directory.next_kind() == "delta" else "full"):
+            prefix = self._directory.save(self._session, self._built, state)
         self._saved_step = state.global_step
         self._run.log.info(f"saved {prefix}")
 
@@ -203,15 +209,3 @@ class TrainLoop:
         values = {"loss": self.progress.loss, "examples_per_second": self.progress.rate}
         values |= {f"{head}/{name}": value for head, metrics in heads.items() for name, value in metrics.items()}
         self._writer.write(self._state.global_step, values, of_model)
-
-
-def _run_with_hooks(session, hooks: list, fetches: list) -> list:
-    """One step with tf.compat.v1.train.SessionRunHooks around it."""
-    hook_module = tf.compat.v1.train
-    context = hook_module.SessionRunContext(hook_module.SessionRunArgs(fetches), session)
-    asked = {i: args for i, hook in enumerate(hooks) if (args := hook.before_run(context)) is not None}
-    feed = {k: v for args in asked.values() for k, v in (args.feed_dict or {}).items()}
-    out = session.run({"main": fetches, "hooks": {i: args.fetches for i, args in asked.items() if args.fetches is not None}}, feed)
-    for i, hook in enumerate(hooks):
-        hook.after_run(context, hook_module.SessionRunValues(out["hooks"].get(i), None, None))
-    return out["main"]

@@ -12,6 +12,7 @@ from monolith_cli._native import _core
 from monolith_cli.errors import BadDataError, CannotCreateError, TryAgainError, UsageError
 from monolith_cli.training import runtime
 from monolith_cli.training.deep_insight import DeepInsight, InsightConfig
+from monolith_cli.training.telemetry import Telemetry, TelemetryConfig
 
 
 @dataclass
@@ -25,6 +26,8 @@ class TrainConfig:
     checkpoint is damaged, go back to the one before. incremental_checkpoints: how many checkpoints after a whole one hold only
     the rows that changed. table_memory: bytes that all tables may take. restore_modes: what may differ from the checkpoint (checkpoint.RESTORE_MODES).
     insight: rows to write deep-insight messages about. model_dump: write a ModelDump into the model directory before the first step.
+    variable_postpush, embedding_postpush, embedding_prefetch_capacity: see `overlap.Overlap`. telemetry: what the run tells of itself while
+    it goes on.
     """
 
     model: str
@@ -49,6 +52,10 @@ class TrainConfig:
     summary_every_steps: int = 100
     insight: InsightConfig | None = None
     model_dump: bool = False
+    variable_postpush: bool = False
+    embedding_postpush: bool = False
+    embedding_prefetch_capacity: int = 0
+    telemetry: TelemetryConfig = TelemetryConfig()
 
 
 def train(config: TrainConfig, run) -> dict:
@@ -59,6 +66,7 @@ def train(config: TrainConfig, run) -> dict:
     """
     if config.save_every_steps and config.save_every_secs:
         raise UsageError("--save-every-steps and --save-every-secs exclude each other")
+    telemetry = Telemetry(config.telemetry, config.model_dir, run)
     _core.set_table_memory(config.table_memory or 0)
     runtime.import_tensorflow(run.log.verbosity > 1)
     from monolith_cli.training.checkpoint import CheckpointDirectory
@@ -73,19 +81,20 @@ def train(config: TrainConfig, run) -> dict:
         stack.enter_context(_locked(config.model_dir))
         for prefix in directory.unlisted():
             run.log.warning(f"{prefix}: not in the list of checkpoints: an interrupted save, or set aside; it is not used")
-        ready = _resume(stack, config, directory, run)
+        ready = _resume(stack, config, directory, telemetry, run)
         writer = SummaryWriter(config.model_dir, ready.built.graph)
         stack.callback(writer.close)
         cadence = Cadence(config.max_steps, config.save_every_steps, config.save_every_secs, config.log_every_steps,
                           config.summary_every_steps)  # fmt: skip
         insight = DeepInsight(config.insight, type(ready.built.model).__name__, run) if config.insight else None
-        loop = TrainLoop(ready.session, ready.built, directory, ready.state, cadence, ready.source.position_after, run, writer, insight)
-        with running(ready.built.model.model_file), insight or contextlib.nullcontext():
+        loop = TrainLoop(ready.session, ready.built, directory, ready.state, cadence, ready.source.position_after, run, writer, insight,
+                         telemetry)  # fmt: skip
+        with running(ready.built.model.model_file), insight or contextlib.nullcontext(), telemetry:
             ready.source.start()
             ready.session.run(ready.built.iterator_init)
             loop.train()
-        for hook in ready.built.hooks:
-            hook.end(ready.session)
+            for hook in ready.built.hooks:
+                hook.end(ready.session)
         if not loop.progress.examples and not run.stop_requested():
             run.nothing_to_do = True
             run.log.warning(
@@ -110,13 +119,13 @@ class _Ready:
     session: Any
 
 
-def _resume(stack: contextlib.ExitStack, config: TrainConfig, directory, run) -> _Ready:
+def _resume(stack: contextlib.ExitStack, config: TrainConfig, directory, telemetry: Telemetry, run) -> _Ready:
     """Stands ready at the newest checkpoint, or at the beginning; with `use_previous` at the newest whole one."""
     prefixes = directory.prefixes()
     for i, prefix in enumerate(reversed(prefixes or [None])):
         with contextlib.ExitStack() as attempt:
             try:
-                ready = _prepare(attempt, config, directory, prefix, run)
+                ready = _prepare(attempt, config, directory, prefix, telemetry, run)
             except BadDataError as e:
                 if prefix is None or i + 1 == len(prefixes):
                     raise
@@ -131,10 +140,11 @@ def _resume(stack: contextlib.ExitStack, config: TrainConfig, directory, run) ->
     raise AssertionError("a list that is not empty was gone through")
 
 
-def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix: str | None, run) -> _Ready:
+def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix: str | None, telemetry: Telemetry, run) -> _Ready:
     from monolith_cli.training import model_source
     from monolith_cli.training.checkpoint import State
     from monolith_cli.training.graph import TRAIN, build
+    from monolith_cli.training.overlap import Overlap
     from monolith_cli.training.position import RecordInput
     from monolith_cli.training.session import make_session
 
@@ -142,10 +152,12 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     _choose_seed(config, state)
     runtime.set_seed(state.seed)
     model = model_source.load(config.model)
+    telemetry.name((config.insight.name if config.insight else "") or type(model).__name__)
     model.batch_size = state.batch_size = config.batch_size
     source = stack.enter_context(RecordInput.for_training(config, state))
     model.read_from(source.records, source.hidden)
-    built = build(model, TRAIN, state.seed)
+    overlap = Overlap(config.variable_postpush, config.embedding_postpush, config.embedding_prefetch_capacity)
+    built = build(model, TRAIN, state.seed, overlap=overlap)
     for note in built.model.notes:
         run.log.warning(note)
     if config.model_dump:
@@ -154,6 +166,7 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
 
         dumping.write_beside(built, config.model_dir, config, state.seed, run.log.warning)
     with built.graph.as_default():
+        built.hooks += telemetry.hooks(built.loss)
         for hook in built.hooks:
             hook.begin()
     session = stack.enter_context(make_session(built.graph))
