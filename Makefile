@@ -41,9 +41,9 @@ test-python: build ## the tests of commands, library and packaging
 	$(PY) -m pytest -q -n logical --maxprocesses 6 --dist loadfile tests
 
 sanitize: setup ## the native tests under address, undefined-behaviour and thread sanitizers
-	for s in address,undefined thread; do \
-	  $(CMAKE) -S . -B $(BUILD)-$$s -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(NINJA) -DMONOLITH_PYTHON=OFF -DMONOLITH_TENSORFLOW=OFF -DMONOLITH_TESTS=ON -DMONOLITH_SANITIZE=$$s >/dev/null && \
-	  $(NINJA) -C $(BUILD)-$$s --quiet && $(VENV)/bin/ctest --test-dir $(BUILD)-$$s --output-on-failure || exit 1; done
+	for s in address,undefined thread; do d=$(BUILD)-$${s%%,*}; \
+	  $(CMAKE) -S . -B $$d -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(NINJA) -DMONOLITH_PYTHON=OFF -DMONOLITH_TENSORFLOW=OFF -DMONOLITH_TESTS=ON -DMONOLITH_SANITIZE=$$s >/dev/null && \
+	  $(NINJA) -C $$d --quiet && $(VENV)/bin/ctest --test-dir $$d --output-on-failure || exit 1; done
 
 FUZZ_SECONDS ?= 600
 fuzz: setup ## every fuzzer for FUZZ_SECONDS (600) each; needs clang++
