@@ -132,3 +132,31 @@ def test_a_dump_beside_a_training_from_a_dump_is_that_dump(run, tmp_path):
     run("model-show", "-q", model, "--dump", dump)
     run("monolith-train", "--model", dump, "--model-dir", tmp_path / "m", "--model-dump", stdin=wire([instance(1.0, item=[1 << 48])]))
     assert (tmp_path / "m/model_dump").read_bytes() == dump.read_bytes()
+
+
+LEFT = """
+    import tensorflow as tf
+    from monolith_cli import layers
+    from monolith_cli.model import *
+
+    class Left(MonolithModel):
+        add_layer_losses = True
+
+        def parse_fn(self, records, mode):
+            return parse_instances(records, fidv2_features=["item"], dense_features=["label"], dense_feature_shapes=[1])
+
+        def model_fn(self, features, mode):
+            (vec,) = self.lookup_embedding_slice(["item"], "vec", 2, RandomUniformInitializer(-.5, .5), AdagradOptimizer(learning_rate=0.1))
+            v = tf.compat.v1.get_variable("v", initializer=1.0)
+            layers.add_layer_loss("a", tf.square(v - 3.0))
+            self.add_loss(0.5 * tf.reduce_mean(tf.square(vec)))
+            pred = tf.reduce_sum(vec, axis=1, keepdims=True) * v
+            loss = tf.reduce_mean(tf.square(pred - features["label"]))
+            return EstimatorSpec(features["label"], pred, "x", loss, tf.compat.v1.train.GradientDescentOptimizer(0.05), False)
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--variable-postpush", "--embedding-postpush", "--embedding-prefetch-capacity", 2]], ids=["plain", "overlapping"])
+def test_losses_of_layers_and_steps_that_overlap(run, tmp_path, more):
+    records = wire([instance(float(i % 3), item=[1 << 48 | i % 30]) for i in range(600)])
+    same_by_both(run, tmp_path, write_model(tmp_path, LEFT) + ":Left", "instance", records, more)
