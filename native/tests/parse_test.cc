@@ -1,6 +1,7 @@
 #include "core/parse/parse.h"
 
 #include <cmath>
+#include <deque>
 #include <functional>
 #include <limits>
 
@@ -42,7 +43,10 @@ std::string Show(const std::vector<T>& values) {
   return s.str();
 }
 
-ParsedColumns Parse(const ParseSpec& spec, const std::vector<std::string>& records) {
+// The records are kept: strings of a column are views into them.
+ParsedColumns Parse(const ParseSpec& spec, std::vector<std::string> given) {
+  static std::deque<std::vector<std::string>> kept;
+  const std::vector<std::string>& records = kept.emplace_back(std::move(given));
   const std::vector<std::string_view> views(records.begin(), records.end());
   ParsedColumns out;
   RecordParser(spec).Parse(views.data(), views.size(), &out);
