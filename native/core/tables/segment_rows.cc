@@ -74,7 +74,7 @@ bool SegmentRows::Allocate(RowId* id) {
   return true;
 }
 
-void SegmentRows::TrackChanges() { changed = std::make_unique<IdSet>(size_t{layout_.max_runs} << layout_.shift); }
+void SegmentRows::TrackChanges() { changed = std::make_unique<IdSet>(layout_.max_ids()); }
 
 void SegmentRows::SetNextRow() {
   char* row = nullptr;
@@ -84,8 +84,7 @@ void SegmentRows::SetNextRow() {
 }
 
 size_t SegmentRows::memory_bytes() const {
-  return num_runs_.load(std::memory_order_acquire) * layout_.run_bytes + runs_bytes() + sizeof *this +
-         (changed ? changed->bytes() : 0);
+  return num_runs_.load(std::memory_order_acquire) * layout_.run_bytes + runs_bytes() + sizeof *this;
 }
 
 }  // namespace monolith

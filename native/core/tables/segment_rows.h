@@ -28,6 +28,7 @@ struct RowLayout {
   uint32_t mask;
   uint32_t max_runs;       // of a segment: what it holds is what growth moves at once
   uint32_t max_rows() const { return max_runs * rows_per_run; }
+  size_t max_ids() const { return size_t{max_runs} << shift; }
 
   char* Row(const std::atomic<uint32_t>* runs, RowId id) const {
     return ChunkArena::At(runs[id >> shift].load(std::memory_order_relaxed)) + size_t{id & mask} * stride;
@@ -41,18 +42,17 @@ struct RowLayout {
 // One bit for each id of a segment, set by any thread.
 class IdSet {
  public:
-  explicit IdSet(size_t ids) : words_(new std::atomic<uint64_t>[(ids + 63) / 64]()), size_((ids + 63) / 64) {}
+  explicit IdSet(size_t ids) : words_(new std::atomic<uint64_t>[(ids + 63) / 64]()) {}
   bool Has(RowId id) const { return words_[id / 64].load(std::memory_order_relaxed) >> id % 64 & 1; }
   // False when it was there.
   bool Insert(RowId id) {
     return !Has(id) && !(words_[id / 64].fetch_or(uint64_t{1} << id % 64, std::memory_order_relaxed) >> id % 64 & 1);
   }
   void Erase(RowId id) { words_[id / 64].fetch_and(~(uint64_t{1} << id % 64), std::memory_order_relaxed); }
-  size_t bytes() const { return size_ * sizeof(uint64_t); }
+  static size_t Bytes(size_t ids) { return (ids + 63) / 64 * sizeof(uint64_t); }
 
  private:
   std::unique_ptr<std::atomic<uint64_t>[]> words_;
-  size_t size_;
 };
 
 class SegmentCapture;
@@ -87,6 +87,7 @@ class SegmentRows {
   // A snapshot that is not done with this segment. Changed only while writers are held out.
   std::shared_ptr<SegmentCapture> capture;
 
+  // Without `changed`, which a snapshot may be taking meanwhile.
   size_t memory_bytes() const;
   // Where the next new row will lie; nullptr when that is not known.
   char* next_row() const { return next_row_.load(std::memory_order_relaxed); }

@@ -59,14 +59,14 @@ void TableSnapshot::Live::Prepare() {
   size_t memory = 0;
   for (const auto& s : segments) {
     memory += s->rows().memory_bytes();
-    if (impl_.tracks_changes) spare_.push_back(std::make_unique<IdSet>(size_t{impl_.layout.max_runs} << impl_.layout.shift));
+    if (impl_.tracks_changes) spare_.push_back(std::make_unique<IdSet>(impl_.layout.max_ids()));
   }
   log_ = std::make_shared<SnapshotLog>(row_bytes, std::max<size_t>(size_t{256} << 20, memory / 4));
 }
 
 void TableSnapshot::Live::Take() {
   const bool all = !changed_only_ || impl_.changes_lost;
-  const size_t ids = size_t{impl_.layout.max_runs} << impl_.layout.shift;
+  const size_t ids = impl_.layout.max_ids();
   for (const auto& s : impl_.directory.load()->segments()) {
     SegmentRows& rows = s->rows();
     std::unique_ptr<IdSet> wanted;
@@ -105,7 +105,7 @@ void TableSnapshot::Live::Walk(size_t shard, size_t shards, const std::function<
 void TableSnapshot::Live::WalkPart(const Part& part, RowId begin, RowId end,
                                    const std::function<void(const EmbeddingTable::Row&)>& visit) {
   const Segment& segment = *part.segment;
-  std::vector<int64_t> keys(size_t{impl_.layout.max_runs} << impl_.layout.shift);
+  std::vector<int64_t> keys(impl_.layout.max_ids());
   IdSet there(keys.size());
   segment.ForEach([&](uint32_t group, int slot, RowId id) {
     keys[id] = KeyOfHash(segment.HashAt(group, slot));

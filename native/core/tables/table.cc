@@ -95,8 +95,9 @@ size_t EmbeddingTable::size() const {
 
 size_t EmbeddingTable::memory_bytes() const {
   Impl::ReadSection section(*impl_);
+  const size_t changes = impl_->tracks_changes ? IdSet::Bytes(impl_->layout.max_ids()) : 0;
   size_t n = sizeof(Impl);
-  for (const auto& s : section.directory().segments()) n += s->memory_bytes() + s->rows().memory_bytes();
+  for (const auto& s : section.directory().segments()) n += s->memory_bytes() + s->rows().memory_bytes() + changes;
   return n;
 }
 

@@ -47,7 +47,7 @@ struct EmbeddingTable::Impl {
 
   // --- what writers report; changed while they are held out
   bool watched = false;  // any of the following
-  bool tracks_changes = false;
+  std::atomic<bool> tracks_changes{false};
   std::shared_ptr<SnapshotLog> log;  // of the snapshot that is being read
   bool changes_lost = false;         // all rows count as changed
   std::mutex erased_mutex;
