@@ -36,6 +36,14 @@ def run_command(name, *args, stdin=b"", env=None, check=True, timeout=300, cwd=N
     return done
 
 
+@pytest.fixture(autouse=True)
+def sigpipe_as_it_was():
+    """A command that runs inside of a test has SIGPIPE kill its process, as in a pipeline; the tests after it must not die of it."""
+    before = signal.getsignal(signal.SIGPIPE)
+    yield
+    signal.signal(signal.SIGPIPE, before)
+
+
 @pytest.fixture
 def run():
     return run_command

@@ -113,7 +113,8 @@ def while_it_serves(line: str) -> str:
     from monolith_cli.serving.addresses import free_port
 
     rest = free_port()
-    line = line.replace("8500", str(free_port())).replace("8501", str(rest))
+    ports = {"8500": str(free_port()), "8501": str(rest)}
+    line = re.sub("8500|8501", lambda found: ports[found[0]], line)  # at once: a free port may have such digits
     return f"""{line} &
     for i in $(seq 300); do curl -sf http://127.0.0.1:{rest}/healthz && break; kill -0 $! || exit 1; sleep 0.2; done
     kill $!

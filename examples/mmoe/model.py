@@ -21,8 +21,8 @@ class Ratings(MonolithModel):
             NAMES, "bias", 2, RandomUniformInitializer(-0.01, 0.01),
             AdagradOptimizer(learning_rate=0.02, initial_accumulator_value=0.1), out_type="add_n")
         x = self.lookup_embedding_slice(
-            NAMES, "vector", 16, RandomUniformInitializer(-0.05, 0.05),
-            AdagradOptimizer(learning_rate=0.05, initial_accumulator_value=0.1), out_type="concat")
+            NAMES, "vector", 16, RandomUniformInitializer(-0.01, 0.01),
+            AdagradOptimizer(learning_rate=0.03, initial_accumulator_value=0.001), out_type="concat")
         self.add_loss(1e-3 * tf.reduce_mean(tf.reduce_sum(tf.square(x), axis=1)))
         shared = layers.MMoE(num_tasks=2, num_experts=4, expert_output_dims=[[64, 32]] * 4, expert_activations="relu")(x)
         tasks = []

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # MMoE on MovieLens 100k: run.sh u.data u.user WORKDIR. Ratings in the order of time, the last tenth is the test.
-SEEDS=${SEEDS:-1 2 3} EPOCHS=${EPOCHS:-2}
+SEEDS=${SEEDS:-1 2 3} EPOCHS=${EPOCHS:-3}
 . "$(dirname "$0")/../pipeline.sh"
 begin mmoe "u.data u.user" 2 "$@"
 

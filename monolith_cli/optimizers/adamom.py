@@ -29,7 +29,7 @@ class AdamomOptimizer(DenseOptimizer):
         name: str = "Adamom",
     ):
         super().__init__(learning_rate, use_locking, name)
-        self._numbers = {
+        self.numbers = {
             "ada_decay": ada_decay,
             "mom_decay": mom_decay,
             "epsilon": epsilon,
@@ -37,4 +37,4 @@ class AdamomOptimizer(DenseOptimizer):
         }
 
     def _resource_apply_dense(self, grad, handle):
-        return self._apply("monolith_resource_apply_adamom", grad, handle, self._numbers)
+        return self._apply("monolith_resource_apply_adamom", grad, handle, self.numbers)

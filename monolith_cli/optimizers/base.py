@@ -15,7 +15,8 @@ class DenseOptimizer(tf1.train.Optimizer):
     """Base. A step of a variable is one op; slots start at 0 and are named `<variable>/<optimizer>/<slot>`.
 
     learning_rate: a number, a scalar tensor, or a function without arguments that gives one (`LearningRateFunction`),
-    which is asked when the step is built. Sparse gradients and variables that are no resources raise
+    which is asked when the step is built. A subclass whose step is a native op keeps its hyper-parameters beside the rate in
+    `numbers`, by the names of the constructor's arguments. Sparse gradients and variables that are no resources raise
     NotImplementedError.
     """
 

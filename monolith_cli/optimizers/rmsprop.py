@@ -30,8 +30,8 @@ class RmspropOptimizer(DenseOptimizer):
         name: str = "Rmsprop",
     ):
         super().__init__(learning_rate, use_locking, name)
-        self._numbers = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon, "weight_decay": weight_decay}
+        self.numbers = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon, "weight_decay": weight_decay}
         self._use_v2 = use_v2
 
     def _resource_apply_dense(self, grad, handle):
-        return self._apply("monolith_resource_apply_rmsprop", grad, handle, self._numbers, use_v2=self._use_v2)
+        return self._apply("monolith_resource_apply_rmsprop", grad, handle, self.numbers, use_v2=self._use_v2)

@@ -42,12 +42,11 @@ def encode(optimizer: Any) -> bytes:
 
 
 def _argument(optimizer: Any, name: str) -> Any:
-    for attribute in (*_ATTRIBUTES.get(name, ()), f"_{name}", name):
-        if attribute in vars(optimizer):
-            break
-    else:
+    held = vars(optimizer) | getattr(optimizer, "numbers", {})
+    attribute = next((a for a in (*_ATTRIBUTES.get(name, ()), f"_{name}", name) if a in held), None)
+    if attribute is None:
         raise ModelError(f"optimizer {type(optimizer).__name__} cannot be written into a dump: it does not tell its argument {name}")
-    value = getattr(optimizer, attribute)
+    value = held[attribute]
     value = value() if callable(value) else value
     if isinstance(value, (bool, int, float, str, type(None))):
         return value

@@ -111,13 +111,16 @@ class ModelManager:
             return True
         lock = _open_lock(os.path.join(self.receive, LOCK))
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            return False
-        try:
+            # Whoever finds the lock taken must not read what an earlier holder has written.
+            with _flocked(self.receive):
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(lock)
+                    return False
+                if self._thread is None:
+                    os.ftruncate(lock, 0)
             if self._thread is None:
-                os.ftruncate(lock, 0)
                 _empty(self.receive)
         except BaseException:
             os.close(lock)
@@ -285,6 +288,17 @@ def _open_lock(path: str) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as e:
         raise errors.CannotCreateError(f"{path}: {e.strerror}") from None
+
+
+@contextlib.contextmanager
+def _flocked(folder: str):
+    """One at a time, of all processes."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _check_apart(source: str, receive: str) -> None:
