@@ -1,5 +1,6 @@
-"""Models for the tests of dumps, and a comparison of model directories."""
+"""Models for the tests of dumps, a comparison of model directories, and a run of everything by code and by dump."""
 
+import json
 from pathlib import Path
 
 # All that a dump has to keep: shared tables, sequences, a bias, groups of features, rates that follow the step, thresholds, expiry, parts of a
@@ -70,3 +71,32 @@ def different_files(one: Path, other: Path) -> list[str]:
     names = {n for n in names if "events" not in n and n not in ("checkpoint", "monolith_checkpoint", "model_dump")}
     assert any(n.endswith(".index") for n in names)
     return sorted(n for n in names if not all((d / n).exists() for d in (one, other)) or (one / n).read_bytes() != (other / n).read_bytes())
+
+
+STEPS = ["--batch-size", 64, "--seed", 5, "--json", "--save-every-steps", 7]
+
+
+def result(done) -> dict:
+    """The JSON of a command, without what depends on the clock."""
+    return {k: v for k, v in json.loads(done.stdout).items() if k not in ("seconds", "examples_per_second")}
+
+
+def same_by_both(run, tmp_path, model, record_type, records, more=()):
+    """Trains by code, writing a dump; then everything by code and by the dump, from which the code is hidden."""
+    data, common = tmp_path / "train.pb", ["-t", record_type]
+    data.write_bytes(records)
+    kept = tmp_path / "the.dump"
+    trained = run("monolith-train", *common, "--model", model, "--model-dir", tmp_path / "code", "--model-dump", *STEPS, *more, data)
+    (tmp_path / "code/model_dump").rename(kept)
+    told = [result(trained)]
+    for name, *options in (("monolith-eval", "--json"), ("monolith-predict", "--json", "--id-fields", "")):
+        told.append(run(name, *common, "--model", model, "--model-dir", tmp_path / "code", *options, data).stdout)
+    file = Path(model.rpartition(":")[0])
+    if tmp_path in file.parents:
+        file.rename(tmp_path / "hidden")
+    replayed = run("monolith-train", *common, "--model", kept, "--model-dir", tmp_path / "dump", *STEPS, *more, data)
+    assert result(replayed) == told[0] and told[0]["steps"] > 6
+    assert different_files(tmp_path / "code", tmp_path / "dump") == []
+    for before, (name, *options) in zip(told[1:], (("monolith-eval", "--json"), ("monolith-predict", "--json", "--id-fields", ""))):
+        assert run(name, *common, "--model", kept, "--model-dir", tmp_path / "code", *options, data).stdout == before
+    return kept

@@ -1,57 +1,12 @@
 """A model trained, judged and used out of its dump, in processes that have no code of it: the same losses, checkpoints and predictions, bit for bit."""
 
 import json
-from pathlib import Path
 
 import pytest
 from model_files import instance, wire, write_model
-from replay_models import FUSED, PLAIN, different_files
+from replay_models import FUSED, PLAIN, STEPS, different_files, same_by_both
 
 tf = pytest.importorskip("tensorflow")
-
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-STEPS = ["--batch-size", 64, "--seed", 5, "--json", "--save-every-steps", 7]
-
-
-def sequences(n: int) -> bytes:
-    """Examples for the DIN example."""
-    from monolith_protos.example_pb2 import Example
-
-    records = []
-    for i in range(n):
-        record = Example(label=[float(i * i % 3 == 0)])
-        past = range(i % 30)
-        ids = {"user": [i % 50], "item": [i % 17], "category": [i % 5], "items_before": [j % 17 for j in past], "categories_before": [j % 5 for j in past]}
-        for slot, (name, values) in enumerate(ids.items(), 1):
-            record.named_feature.add(name=name).feature.fid_v2_list.value.extend(slot << 48 | v for v in values)
-        records.append(record.SerializeToString())
-    return wire(records)
-
-
-def result(done) -> dict:
-    """The JSON of a command, without what depends on the clock."""
-    return {k: v for k, v in json.loads(done.stdout).items() if k not in ("seconds", "examples_per_second")}
-
-
-def same_by_both(run, tmp_path, model, record_type, records, more=()):
-    """Trains by code, writing a dump; then everything by code and by the dump, from which the code is hidden."""
-    data, common = tmp_path / "train.pb", ["-t", record_type]
-    data.write_bytes(records)
-    kept = tmp_path / "the.dump"
-    trained = run("monolith-train", *common, "--model", model, "--model-dir", tmp_path / "code", "--model-dump", *STEPS, *more, data)
-    (tmp_path / "code/model_dump").rename(kept)
-    told = [result(trained)]
-    for name, *options in (("monolith-eval", "--json"), ("monolith-predict", "--json", "--id-fields", "")):
-        told.append(run(name, *common, "--model", model, "--model-dir", tmp_path / "code", *options, data).stdout)
-    file = Path(model.rpartition(":")[0])
-    if tmp_path in file.parents:
-        file.rename(tmp_path / "hidden")
-    replayed = run("monolith-train", *common, "--model", kept, "--model-dir", tmp_path / "dump", *STEPS, *more, data)
-    assert result(replayed) == told[0] and told[0]["steps"] > 6
-    assert different_files(tmp_path / "code", tmp_path / "dump") == []
-    for before, (name, *options) in zip(told[1:], (("monolith-eval", "--json"), ("monolith-predict", "--json", "--id-fields", ""))):
-        assert run(name, *common, "--model", kept, "--model-dir", tmp_path / "code", *options, data).stdout == before
-    return kept
 
 
 def rich_records(run, n=900):
@@ -62,17 +17,6 @@ def rich_records(run, n=900):
 def test_everything_a_dump_keeps(run, tmp_path, text):
     model = write_model(tmp_path, text) + ":Rich"
     same_by_both(run, tmp_path, model, "instance", rich_records(run))
-
-
-@pytest.mark.parametrize("example, slots, labels", [("deepfm", "1-10", 1), ("mmoe", "1-5", 2)])
-def test_examples(run, tmp_path, example, slots, labels):
-    records = run("pb-gen", "-n", 900, "--slots", slots, "--labels", labels, "--vocab", 50).stdout
-    name = {"deepfm": "DeepFM", "mmoe": "Ratings"}[example]
-    same_by_both(run, tmp_path, f"{EXAMPLES / example / 'model.py'}:{name}", "instance", records)
-
-
-def test_example_with_sequences_in_shared_tables(run, tmp_path):
-    same_by_both(run, tmp_path, f"{EXAMPLES / 'din/model.py'}:Interest", "example", sequences(900))
 
 
 def test_one_goes_on_where_the_other_stopped(run, tmp_path):
