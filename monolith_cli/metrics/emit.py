@@ -116,7 +116,7 @@ def _make_sink(description: str) -> Sink:
     host, _, port = rest.rpartition(":")
     if kind == "statsd" and host and port.isdigit():
         return StatsdSink(host.strip("[]"), int(port))
-    raise ConfigError(f"{SINK_VARIABLE}={description!r} is no sink of metrics: use json:PATH or statsd:HOST:PORT")
+    raise ConfigError(f"{description!r} is no sink of metrics ({SINK_VARIABLE}): use json:PATH or statsd:HOST:PORT")
 
 
 def set_metric_prefix(prefix: str) -> None:

@@ -11,6 +11,7 @@ from monolith_cli.metrics.emit import get_cli
 
 tf1 = tf.compat.v1
 
+
 class ThroughputMetricHook(tf1.train.SessionRunHook):
     """Every run_every_n_secs (30), and at the end for what is left: counter run_steps.all, timer run_steps_elapsed_time.all
     (seconds a step); at the first step, with start_time_secs, timer run_start_elapsed_time.all. Tags: model_name,

@@ -12,7 +12,8 @@ def is_dump(spec: str) -> bool:
     if spec.endswith(".py") or ".py:" in spec or (":" in spec and not os.path.exists(spec)):
         return False
     if not os.path.isfile(spec):
-        raise NoInputError(f"--model {spec}: no such file; name FILE.py:CLASS, as movie.py:MovieRanking, or a file that model-show --dump has written")
+        found = "is a directory" if os.path.isdir(spec) else "no such file"
+        raise NoInputError(f"--model {spec}: {found}; name FILE.py:CLASS, as movie.py:MovieRanking, or a file that model-show --dump has written")
     return True
 
 

@@ -58,16 +58,8 @@ def _reason(node) -> str | None:
     definition = op_def_registry.get(node.op)
     if definition is None:
         return "this TensorFlow has no such operation"
-    if not (_STATEFUL if definition.is_stateful else _Others).fullmatch(node.op):
+    if not _STATEFUL.fullmatch(node.op) if definition.is_stateful else _REFUSED.fullmatch(node.op):
         return "it reaches beyond the graph, which a graph that comes out of a file may not do"
     if node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file:"):
         return "it writes a file"
     return None
-
-
-class _Others:
-    """Every name but the refused ones."""
-
-    @staticmethod
-    def fullmatch(name: str) -> bool:
-        return not _REFUSED.fullmatch(name)
