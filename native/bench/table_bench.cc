@@ -89,6 +89,7 @@ class KnownRows {
       std::memcpy(out + size_t(i) * dim_, Row(number(i)), dim_ * sizeof(float));
     }
   }
+  float* data() const { return rows_; }
   void Update(const uint32_t* numbers, const float* grads) {
     for (int i = 0; i < kBatch; ++i) {
       if (i + 16 < kBatch) FetchForUpdate(numbers[i + 16]);
@@ -96,7 +97,7 @@ class KnownRows {
     }
   }
   // In blocks of four, which is faster here than one by one.
-  void UpdateBehind(const KnownRows& index, const uint32_t* lines, const uint32_t* numbers, const float* grads, uint32_t* timestamps) {
+  void UpdateBehind(const KnownRows& index, const uint32_t* lines, const uint32_t* numbers, const float* grads, float* timestamps) {
     const auto line = [&](int i) { return index.rows_ + size_t(lines[i]) * 16; };
     const auto number = [&](int i) { return numbers[i] + static_cast<uint32_t>(*line(i)); };
     for (int i = 0; i < kBatch + 8; i += 4) {
@@ -170,7 +171,7 @@ int main(int argc, char** argv) {
   const KnownRows index(lines, 8, 0.f);
   std::vector<uint32_t> line(numbers.size());
   for (size_t i = 0; i < line.size(); ++i) line[i] = static_cast<uint32_t>(static_cast<uint64_t>(probe[i]) * 0x9e3779b97f4a7c15 % lines);
-  std::vector<uint32_t> timestamps(n);
+  const KnownRows timestamps(n / 16 + 1, 8, 0.f);
   const float rate = 0.01f;
   const std::function<void(int, size_t)> bodies[] = {
       [&](int t, size_t at) { known.Lookup(&numbers[at], out[t].data()); },

@@ -1,5 +1,6 @@
 #include "core/tables/table.h"
 
+#include <algorithm>
 #include <map>
 #include <random>
 
@@ -163,6 +164,23 @@ TEST(SplitSegments) {  // large enough for segments to be split, twice by size a
   CHECK(out == values);
   // Key, weight and timestamp are 16 bytes; the index may cost 6 to 14 more between two steps of growth.
   CHECK(t.memory_bytes() < size_t(kKeys) * 30);
+}
+
+TEST(MemoryBetweenGrowthSteps) {  // at every size from 100,000 rows on, through splits and all sizes of the index
+  TableConfig c = SgdTable(16);
+  c.segments[0].optimizer.kind = OptimizerConfig::Kind::kAdagrad;
+  EmbeddingTable t(c);
+  constexpr size_t kRow = 8 + 4 + 2 * 16 * sizeof(float), kBatch = 4096;
+  const std::vector<float> values(kBatch * 16, 1.f);
+  std::vector<int64_t> keys(kBatch);
+  double worst = 0;
+  for (int64_t next = 1; t.size() < 1'300'000;) {
+    for (auto& k : keys) k = next++ << 20;
+    t.AssignAdd(keys.data(), kBatch, values.data(), 1);
+    if (t.size() > 100'000) worst = std::max(worst, double(t.memory_bytes()) / double(t.size() * kRow));
+  }
+  CHECK(worst < 1.12);
+  CHECK(double(t.memory_bytes()) < 1.06 * double(t.size() * kRow));
 }
 
 TEST(WalkWithLimit) {  // V12.4

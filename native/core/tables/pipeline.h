@@ -105,16 +105,19 @@ class Pipeline {
     const size_t k = i % kRing;
     const KeyGroup* group = groups_[k];
     bool found;
-    const RowId id = group->FirstRow(hashes_[k], group->meta.load(std::memory_order_acquire), &found);
+    const uint8_t meta = group->meta.load(std::memory_order_acquire);
+    const RowId id = group->FirstRow(hashes_[k], meta, &found);
     const auto* runs = segments_[k]->runs();
     char* row = layout_.Row(runs, id);
-    if (kWrite) __builtin_prefetch(layout_.Timestamp(runs, id), 1);
     ids_[k] = id;
     rows_[k] = found ? row : nullptr;
-    // Where a key that is not here may have been moved to lies near by.
-    Prefetch<kWrite>(found ? row : reinterpret_cast<const char*>(group + KeyGroup::kSteps[1]));
-    __builtin_prefetch(found ? row : reinterpret_cast<const char*>(group + KeyGroup::kSteps[2]));
-    __builtin_prefetch(found ? row : reinterpret_cast<const char*>(group + KeyGroup::kSteps[3]));
+    // A key that is not here stands near by if its own group is full, or is to stand in its own.
+    const bool full = meta >= KeyGroup::kAllUsed;
+    const auto near = [&](unsigned step) { return reinterpret_cast<const char*>(group + (full ? KeyGroup::kSteps[step] : 0)); };
+    if (kWrite) __builtin_prefetch(found ? reinterpret_cast<const char*>(layout_.Timestamp(runs, id)) : near(1), 1);
+    Prefetch<kWrite>(found ? row : near(1));
+    __builtin_prefetch(found ? row : near(2));
+    __builtin_prefetch(found ? row : near(3));
   }
 
   template <bool kWrite>

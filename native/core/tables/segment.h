@@ -2,7 +2,7 @@
 //
 // The table is cut by the top bits of the hash into segments; inside one, the group of a key grows with its hash, so that an index
 // is rebuilt into a larger one by a sequential pass that needs no keys but those in it. A segment that holds as many rows as it
-// may is split in two, and its rows are copied. Both happen while writers are held out, and are bounded: readers go on in what was
+// may is split in four, and its rows are copied. Both happen while writers are held out, and are bounded: readers go on in what was
 // there before.
 #pragma once
 
@@ -31,6 +31,14 @@ class alignas(64) Segment {
   static void* operator new(size_t bytes) { return ChunkArena::AllocatePiece(bytes); }
   static void operator delete(void* p, size_t bytes) { ChunkArena::FreePiece(p, bytes); }
 
+  // Not make_shared: a segment lies where all of them do.
+  static std::shared_ptr<Segment> Make(uint64_t prefix, int depth, uint32_t chunks, std::shared_ptr<SegmentRows> rows) {
+    return std::shared_ptr<Segment>(new Segment(prefix, depth, chunks, std::move(rows)));
+  }
+
+  // Chunks by which an index grows: one of a segment of few bits must have so many groups that a group implies the bits it does
+  // not keep.
+  static uint32_t ChunkStep(int depth);
   // The smallest index for so many keys; more than kMaxChunks when there is none.
   static uint32_t ChunksFor(size_t keys, int depth);
   // How many keys an index takes.
@@ -63,7 +71,16 @@ class alignas(64) Segment {
   const std::shared_ptr<SegmentRows>& shared_rows() const { return rows_; }
 
   // The hash of the key in a slot.
-  uint64_t HashAt(uint32_t group, int slot) const;
+  uint64_t HashAt(uint32_t group, int slot) const {
+    const KeyGroup& g = *Group(group);
+    const uint64_t kept = g.KeptBits(slot);
+    constexpr int kKept = 64 - KeyGroup::kImpliedBits;
+    if (depth_ >= KeyGroup::kImpliedBits) return prefix_ >> kKept << kKept | kept;
+    const uint32_t step = KeyGroup::kSteps[g.Moved(slot)];
+    const uint32_t home = group >= step ? group - step : group + groups_ - step;
+    const uint64_t cell = home * cell_inverse_ >> 32;  // home / (groups_ >> (kImpliedBits - depth_))
+    return prefix_ | cell << kKept | kept;
+  }
 
   // visit(group number, slot, id) for all keys that are there now.
   template <class Visit>
@@ -78,11 +95,45 @@ class alignas(64) Segment {
   }
 
   // Inserts a key that is not there; needs the insert lock of the rows, or no other thread about. False when there is no place.
-  bool Insert(uint64_t hash, RowId id);
+  bool Insert(uint64_t hash, RowId id) {
+    if (!Put(hash, id)) return false;
+    used_.store(used() + 1, std::memory_order_relaxed);
+    return true;
+  }
+  // Inserts what `each` calls its argument with, (hash, id) of keys that are not there, into an index that no other thread sees.
+  // False when there was no place for one.
+  template <class Each>
+  bool InsertAll(Each each) {
+    uint32_t n = used();
+    bool fits = true;
+    each([&](uint64_t hash, RowId id) {
+      fits = fits && Put(hash, id);
+      ++n;
+    });
+    used_.store(n, std::memory_order_relaxed);
+    return fits;
+  }
 
   size_t memory_bytes() const { return num_chunks_ * kChunkBytes + sizeof *this; }
 
  private:
+  bool Put(uint64_t hash, RowId id) {
+    const uint32_t home = Home(hash);
+    for (unsigned moved = 0; moved < KeyGroup::kMoves; ++moved) {
+      KeyGroup* g = Group(Moved(home, moved));
+      const uint8_t m = g->meta.load(std::memory_order_relaxed);
+      const unsigned room = ~m & KeyGroup::kAllUsed;
+      if (!room) {
+        if (!(m & KeyGroup::kOverflow)) g->meta.store(m | KeyGroup::kOverflow, std::memory_order_release);
+        continue;
+      }
+      const int slot = __builtin_ctz(room);
+      g->Set(slot, hash, moved, id);
+      g->meta.store(static_cast<uint8_t>(m | 1u << slot), std::memory_order_release);
+      return true;
+    }
+    return false;
+  }
   void FreeChunks();
 
   static constexpr double kMaxLoad = 0.84;
@@ -118,10 +169,5 @@ class Directory {
 
 // A directory with room for so many keys.
 Directory* NewDirectory(const RowLayout& layout, uint64_t keys);
-// What stands in for `segment` when it can take no more: one with a larger index over the same rows, or two halves with copies of the
-// rows. Writers must be held out.
-std::vector<std::shared_ptr<Segment>> GrowSegment(const Segment& segment, bool track_changes);
-// `parts` segments (1 or 2), or more where keys crowd in one place, with copies of the rows of this one, without gaps.
-std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& segment, int parts, bool track_changes);
 
 }  // namespace monolith

@@ -1,5 +1,7 @@
 #include "core/tables/table_impl.h"
 
+#include "core/tables/segment_growth.h"
+
 namespace monolith {
 
 EmbeddingTable::Impl::Impl(const TableConfig& c)
@@ -123,7 +125,7 @@ void EmbeddingTable::Impl::Compact(uint64_t hash) {
   Frozen frozen_here(this);
   const Segment& segment = *directory.load(std::memory_order_seq_cst)->Of(hash);
   CaptureAll(segment);
-  Replace(segment, CopySegment(segment, 1, tracks_changes));
+  Replace(segment, CopySegment(segment, tracks_changes));
 }
 
 }  // namespace monolith
