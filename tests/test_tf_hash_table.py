@@ -1,5 +1,6 @@
 """One table in a graph or eagerly, its files and its entries; and slots merged into one table."""
 
+import collections
 import uuid
 
 import numpy as np
@@ -121,12 +122,16 @@ def test_expiry_on_save(tmp_path):  # V8.4
         assert listed(made.lookup(keys)) == [0, 2]
 
 
-def collect(made, **kwargs):
+def entries_of(pieces):
     from monolith_protos.embedding_hash_table_pb2 import EntryDump
 
+    return [EntryDump.FromString(e) for piece in pieces for e in piece]
+
+
+def collect(made, **kwargs):
     pieces = []
     hash_table.iterate_table_and_apply(made, lambda entries: pieces.append(entries.numpy()), **kwargs)
-    return pieces, [EntryDump.FromString(e) for piece in pieces for e in piece]
+    return pieces, entries_of(pieces)
 
 
 def test_iterate_in_pieces():  # V12.4
@@ -144,6 +149,29 @@ def test_iterate_gives_each_row_once(n, limit, nshards):
     assert sorted(e.id for e in collect(made, limit=limit, nshards=nshards)[1]) == [i * 977 for i in range(n)]
 
 
+def test_rows_come_once_while_the_table_grows():
+    made = table().assign(tf.range(2000, dtype=tf.int64), tf.ones([2000, 1]))
+
+    def piece(entries):
+        pieces.append(entries.numpy())
+        if len(pieces) <= 10:
+            made.assign(tf.range(10_000, dtype=tf.int64) + 10_000 * len(pieces), tf.ones([10_000, 1]))
+
+    pieces = []
+    hash_table.iterate_table_and_apply(made, piece, limit=200, nshards=3)
+    seen = collections.Counter(e.id for e in entries_of(pieces))
+    assert all(seen[i] == 1 for i in range(2000)) and max(seen.values()) == 1
+    assert int(made.size()) == 102_000
+
+
+def test_an_offset_behind_the_end():
+    made = table().assign(ids(1, 2), rows([1], [2]))
+    offset, entries = made.save_as_tensor(0, 1, 2, 0)
+    assert int(offset) == -1 and len(entries) == 2
+    offset, entries = made.save_as_tensor(0, 1, 2, offset)
+    assert int(offset) == -1 and len(entries) == 0
+
+
 def test_iterate_in_a_graph():
     with tf.Graph().as_default(), tf1.Session() as session:
         total = tf1.get_variable("total", [], tf.int32, tf1.zeros_initializer(), use_resource=True)
@@ -158,7 +186,7 @@ def test_iterate_in_a_graph():
     (dict(shard_idx=2), "shard_idx must lie in [0, num_shards), not 2"),
     (dict(shard_idx=-1), "shard_idx must lie in [0, num_shards), not -1"),
     (dict(limit=0), "limit must be 1 or more, not 0"),
-    (dict(offset=-1), "offset must not be negative, not -1"),
+    (dict(offset=-2), "offset -2 is none that a call for shard 0 of 2 gave"),
     (dict(limit=[1]), "limit must have rank 0"),
 ])
 def test_mistakes_in_an_iteration(wrong, message):

@@ -149,7 +149,8 @@ class HashTable:
         self, shard_idx: tf.Tensor | int, num_shards: tf.Tensor | int, limit: tf.Tensor | int, offset: tf.Tensor | int
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """(new_offset, entries): serialized EntryDump messages of `limit` rows at most of one shard from `offset` on, 0 at first. The
-        shard is done when fewer come. See `iterate_table_and_apply`."""
+        shard is done when fewer come, new_offset is -1 then. A row that is there from the first call to the last comes once, whatever
+        is inserted and evicted between them, as it is when it comes. See `iterate_table_and_apply`."""
         return ops.library().monolith_tables_save_as_tensor(
             handle=self._handle,
             shard_idx=tf.cast(shard_idx, tf.int32),
@@ -373,7 +374,7 @@ def iterate_table_and_apply(
         new_offset, entries = table.save_as_tensor(shard, nshards, limit, offset)
         applied = [done for done in tf.nest.flatten(fn(entries)) if done is not None]
         with tf.control_dependencies(applied):
-            more = tf.equal(tf.size(entries), limit)
+            more = tf.not_equal(new_offset, -1)
             return [tf.where(more, shard, shard + 1), tf.where(more, new_offset, 0)]
 
     start = [tf.constant(0), tf.constant(0, tf.int64)]

@@ -48,8 +48,9 @@ REGISTER_OP("MonolithTablesSaveAsTensor")
       c->set_output(1, c->Vector(c->UnknownDim()));
       return absl::OkStatus();
     })
-    .Doc("Serialized EntryDumps of `limit` rows at most of one shard of a table, from offset on; 0 is the beginning. A shard is done "
-         "when fewer than `limit` come. Rows that are inserted between two calls may be missed.");
+    .Doc("Serialized EntryDumps of `limit` rows at most of one shard of a table, from offset on; 0 is the beginning, any other one "
+         "that a call gave. A shard is done when fewer than `limit` come; new_offset is then -1. A row that is there from the first call "
+         "to the last comes once, whatever is inserted and evicted meanwhile.");
 
 REGISTER_OP("MonolithExtractSlotFromEntry")
     .Input("entry: string")
@@ -136,19 +137,11 @@ class SaveAsTensorOp : public TablesKernel {
     Check(shards >= 1, "num_shards", shards, "must be 1 or more");
     Check(shard >= 0 && shard < shards, "shard_idx", shard, "must lie in [0, num_shards)");
     Check(limit >= 1, "limit", limit, "must be 1 or more");
-    Check(offset >= 0, "offset", offset, "must not be negative");
-    if (table.plan().serving()) throw ServingNotSaved(table_);
     const EntryCodec codec(table_, table.plan());
     std::vector<std::string> entries;
-    size_t at = static_cast<size_t>(offset);
-    {
-      const EmbeddingTable::Freeze frozen(table);
-      frozen.Walk(static_cast<size_t>(shard), static_cast<size_t>(shards), &at, static_cast<size_t>(limit),
-                  [&](const EmbeddingTable::Row& row) {
-                    codec.Append(row, &entries.emplace_back());
-                    return true;
-                  });
-    }
+    uint64_t at = static_cast<uint64_t>(offset);
+    table.Walk(static_cast<size_t>(shard), static_cast<size_t>(shards), &at, static_cast<size_t>(limit),
+               [&](const EmbeddingTable::Row& row) { codec.Append(row, &entries.emplace_back()); });
     tf::Tensor *next = nullptr, *out = nullptr;
     TF_RETURN_IF_ERROR(ctx->allocate_output(0, {}, &next));
     TF_RETURN_IF_ERROR(ctx->allocate_output(1, {static_cast<int64_t>(entries.size())}, &out));

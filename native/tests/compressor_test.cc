@@ -178,7 +178,6 @@ TEST(StepsOfAServingTableAreRefused) {
   const int64_t key = 1;
   const float grad[2] = {1, 2}, rate = 1;
   CHECK_THROWS(table.Optimize(&key, 1, grad, &rate, 1, 0), ErrorCode::kUsage);
-  EmbeddingTable::Freeze frozen(table);
-  size_t offset = 0;
-  CHECK_THROWS(frozen.Walk(0, 1, &offset, 10, [](const EmbeddingTable::Row&) { return true; }), ErrorCode::kUsage);
+  uint64_t position = 0;
+  CHECK_THROWS(table.Walk(0, 1, &position, 10, [](const EmbeddingTable::Row&) {}), ErrorCode::kUsage);
 }

@@ -130,18 +130,14 @@ TEST(AgainstMap) {  // random operations through every size of the index up to s
     CHECK_EQ(wrong, 0u);
   }
   size_t visited = 0, wrong = 0;
-  {
-    const EmbeddingTable::Freeze frozen(t);
-    for (size_t shard = 0; shard < 7; ++shard) {
-      size_t offset = 0;
-      frozen.Walk(shard, 7, &offset, SIZE_MAX, [&](const EmbeddingTable::Row& row) {
-        const auto it = model.find(row.key);
-        if (it == model.end() || !std::equal(row.floats, row.floats + 3, it->second.begin())) ++wrong;
-        else model.erase(it);
-        ++visited;
-        return true;
-      });
-    }
+  for (size_t shard = 0; shard < 7; ++shard) {
+    uint64_t position = 0;
+    t.Walk(shard, 7, &position, SIZE_MAX, [&](const EmbeddingTable::Row& row) {
+      const auto it = model.find(row.key);
+      if (it == model.end() || !std::equal(row.floats, row.floats + 3, it->second.begin())) ++wrong;
+      else model.erase(it);
+      ++visited;
+    });
   }
   CHECK_EQ(visited, t.size());
   CHECK_EQ(wrong, 0u);
@@ -181,27 +177,6 @@ TEST(MemoryBetweenGrowthSteps) {  // at every size from 100,000 rows on, through
   }
   CHECK(worst < 1.12);
   CHECK(double(t.memory_bytes()) < 1.06 * double(t.size() * kRow));
-}
-
-TEST(WalkWithLimit) {  // V12.4
-  EmbeddingTable t(SgdTable(1));
-  for (int64_t k = 0; k < 100; ++k) {
-    const float one = 1;
-    t.AssignAdd(&k, 1, &one, 0);
-  }
-  std::vector<int> seen(100, 0);
-  const EmbeddingTable::Freeze frozen(t);
-  for (size_t shard = 0; shard < 10; ++shard) {
-    size_t offset = 0;
-    for (int calls = 0; calls < 200; ++calls) {
-      const bool done = frozen.Walk(shard, 10, &offset, 2, [&](const EmbeddingTable::Row& row) {
-        ++seen[static_cast<size_t>(row.key)];
-        return true;
-      });
-      if (done) break;
-    }
-  }
-  for (int n : seen) CHECK_EQ(n, 1);
 }
 
 TEST(Ranges) {  // V12.2

@@ -7,6 +7,7 @@
 #include "core/tables/encoded_rows.h"
 #include "core/tables/filters/occurrence_gate.h"
 #include "core/tables/pipeline.h"
+#include "core/tables/row_copy.h"
 #include "core/tables/table_impl.h"
 
 namespace monolith {
@@ -143,15 +144,7 @@ bool EmbeddingTable::GetRow(int64_t key, std::vector<float>* floats, uint32_t* t
   Place place;
   if (!Probe(segment, hash, &place)) return false;
   const char* row = segment.Row(place.id);
-  const RowLock& lock = impl_->locks.Of(row);
-  for (;;) {
-    const uint64_t before = lock.word.load(std::memory_order_acquire);
-    CopyBytes(timestamp, segment.Timestamp(place.id), sizeof *timestamp);
-    CopyBytes(copy.data(), row, plan.row_bytes());
-    LoadBarrier();
-    if (RowLock::Unchanged(before, lock.word.load(std::memory_order_acquire), RowLock::Name(row))) break;
-    Pause();
-  }
+  CopyRow(impl_->locks, row, segment.Timestamp(place.id), copy.data(), plan.row_bytes(), timestamp);
   plan.Get(copy.data(), floats->data());
   return true;
 }
@@ -169,43 +162,10 @@ void EmbeddingTable::Clear(size_t expected_rows) {
   impl_->Publish(empty);
 }
 
-EmbeddingTable::Freeze::Freeze(const EmbeddingTable& table) : table_(table) { table.impl_->FreezeWriters(); }
-EmbeddingTable::Freeze::~Freeze() { table_.impl_->ThawWriters(); }
-
 std::pair<size_t, size_t> ShardRange(size_t total, size_t shard, size_t shards) {
   const size_t each = total / shards, rest = total % shards;
   const size_t begin = shard * each + std::min(shard, rest);
   return {begin, begin + each + (shard < rest)};
-}
-
-bool EmbeddingTable::Freeze::Walk(size_t shard, size_t shards, size_t* offset, size_t limit,
-                                  const std::function<bool(const Row&)>& visit) const {
-  if (table_.plan().serving()) throw ServingNotSaved(table_.config().name);
-  const auto& segments = table_.impl_->directory.load()->segments();
-  size_t total = 0;
-  for (const auto& s : segments) total += s->groups();
-  const auto [begin, end] = ShardRange(total, shard, shards);
-  size_t first = 0;  // number of the segment's first group
-  for (const auto& s : segments) {
-    const size_t to = std::min(end, first + s->groups());
-    for (size_t i = begin + *offset / KeyGroup::kSlots; i >= first && i < to; ++i) {
-      const uint32_t number = static_cast<uint32_t>(i - first);
-      const KeyGroup& g = *s->Group(number);
-      const unsigned used = g.meta.load(std::memory_order_acquire) & KeyGroup::kAllUsed;
-      for (size_t slot = *offset % KeyGroup::kSlots; slot < KeyGroup::kSlots; ++slot) {
-        const RowId id = g.Row(static_cast<int>(slot));
-        if (!(used >> slot & 1) || id == kNoRow) continue;
-        if (limit == 0) return false;
-        --limit;
-        *offset = *offset / KeyGroup::kSlots * KeyGroup::kSlots + slot + 1;
-        if (!visit({KeyOfHash(s->HashAt(number, static_cast<int>(slot))), *s->Timestamp(id), reinterpret_cast<const float*>(s->Row(id))}))
-          return false;
-      }
-      *offset = (i - begin + 1) * KeyGroup::kSlots;
-    }
-    first += s->groups();
-  }
-  return true;
 }
 
 }  // namespace monolith

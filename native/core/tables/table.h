@@ -111,21 +111,13 @@ class EmbeddingTable {
   // From now on snapshots of what changed alone can be taken.
   void TrackChanges(bool on);
 
-  // Holds writers out while it lives; lookups go on. Rows may be walked meanwhile.
-  class Freeze {
-   public:
-    explicit Freeze(const EmbeddingTable& table);
-    ~Freeze();
-    Freeze(const Freeze&) = delete;
-    Freeze& operator=(const Freeze&) = delete;
-
-    // Walks shard `shard` of `shards` from position *offset (0 at first) and leaves it behind the last row visited, so that a
-    // walk can be taken up again. Ends after `limit` rows or when visit returns false. True when the shard is done.
-    bool Walk(size_t shard, size_t shards, size_t* offset, size_t limit, const std::function<bool(const Row&)>& visit) const;
-
-   private:
-    const EmbeddingTable& table_;
-  };
+  // Where a walk stands that is done with its shard; 0 is the beginning.
+  static constexpr uint64_t kWalkDone = UINT64_MAX;
+  // Gives rows of shard `shard` of `shards` from *position on, in the order of the hashes of their keys, and leaves it behind the last
+  // of them. Ends after `limit` rows, which is 1 or more, but that the very last two of all hashes come together. True when the shard
+  // is done. Nobody waits: a row that is there from the first call of a walk to the last comes once, whatever others do meanwhile, as it
+  // is when it comes. Throws Error(kUsage) for a table for serving and for a position that is not in the shard.
+  bool Walk(size_t shard, size_t shards, uint64_t* position, size_t limit, const std::function<void(const Row&)>& visit) const;
 
   struct Impl;
 
