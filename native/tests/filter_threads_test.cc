@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <set>
 #include <thread>
@@ -50,6 +51,15 @@ std::vector<int64_t> Ids(int n, int first) {
   return ids;
 }
 
+void CheckElements(const SlidingFilter& filter) {
+  for (size_t s = 0; s < static_cast<size_t>(filter.split_num()); ++s) {
+    const CountingSplit& split = filter.split(s);
+    uint64_t used = 0;
+    for (size_t i = 0; i < split.cells.size(); ++i) used += split.cells.Load(i) != 0;
+    CHECK_EQ(split.Elements(), std::min(used, split.capacity));
+  }
+}
+
 }  // namespace
 
 // Every id is added three times by each of four threads: whatever the order, the counts before are 0 to 11, each once.
@@ -85,29 +95,80 @@ TEST(OneSplitCountsAsWell) {
   }
 }
 
-// What is on disk is of one moment: a filter restored from it has for each id what some adds before had left, never more than now.
+// Of each id the files hold a count between those at the beginning and at the end of the save, while the head moves on and splits make
+// room for others; and the elements of each split are told as they are.
 TEST(SavedWhileItCounts) {
   const std::string folder = std::filesystem::temp_directory_path() / ("filter_threads_" + std::to_string(getpid()));
-  SlidingFilter filter(1200, 5);
-  const std::vector<int64_t> ids = Ids(600, 0);
+  constexpr int kIds = 2400, kLaps = 3, kSplits = 7, kOthers = kIds / 20;
+  constexpr uint64_t kCapacity = uint64_t{kIds} * (kSplits - 1);
+  const std::vector<int64_t> ids = Ids(kIds, 0);
+  for (int round = 0; round < std::min(kRounds, 20); ++round) {
+    SlidingFilter filter(kCapacity, kSplits);
+    std::vector<std::atomic<int>> begun(kIds), ended(kIds);
+    std::atomic<int> lap{0}, at_rest{0};
+    const auto check = [&](const std::vector<int>& least, const std::vector<int>& most) {
+      SlidingFilter restored(kCapacity, kSplits);
+      restored.Restore(folder + "/f");
+      int wrong = 0;
+      for (size_t i = 0; i < ids.size(); ++i) {
+        const int count = static_cast<int>(restored.Get(ids[i]));
+        wrong += count < least[i] || count > most[i];
+      }
+      CHECK_EQ(wrong, 0);
+      CheckElements(restored);
+    };
+    std::thread saver([&] {
+      for (int n = 1; n <= kLaps; ++n) {
+        const std::vector<int> least(ended.begin(), ended.end());
+        lap = n;
+        filter.Save(folder + "/f");
+        check(least, std::vector<int>(begun.begin(), begun.end()));
+        while (at_rest < n * kThreads) std::this_thread::yield();
+      }
+    });
+    Together([&](int t) {
+      int64_t other = kIds + t * kLaps * kOthers;
+      for (int n = 1; n <= kLaps; ++n) {
+        while (lap < n) std::this_thread::yield();
+        for (int i = 0; i < kIds; ++i) {
+          uint8_t old;
+          ++begun[static_cast<size_t>(i)];
+          filter.Add(&ids[static_cast<size_t>(i)], nullptr, 1, &old);
+          ++ended[static_cast<size_t>(i)];
+          if (i % 20) continue;
+          const int64_t id = other++ << 17;  // fills the newest split
+          filter.Add(&id, nullptr, 1, &old);
+          std::this_thread::sleep_for(std::chrono::microseconds(20));  // so that a lap lasts as long as a save
+        }
+        ++at_rest;
+      }
+    });
+    saver.join();
+    CHECK(filter.state().head_increment >= 1);
+  }
+  std::filesystem::remove_all(folder);
+}
+
+// New ids all the time: splits that a save is reading give way to others.
+TEST(SavedWhileTheRingTurns) {
+  const std::string folder = std::filesystem::temp_directory_path() / ("filter_ring_" + std::to_string(getpid()));
+  SlidingFilter filter(20000, 5);
   std::atomic<bool> stop{false};
   std::thread saver([&] {
-    for (int round = 0; round < std::min(kRounds, 20); ++round) {
+    for (int round = 0; round < std::min(kRounds, 30); ++round) {
       filter.Save(folder + "/f");
-      SlidingFilter restored(1200, 5);
+      SlidingFilter restored(20000, 5);
       restored.Restore(folder + "/f");
-      uint64_t elements = 0;
-      for (size_t i = 0; i < 5; ++i) elements += restored.split(i).Elements();
-      CHECK(elements <= 5 * 300);
-      for (int64_t id : ids) CHECK(restored.Get(id) <= 15);
+      CheckElements(restored);
     }
     stop = true;
   });
-  Together([&](int) {
-    std::vector<uint8_t> old(ids.size());
-    while (!stop) filter.Add(ids.data(), nullptr, ids.size(), old.data());
+  Together([&](int t) {
+    uint8_t old[100];
+    for (int first = t << 28; !stop; first += 100) filter.Add(Ids(100, first).data(), nullptr, 100, old);
   });
   saver.join();
+  CHECK(filter.state().head_increment >= 5);
   std::filesystem::remove_all(folder);
 }
 

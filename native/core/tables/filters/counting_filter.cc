@@ -30,6 +30,24 @@ void CountingSplit::Clear() {
   failure_count.store(0, std::memory_order_relaxed);
 }
 
+std::unique_ptr<CountingSplit> CountingSplit::Fresh() const {
+  return std::make_unique<CountingSplit>(capacity, fill_rate, CountingCells(cells.total_size()));
+}
+
+std::unique_ptr<CountingSplit> CountingSplit::Copy() const {
+  auto copy = Fresh();
+  uint64_t elements = 0;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    const uint16_t cell = cells.Load(i);
+    if (!cell) continue;  // it is so already, without memory
+    copy->cells.Store(i, cell);
+    ++elements;
+  }
+  copy->num_elements.store(elements, std::memory_order_relaxed);
+  copy->failure_count.store(failure_count.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  return copy;
+}
+
 CountingFilter::CountingFilter(uint64_t capacity, double fill_rate) : split_(capacity, fill_rate) {}
 
 uint32_t CountingFilter::Add(int64_t id, uint32_t count) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 
 #include "core/tables/filters/counting_cells.h"
 #include "core/tables/filters/occurrence_filter.h"
@@ -16,6 +17,10 @@ struct CountingSplit {
   bool Full() const { return Elements() + 1 >= capacity; }
   uint64_t Elements() const;
   void Clear();
+  // An empty one of the same size.
+  std::unique_ptr<CountingSplit> Fresh() const;
+  // A copy, while others may be counting: of each cell what it holds at some moment, and as many elements as there are in it.
+  std::unique_ptr<CountingSplit> Copy() const;
 
   const uint64_t capacity;
   double fill_rate;

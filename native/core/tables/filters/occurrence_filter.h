@@ -33,7 +33,8 @@ class OccurrenceFilter {
 
   // How many files it is saved in; 0: it has nothing to save.
   virtual int split_num() const { return 0; }
-  // Writes <basename>-%05d-of-%05d, all or none. Counting waits meanwhile. Nothing is written by a filter without splits.
+  // Writes <basename>-%05d-of-%05d, all or none. Counting goes on: of each id the files hold a count between those at the beginning
+  // and at the end. Nothing is written by a filter without splits.
   virtual void Save(const std::string& basename) {}
   // Takes over what Save wrote. Throws Error(kNoInput) when there are no files, Error(kBadData) naming file and offset, Error(kConfig)
   // for files of another filter; it is then as it was.

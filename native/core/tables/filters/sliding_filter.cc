@@ -12,7 +12,7 @@ constexpr size_t kBlock = 16;           // ids whose cells are fetched ahead
 constexpr size_t kSectionIds = 4096;    // the longest that moving the head waits for
 constexpr int kMaxSplits = 99999;       // file names have five digits
 
-std::vector<std::unique_ptr<CountingSplit>> MakeSplits(uint64_t capacity, int split_num) {
+std::vector<std::shared_ptr<CountingSplit>> MakeSplits(uint64_t capacity, int split_num) {
   if (split_num < 1 || split_num > kMaxSplits)
     throw Error(ErrorCode::kConfig, "filter_split_num must be 1.." + std::to_string(kMaxSplits) + ", not " + std::to_string(split_num));
   const uint64_t n = std::max(SlidingFilter::kMinSplits, static_cast<unsigned>(split_num));
@@ -20,8 +20,8 @@ std::vector<std::unique_ptr<CountingSplit>> MakeSplits(uint64_t capacity, int sp
   if (each == 0)
     throw Error(ErrorCode::kConfig, "a filter_capacity of " + std::to_string(capacity) + " is too small for filter_split_num " +
                                         std::to_string(split_num) + ": it must be " + std::to_string(n - 1) + " or more");
-  std::vector<std::unique_ptr<CountingSplit>> splits;
-  for (uint64_t i = 0; i < n; ++i) splits.push_back(std::make_unique<CountingSplit>(each, SlidingFilter::kFillRate));
+  std::vector<std::shared_ptr<CountingSplit>> splits;
+  for (uint64_t i = 0; i < n; ++i) splits.push_back(std::make_shared<CountingSplit>(each, SlidingFilter::kFillRate));
   return splits;
 }
 
@@ -101,11 +101,18 @@ void SlidingFilter::Add(const int64_t* ids, const uint32_t* counts, size_t n, ui
 }
 
 void SlidingFilter::Advance(size_t head) {
+  std::shared_ptr<CountingSplit> oldest;  // its memory is given back when others count again
   LaneLock::Alone alone(lock_);
   if (head_ != head || !splits_[head]->Full()) return;
-  head_ = (head_ + 1) % splits_.size();
+  oldest = splits_[AheadOf(head, kForwardStep)];
+  splits_[AheadOf(head, kForwardStep)] = oldest->Fresh();
+  head_ = AheadOf(head, 1);
   ++head_increment_;
-  Ahead(1).Clear();
+}
+
+uint64_t SlidingFilter::SplitCapacity() {
+  LaneLock::Shared in(lock_);
+  return splits_.front()->capacity;
 }
 
 uint32_t SlidingFilter::Get(int64_t id) {
@@ -125,8 +132,10 @@ void SlidingFilter::Filter(const Occurrences& batch, uint8_t* drop) {
 }
 
 void SlidingFilter::Clear() {
+  std::vector<std::shared_ptr<CountingSplit>> old;
   LaneLock::Alone alone(lock_);
-  for (auto& split : splits_) split->Clear();
+  old = splits_;
+  for (auto& split : splits_) split = split->Fresh();
   head_ = 0;
   head_increment_ = 0;
   failure_count_.store(0, std::memory_order_relaxed);

@@ -44,14 +44,17 @@ class SlidingFilter : public OccurrenceFilter {
   // The count of an id in the splits behind the newest, 0 when it is in none.
   uint32_t Backward(uint64_t hash, uint16_t signature) const;
   unsigned BackwardSteps() const;
-  CountingSplit& Ahead(unsigned steps) const { return *splits_[(head_ + steps) % splits_.size()]; }
+  size_t AheadOf(size_t head, unsigned steps) const { return (head + steps) % splits_.size(); }
+  CountingSplit& Ahead(unsigned steps) const { return *splits_[AheadOf(head_, steps)]; }
   CountingSplit& Behind(unsigned steps) const { return *splits_[(head_ + splits_.size() - steps) % splits_.size()]; }
+  uint64_t SplitCapacity();
   void Prefetch(uint64_t hash) const;
   // Makes the next split the newest, if `head` still is and is full.
   void Advance(size_t head);
 
   LaneLock lock_;  // shared to count; alone to move the head
-  std::vector<std::unique_ptr<CountingSplit>> splits_;
+  // Counted in while they are the newest two. None is emptied: another takes its place, for a save may be reading it.
+  std::vector<std::shared_ptr<CountingSplit>> splits_;
   size_t head_ = 0;
   uint64_t head_increment_ = 0;  // how often the head has moved
   std::atomic<uint64_t> failure_count_{0};

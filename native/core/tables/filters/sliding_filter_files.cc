@@ -18,16 +18,26 @@ SlidingMeta Geometry(const SlidingFilter& filter) {
 
 }  // namespace
 
+// Others go on counting. Splits that are not counted in at the moment that is taken stay as they are; the newest two are copied
+// while they change, so that a count is one the id had between the beginning and the end of the save.
 void SlidingFilter::Save(const std::string& basename) {
   FileSet files(basename);
+  SlidingMeta meta = Geometry(*this);
+  std::vector<std::shared_ptr<CountingSplit>> splits;
   {
     LaneLock::Alone alone(lock_);
-    SlidingMeta meta = Geometry(*this);
     meta.head = head_;
     meta.head_increment = head_increment_;
     meta.failure_count = failure_count_.load(std::memory_order_relaxed);
-    for (size_t i = 0; i < splits_.size(); ++i)
-      WriteSplit(*splits_[i], meta, files.Temporary(ShardName(basename, i, splits_.size())));
+    splits = splits_;
+  }
+  for (unsigned ahead = 0; ahead < kForwardStep; ++ahead) {
+    const size_t i = (meta.head + ahead) % splits.size();
+    splits[i] = splits[i]->Copy();
+  }
+  for (size_t i = 0; i < splits.size(); ++i) {
+    WriteSplit(*splits[i], meta, files.Temporary(ShardName(basename, i, splits.size())));
+    splits[i].reset();
   }
   files.Publish();
 }
@@ -40,11 +50,12 @@ void SlidingFilter::Restore(const std::string& basename) {
                                         ", but is now " + std::to_string(splits_.size()) +
                                         "; set filter_split_num as it was, or remove the files to start counting anew");
   const SlidingMeta live = Geometry(*this);
+  const uint64_t capacity = SplitCapacity();
   SlidingMeta first;
-  std::vector<std::unique_ptr<CountingSplit>> splits;
+  std::vector<std::shared_ptr<CountingSplit>> splits;
   for (const std::string& path : paths) {
     SlidingMeta meta;
-    splits.push_back(ReadSplit(path, splits_.front()->capacity, live, &meta));
+    splits.push_back(ReadSplit(path, capacity, live, &meta));
     if (splits.size() == 1) first = meta;
     if (meta.head != first.head || meta.head_increment != first.head_increment)
       throw Error(ErrorCode::kBadData, path + ": at byte 0: it is of another save than " + paths.front() + ": head " +
