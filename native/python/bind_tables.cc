@@ -295,7 +295,8 @@ void BindTables(nb::module_& m) {
         "Table name -> number of rows, as the metadata of a whole checkpoint of several tables has it.");
   m.def("compact_checkpoint", &CompactChain, nb::arg("source"), nb::arg("target"), nb::arg("shards") = -1,
         nb::call_guard<nb::gil_scoped_release>(),
-        "Writes a base and its deltas as one whole checkpoint `target` (which may be `source`), row by row; returns the number of rows.");
+        "Writes a base and its deltas as one whole checkpoint `target` (which may be `source`), row by row; returns the number of rows. "
+        "Rows that expired since the base are kept: the files do not say how long rows are. A save or table-evict leaves them out.");
 }
 
 }  // namespace monolith

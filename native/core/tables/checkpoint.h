@@ -27,7 +27,8 @@ RestoreReport RestoreTables(MultiTable* tables, const std::vector<std::string>& 
 std::vector<std::string> CheckpointChain(const std::string& basename);
 
 // Writes what the chain of `from` stands for as one whole set `to`: row by row, no table is built. Memory is needed for the keys
-// of the deltas of one table. Shards: 0 or less chooses by size. Returns the number of rows.
+// of the deltas of one table. Shards: 0 or less chooses by size. Returns the number of rows. Rows that have expired since the base was
+// saved are kept: the files do not say how long each slot is kept. The next whole save leaves them out, and so does table-evict.
 uint64_t CompactChain(const std::string& from, const std::string& to, int shards);
 
 // Rows of each table of a whole set of several tables, as its metadata has them. Throws as a restore does.
