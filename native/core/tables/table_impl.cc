@@ -116,7 +116,12 @@ void EmbeddingTable::Impl::Grow(const Directory* seen, uint64_t hash) {
   Frozen frozen_here(this);
   if (directory.load(std::memory_order_seq_cst) != seen) return;
   const Segment& segment = *seen->Of(hash);
-  const auto by = GrowSegment(segment, tracks_changes);
+  std::vector<std::shared_ptr<Segment>> by;
+  {
+    // Readers give rows back that were erased: they try again later.
+    std::lock_guard<std::mutex> lock(retire_mutex);
+    by = GrowSegment(segment, tracks_changes);
+  }
   if (by[0]->shared_rows() != segment.shared_rows()) CaptureAll(segment);
   Replace(segment, by);
 }
