@@ -214,7 +214,7 @@ def test_ops_of_this_project_are_found(tmp_path):
     """A graph with an op of the native library."""
     import tensorflow as tf
 
-    from monolith_cli.tables.hash_table import extract_slot_from_entry
+    from monolith_cli.tables.entries import extract_slot_from_entry
 
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         x = tf.compat.v1.placeholder(tf.string, [None], "x")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st  # noqa: E402
 from tf_table_helpers import fails, ids, listed, rows, table_config  # noqa: E402
 
 from monolith_cli.model.learning_rate_functions import PolynomialDecay  # noqa: E402
+from monolith_cli.tables import entries as table_entries  # noqa: E402
 from monolith_cli.tables import hash_table, merged_table  # noqa: E402
 from monolith_cli.tables.multi_hash_table import MultiHashTable  # noqa: E402
 from monolith_cli.tables.touched_keys import TouchedKeySet  # noqa: E402
@@ -93,7 +94,7 @@ def test_reinitialize_erase_and_evict():
 
 def test_touched_keys():
     touched = TouchedKeySet(1000, name_suffix="_single")
-    from_config(table_config(1), touched=touched).apply_gradients(ids(3, 4), rows([1], [1]), 0).assign(ids(9), rows([1]))
+    from_config(table_config(1), sync_client=touched).apply_gradients(ids(3, 4), rows([1], [1]), 0).assign(ids(9), rows([1]))
     assert sorted(listed(touched.steal())) == [3, 4]
 
 
@@ -130,7 +131,7 @@ def entries_of(pieces):
 
 def collect(made, **kwargs):
     pieces = []
-    hash_table.iterate_table_and_apply(made, lambda entries: pieces.append(entries.numpy()), **kwargs)
+    table_entries.iterate_table_and_apply(made, lambda entries: pieces.append(entries.numpy()), **kwargs)
     return pieces, entries_of(pieces)
 
 
@@ -158,7 +159,7 @@ def test_rows_come_once_while_the_table_grows():
             made.assign(tf.range(10_000, dtype=tf.int64) + 10_000 * len(pieces), tf.ones([10_000, 1]))
 
     pieces = []
-    hash_table.iterate_table_and_apply(made, piece, limit=200, nshards=3)
+    table_entries.iterate_table_and_apply(made, piece, limit=200, nshards=3)
     seen = collections.Counter(e.id for e in entries_of(pieces))
     assert all(seen[i] == 1 for i in range(2000)) and max(seen.values()) == 1
     assert int(made.size()) == 102_000
@@ -177,7 +178,7 @@ def test_iterate_in_a_graph():
         total = tf1.get_variable("total", [], tf.int32, tf1.zeros_initializer(), use_resource=True)
         made = table().assign(tf.range(100, dtype=tf.int64), tf.ones([100, 1]))
         session.run([total.initializer, made.as_op()])
-        session.run(hash_table.iterate_table_and_apply(made, lambda entries: total.assign_add(tf.size(entries)), limit=7))
+        session.run(table_entries.iterate_table_and_apply(made, lambda entries: total.assign_add(tf.size(entries)), limit=7))
         assert session.run(total) == 100
 
 
@@ -199,18 +200,18 @@ def test_slots_of_entries():  # V8.5
 
     fids = [(1 << 48) + 123, -1, (5 << 54) + 7]
     entries = [EntryDump(id=f, num=[1.0]).SerializeToString() for f in fids]
-    v2, v1 = (hash_table.extract_slot_from_entry(entries, fid_v2=v) for v in (True, False))
+    v2, v1 = (table_entries.extract_slot_from_entry(entries, fid_v2=v) for v in (True, False))
     assert v2.dtype == tf.int32 and listed(v2) == [1, 32767, 320] and listed(v1) == [0, 1023, 5]
     with fails("entry[1] is no EntryDump"):
-        hash_table.extract_slot_from_entry([entries[0], b"\x09\x01"])
+        table_entries.extract_slot_from_entry([entries[0], b"\x09\x01"])
 
 
 def test_items_appended_to_a_file(tmp_path):
     from monolith_protos.embedding_hash_table_pb2 import EntryDump
 
     path = str(tmp_path / "items")
-    hash_table.append_entries(path, [1, -2], [0.5, 1.5], [[1.0, 2.0], [3.0, 4.0]])
-    hash_table.append_entries(path, [3], [[2.5]], [[5.0, 6.0]])
+    table_entries.append_entries(path, [1, -2], [0.5, 1.5], [[1.0, 2.0], [3.0, 4.0]])
+    table_entries.append_entries(path, [3], [[2.5]], [[5.0, 6.0]])
     records = list(tf.data.TFRecordDataset(path).as_numpy_iterator())
     found = [(e.id, list(e.num)) for e in map(EntryDump.FromString, records)]
     assert found == [(1, [0.5, 1, 2]), (-2, [1.5, 3, 4]), (3, [2.5, 5, 6])]
@@ -219,28 +220,28 @@ def test_items_appended_to_a_file(tmp_path):
                            (([1, 2], [1.0], [1.0, 2.0]), "bias of shape [1] has no equal part for each of the 2 items"),
                            (([1, 2], [1.0, 1.0], [1.0]), "embedding of shape [1]"), (([[1]], [1.0], [1.0]), "item_id must have rank 1")):
         with fails(message):
-            hash_table.append_entries(path, *wrong)
+            table_entries.append_entries(path, *wrong)
     assert list(tf.data.TFRecordDataset(path).as_numpy_iterator()) == records
     with fails("/nowhere/items: No such file"):
-        hash_table.append_entries("/nowhere/items", [1], [1.0], [1.0])
+        table_entries.append_entries("/nowhere/items", [1], [1.0], [1.0])
     with fails("/dev/full: No space left"):
-        hash_table.append_entries("/dev/full", [1], [1.0], [1.0])
+        table_entries.append_entries("/dev/full", [1], [1.0], [1.0])
 
 
 def test_gradients_of_a_sparse_lookup():
     grads = tf.constant([[1.0, 2.0], [3.0, 4.0]])
-    keys, out = hash_table.lookup_gradient([[0, 0], [1, 0], [1, 1]], [7, 8, 7], grads)
+    keys, out = table_entries.lookup_gradient([[0, 0], [1, 0], [1, 1]], [7, 8, 7], grads)
     assert listed(keys) == [7, 8, 7] and out.numpy().tolist() == [[1, 2], [3, 4], [3, 4]]
     for indices, message in (([[0, 0]], "different lengths|has 1 rows, but id_values 2"), ([[0], [2]], r"id_indices\[1, 0\] is 2"),
                              ([[0], [-1]], r"id_indices\[1, 0\] is -1"), ([0, 1], "id_indices must have rank 2")):
         with fails(message, literal=False):
-            hash_table.lookup_gradient(indices, [7, 8], grads)
+            table_entries.lookup_gradient(indices, [7, 8], grads)
     with tf.Graph().as_default():
         grads = tf.zeros([2, 2])
-        keys, out = hash_table.lookup_gradient(tf1.placeholder(tf.int64, [None, 2]), tf1.placeholder(tf.int64, [5]), grads)
+        keys, out = table_entries.lookup_gradient(tf1.placeholder(tf.int64, [None, 2]), tf1.placeholder(tf.int64, [5]), grads)
         assert keys.shape.as_list() == [5] and out.shape.as_list() == [5, 2]
         with pytest.raises(ValueError, match="different lengths"):
-            hash_table.lookup_gradient(tf.zeros([3, 2], tf.int64), tf.zeros([5], tf.int64), grads)
+            table_entries.lookup_gradient(tf.zeros([3, 2], tf.int64), tf.zeros([5], tf.int64), grads)
 
 
 def test_gradient_of_lookups_for_the_table():
@@ -298,7 +299,7 @@ def test_static_shapes():
         offset, entries = made.save_as_tensor(0, 1, 10, 0)
         assert offset.shape == [] and entries.shape.as_list() == [None]
         assert made.reinitialize(ids(1, 2))[1].shape.as_list() == [2]
-        assert hash_table.extract_slot_from_entry(entries).shape.as_list() == [None]
+        assert table_entries.extract_slot_from_entry(entries).shape.as_list() == [None]
         with pytest.raises(ValueError, match="id must have rank 1"):
             made.assign(tf.zeros([1, 1], tf.int64), tf.zeros([1, 3]))
 
@@ -366,3 +367,14 @@ def test_merged_tables_under_older_names(tmp_path):
     old.assign({"cde3ba88ba62b682f84241b273f8100c": (ids(1), rows([5]))}).save(str(tmp_path / "m"))
     tables = merged(["fc_slot_0"], dim=1).restore(str(tmp_path / "m"))
     assert listed(tables.lookup({"fc_slot_0": ids(1)})["fc_slot_0"]) == [5]
+
+
+def test_arguments_of_the_original(tmp_path):
+    made = table(rate=0.1).apply_gradients(ids(0, 0), rows([-1], [-1]), 0, True, True, 5)
+    np.testing.assert_allclose(listed(made.lookup(ids(0), True, True)), [0.2], rtol=1e-6)
+    made.save(str(tmp_path / "t"), random_sleep_ms=3)
+    assert listed(table().restore(str(tmp_path / "t")).lookup(ids(0))) == listed(made.lookup(ids(0)))
+    with fails("random_sleep_ms must not be negative, not -1"):
+        made.save(str(tmp_path / "t"), -1)
+    with fails("none on a GPU"):
+        table(use_gpu=True)

@@ -143,7 +143,7 @@ def test_filter_in_front():  # V7.4
 
 def test_touched_keys():
     touched = TouchedKeySet(1000, name_suffix="_ragged")
-    tables = multi({"a": 1, "b": 1}, touched=touched)
+    tables = multi({"a": 1, "b": 1}, sync_client=touched)
     tables.apply_gradients({"a": (ids(1, 2), rows([1], [1])), "b": (ids(3), rows([1]))}, 0).assign({"a": (ids(9), rows([1]))})
     assert sorted(listed(touched.steal())) == [1, 2, 3]
 

@@ -126,6 +126,13 @@ class MultiTable:
         self._touched = [] if touched is None else [touched.handle]
         self._handles: dict[Any, tf.Tensor] = {}
 
+    @classmethod
+    def at(cls, handle: tf.Tensor, shared_name: str, names: Sequence[str]) -> MultiTable:
+        """The tables that the current graph has behind `handle` already."""
+        made = cls(shared_name, dict.fromkeys(names, b""))
+        made._handles[tf.compat.v1.get_default_graph()] = handle
+        return made
+
     @property
     def handle(self) -> tf.Tensor:
         """Resource scalar; one op in each graph."""

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from monolith_cli import errors
 from monolith_cli.tables import config as table_config
-from monolith_cli.tables import ops
+from monolith_cli.tables import graph_protos, ops
 from monolith_cli.tables.graph import MultiTable, config_dim
 
 SHARED_NAME_PREFIX = "MonolithHashTable_"
@@ -28,6 +28,7 @@ class HashTable:
     """A table of rows of `dim_size` floats. Made by `hash_table_from_config`.
 
     name: what its files are called; table: resource scalar. extra_restore_names: other names its files may have.
+    export_share_embedding: a mark for who exports the graph, kept with the proto; None: not decided.
     """
 
     def __init__(self, tables: MultiTable, config: table_config.HashTableConfigInstance, saver_parallel: int = -1):
@@ -39,6 +40,43 @@ class HashTable:
         self.name = tables.shared_name
         self.dim_size = config_dim(config)
         self.extra_restore_names = list(config.extra_restore_names)
+        self.export_share_embedding: bool | None = None
+
+    def to_proto(self, export_scope: str | None = None) -> Any:
+        """A HashTableProto that tells this copy of the table by the names of its tensors, relative to `export_scope`; None when it lies
+        outside of that. Only in a graph."""
+        from monolith_protos.hash_table_ops_pb2 import HashTableProto
+
+        if not graph_protos.in_scope(self._handle, export_scope):
+            return None
+        with tf.name_scope(f"{export_scope.rstrip('/')}/" if export_scope else ""):
+            rates = tf.identity(rates_of(self._config))
+        return HashTableProto(
+            table_tensor=graph_protos.without_scope(self._handle.name, export_scope),
+            dim_size=self.dim_size,
+            shared_name=self.name,
+            slot_expire_time_config=graph_protos.expire_config(self._config),
+            learning_rate_tensor=graph_protos.without_scope(rates.name, export_scope),
+            saver_parallel=self._saver_parallel,
+            extra_restore_names=self.extra_restore_names,
+            export_share_embedding=-1 if self.export_share_embedding is None else int(self.export_share_embedding),
+        )
+
+    @classmethod
+    def from_proto(cls, proto: Any, import_scope: str | None = None) -> HashTable:
+        """The table that a HashTableProto tells of, in the current graph below `import_scope`."""
+        config = graph_protos.config_of(
+            proto.dim_size,
+            proto.slot_expire_time_config,
+            graph_protos.tensor_of(proto.learning_rate_tensor, import_scope),
+            proto.extra_restore_names,
+        )
+        handle = graph_protos.tensor_of(proto.table_tensor, import_scope)
+        name_suffix = proto.shared_name.removeprefix(SHARED_NAME_PREFIX)
+        made = cls(MultiTable.at(handle, proto.shared_name, [name_suffix]), config, proto.saver_parallel)
+        shared = proto.export_share_embedding
+        made.export_share_embedding = bool(shared) if proto.HasField("export_share_embedding") and shared >= 0 else None
+        return made
 
     @property
     def table(self) -> tf.Tensor:
@@ -54,7 +92,7 @@ class HashTable:
         """Does what this copy of the table is bound to."""
         return tf.group(self._handle)
 
-    def lookup(self, ids: tf.Tensor) -> tf.Tensor:
+    def lookup(self, ids: tf.Tensor, use_multi_threads: bool = False, enable_dedup: bool = False) -> tf.Tensor:
         """Weights of ids of any shape: float32 [number of ids, dim_size], zeros for an absent one, which is not inserted.
 
         Ids have no gradient. The gradient for the table, tf.gradients(loss, table.table), is a tf.IndexedSlices: `values` [n,
@@ -87,11 +125,13 @@ class HashTable:
         ids: tf.Tensor,
         grads: tf.Tensor,
         global_step: tf.Tensor | int,
+        use_multi_threads: bool = False,
         enable_dedup: bool = False,
         req_time: tf.Tensor | int | None = None,
     ) -> HashTable:
         """One optimizer step for each of ids [n] with grads [n, dim_size], or with `enable_dedup` one for each distinct id with the
-        sum of its gradients. Rates are those of the table's config. global_step: int64 scalar. req_time: unix seconds; None: 0."""
+        sum of its gradients. Rates are those of the table's config. global_step: int64 scalar. use_multi_threads: as in `lookup`.
+        req_time: unix seconds; None: 0."""
         ids = tf.cast(ids, tf.int64)
         return self.table_update(
             ops.library().monolith_tables_optimize(
@@ -130,12 +170,16 @@ class HashTable:
         """Number of rows: int64 scalar."""
         return ops.library().monolith_tables_sizes(handle=self._handle)[0]
 
-    def save(self, basename: tf.Tensor | str) -> HashTable:
+    def save(self, basename: tf.Tensor | str, random_sleep_ms: int = 0) -> HashTable:
         """Writes `<basename>-ddddd-of-ddddd`, all files or none, in as many as `saver_parallel` said (-1: 1 to 4 by size). Rows that
-        expired are left out."""
+        expired are left out. It begins after a random time below random_sleep_ms, so that many tables do not write all at once."""
         return self.table_update(
             ops.library().monolith_tables_save_table(
-                handle=self._handle, basename=basename, table=self._table, shards=self._saver_parallel
+                handle=self._handle,
+                basename=basename,
+                table=self._table,
+                shards=self._saver_parallel,
+                random_sleep_ms=random_sleep_ms,
             )
         )
 
@@ -150,7 +194,7 @@ class HashTable:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """(new_offset, entries): serialized EntryDump messages of `limit` rows at most of one shard from `offset` on, 0 at first. The
         shard is done when fewer come, new_offset is -1 then. A row that is there from the first call to the last comes once, whatever
-        is inserted and evicted between them, as it is when it comes. See `iterate_table_and_apply`."""
+        is inserted and evicted between them, as it is when it comes. See `entries.iterate_table_and_apply`."""
         return ops.library().monolith_tables_save_as_tensor(
             handle=self._handle,
             shard_idx=tf.cast(shard_idx, tf.int32),
@@ -179,14 +223,14 @@ def hash_table_from_config(
     config: table_config.HashTableConfigInstance,
     hash_filter: tf.Tensor | None = None,
     name_suffix: str = "",
-    touched: Any = None,
+    sync_client: Any = None,
     saver_parallel: int = -1,
     seed: int = 0,
 ) -> HashTable:
     """The table `MonolithHashTable_<name_suffix>`. A name can be used once in a graph (else ValueError).
 
-    hash_filter: handle of a filter that keeps rare ids out (`tables.filters`). touched: a `TouchedKeySet` that is told the ids that
-    change. saver_parallel: files of a save; -1: by size. seed: of random initializers.
+    hash_filter: handle of a filter that keeps rare ids out (`tables.filters`). sync_client: a `TouchedKeySet` that is told the ids
+    that change. saver_parallel: files of a save; -1: by size. seed: of random initializers.
     """
     check_config(name_suffix, config)
     name = SHARED_NAME_PREFIX + name_suffix
@@ -195,7 +239,7 @@ def hash_table_from_config(
         if name in used:
             raise ValueError(f"shared_name {name} has already been used.")
         used.append(name)
-    tables = MultiTable(name, {name_suffix: config}, seed=seed, hash_filter=hash_filter, touched=touched)
+    tables = MultiTable(name, {name_suffix: config}, seed=seed, hash_filter=hash_filter, touched=sync_client)
     return HashTable(tables, config, saver_parallel)
 
 
@@ -213,14 +257,17 @@ def test_hash_table(
     occurrence_threshold: int = 0,
     use_adagrad: bool = False,
     expire_time: int = 36500,
-    touched: Any = None,
+    sync_client: Any = None,
     extra_restore_names: Sequence[str] | None = None,
+    use_gpu: bool = False,
 ) -> HashTable:
     """A table of one segment that starts at zeros, trained by SGD or Adagrad, with a filter of its own. expire_time in days.
     name_suffix: None gives one that nothing else has."""
     from monolith_cli.tables import filters
     from monolith_protos import embedding_hash_table_pb2
 
+    if use_gpu:
+        raise errors.ConfigError("tables are in the memory of the host, there are none on a GPU: leave use_gpu out")
     made = embedding_hash_table_pb2.EmbeddingHashTableConfig()
     made.entry_config.segments.append(
         table_config.CombineAsSegment(
@@ -242,7 +289,7 @@ def test_hash_table(
             _TEST_FILTER_CAPACITY, filters.DEFAULT_SPLIT_NUM, thresholds.SerializeToString(), name_suffix
         )
     config = table_config.HashTableConfigInstance(made, [learning_rate], extra_restore_names)
-    return hash_table_from_config(config, hash_filter, name_suffix, touched)
+    return hash_table_from_config(config, hash_filter, name_suffix, sync_client)
 
 
 test_hash_table.__test__ = False
@@ -339,46 +386,6 @@ def fused_optimize_of(
         num_of_shards=num_of_shards,
         enable_grad_accumulation=enable_grad_accumulation,
     )
-
-
-def lookup_gradient(id_indices: tf.Tensor, id_values: tf.Tensor, input_grads: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(ids [n], grads [n, d]) of the ids of a sparse tensor, indices [n, k] and values [n], whose rows have the gradients input_grads
-    [b, d]: what `HashTable.apply_gradients` takes."""
-    return ops.library().monolith_tables_lookup_gradient(
-        id_indices=tf.cast(id_indices, tf.int64), id_values=tf.cast(id_values, tf.int64), input_grads=input_grads
-    )
-
-
-def extract_slot_from_entry(entry: tf.Tensor, fid_v2: bool = True) -> tf.Tensor:
-    """The slots, int32 [n], of the ids of serialized EntryDump messages [n]; bytes that are none are an error."""
-    return ops.library().monolith_extract_slot_from_entry(entry=entry, fid_v2=fid_v2)
-
-
-def append_entries(path: tf.Tensor | str, item_id: tf.Tensor, bias: tf.Tensor, embedding: tf.Tensor) -> tf.Operation | None:
-    """Appends TFRecords of EntryDump{id, num = [bias, embedding…]} to a file, one for each of item_id [n]; bias [n] or [n, b], embedding
-    [n, dim]. No items are an error."""
-    return ops.library().monolith_entry_file_append(
-        path=path,
-        item_id=tf.cast(item_id, tf.int64),
-        bias=tf.cast(bias, tf.float32),
-        embedding=tf.cast(embedding, tf.float32),
-    )
-
-
-def iterate_table_and_apply(
-    table: HashTable, fn: Callable[[tf.Tensor], Any], limit: int = 1000, nshards: int = 4
-) -> tf.Operation | None:
-    """Calls fn(entries) with all rows of the table in pieces of at most `limit`, as serialized EntryDump messages (string [n])."""
-
-    def step(shard: tf.Tensor, offset: tf.Tensor) -> list[tf.Tensor]:
-        new_offset, entries = table.save_as_tensor(shard, nshards, limit, offset)
-        applied = [done for done in tf.nest.flatten(fn(entries)) if done is not None]
-        with tf.control_dependencies(applied):
-            more = tf.not_equal(new_offset, -1)
-            return [tf.where(more, shard, shard + 1), tf.where(more, new_offset, 0)]
-
-    start = [tf.constant(0), tf.constant(0, tf.int64)]
-    return tf.group(*tf.while_loop(lambda shard, _: shard < nshards, step, start, parallel_iterations=1))
 
 
 def check_config(name: str, config: table_config.HashTableConfigInstance) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from monolith_cli import errors
-from monolith_cli.tables import hash_table, ops
+from monolith_cli.tables import graph_protos, hash_table, ops
 from monolith_cli.tables.config import HashTableConfigInstance
 from monolith_cli.tables.graph import MultiTable, RestoreReport, config_dim
 
@@ -30,26 +30,58 @@ class MultiHashTable:
         self._saver_parallel = saver_parallel
         self._handle = tables.handle
         self._dims = {name: config_dim(configs[name]) for name in tables.names}
+        self._rates_given: tf.Tensor | None = None
 
     @classmethod
     def from_configs(
         cls,
         configs: Mapping[str, HashTableConfigInstance],
         hash_filter: tf.Tensor | None = None,
-        touched: Any = None,
+        sync_client: Any = None,
         name_suffix: str = "",
         saver_parallel: int = -1,
         seed: int = 0,
     ) -> MultiHashTable:
         """The tables of `configs` under the shared name MonolithMultiHashTable_<name_suffix>.
 
-        hash_filter: handle of a filter that keeps rare ids out (`tables.filters`). touched: a `TouchedKeySet` that is told the ids
-        that change. saver_parallel: files of a save; -1: by size. seed: of random initializers.
+        hash_filter: handle of a filter that keeps rare ids out (`tables.filters`). sync_client: a `TouchedKeySet` that is told the
+        ids that change. saver_parallel: files of a save; -1: by size. seed: of random initializers.
         """
         for name in sorted(configs):
             hash_table.check_config(name, configs[name])
-        tables = MultiTable(SHARED_NAME_PREFIX + name_suffix, configs, seed=seed, hash_filter=hash_filter, touched=touched)
+        tables = MultiTable(SHARED_NAME_PREFIX + name_suffix, configs, seed=seed, hash_filter=hash_filter, touched=sync_client)
         return cls(tables, configs, saver_parallel)
+
+    def to_proto(self, export_scope: str | None = None) -> Any:
+        """A MultiHashTableProto that tells this copy of the tables by the names of its tensors, relative to `export_scope`; None when it
+        lies outside of that. Only in a graph."""
+        from monolith_protos.hash_table_ops_pb2 import MultiHashTableProto
+
+        if not graph_protos.in_scope(self._handle, export_scope):
+            return None
+        with tf.name_scope(f"{export_scope.rstrip('/')}/" if export_scope else ""):
+            rates = tf.identity(self._rates())
+        expire = [graph_protos.expire_config(self._configs[name]) for name in self.table_names]
+        return MultiHashTableProto(
+            dims=self.get_table_dim_sizes(),
+            slot_expire_time_config=next(filter(None, expire), b""),
+            table_names=self.table_names,
+            learning_rate_tensor=graph_protos.without_scope(rates.name, export_scope),
+            shared_name=self.shared_name,
+            saver_parallel=self._saver_parallel,
+            initializer_op=graph_protos.without_scope(self.initializer.name, export_scope),
+            handle_tensor=graph_protos.without_scope(self._handle.name, export_scope),
+        )
+
+    @classmethod
+    def from_proto(cls, proto: Any, import_scope: str | None = None) -> MultiHashTable:
+        """The tables that a MultiHashTableProto tells of, in the current graph below `import_scope`."""
+        expire = proto.slot_expire_time_config
+        configs = {name: graph_protos.config_of(dim, expire) for name, dim in zip(proto.table_names, proto.dims, strict=True)}
+        made_by = graph_protos.tensor_of(f"{proto.initializer_op}:0", import_scope)
+        made = cls(MultiTable.at(made_by, proto.shared_name, proto.table_names), configs, proto.saver_parallel)
+        made._rates_given = graph_protos.tensor_of(proto.learning_rate_tensor, import_scope)
+        return made.table_update(graph_protos.tensor_of(proto.handle_tensor, import_scope))
 
     @property
     def table_names(self) -> list[str]:
@@ -264,6 +296,8 @@ class MultiHashTable:
         )
 
     def _rates(self) -> tf.Tensor:
+        if self._rates_given is not None:
+            return self._rates_given
         return tf.concat([hash_table.rates_of(self._configs[name]) for name in self.table_names], axis=0)
 
     def _after(self, done: tf.Operation | tf.Tensor | None) -> MultiHashTable:

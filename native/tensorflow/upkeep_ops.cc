@@ -1,7 +1,9 @@
 // Upkeep of tables inside a graph (spec 30, 6.1 and 11): starting rows anew, taking them away, files of one table, counts of rows in
 // checkpoints.
 #include <chrono>
+#include <random>
 #include <string>
+#include <thread>
 
 #include "core/tables/checkpoint.h"
 #include "tensorflow/core/framework/op.h"
@@ -74,9 +76,10 @@ REGISTER_OP("MonolithTablesSaveTable")
     .Output("updated_handle: resource")
     .Attr("table: string")
     .Attr("shards: int = -1")
+    .Attr("random_sleep_ms: int = 0")
     .SetIsStateful()
     .SetShapeFn(FileShapes)
-    .Doc("Writes one table as plain TFRecords of EntryDump, <basename>-ddddd-of-ddddd.");
+    .Doc("Writes one table as plain TFRecords of EntryDump, <basename>-ddddd-of-ddddd, after a random time below random_sleep_ms.");
 
 REGISTER_OP("MonolithTablesRestoreTable")
     .Input("handle: resource")
@@ -175,14 +178,24 @@ class EvictOp : public TablesKernel {
 
 class SaveTableOp : public TableKernel {
  public:
-  explicit SaveTableOp(tf::OpKernelConstruction* ctx) : TableKernel(ctx) { OP_REQUIRES_OK(ctx, ctx->GetAttr("shards", &shards_)); }
+  explicit SaveTableOp(tf::OpKernelConstruction* ctx) : TableKernel(ctx) {
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("shards", &shards_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("random_sleep_ms", &random_sleep_ms_));
+    OP_REQUIRES(ctx, random_sleep_ms_ >= 0,
+                ToStatus(ErrorCode::kUsage, "random_sleep_ms must not be negative, not " + std::to_string(random_sleep_ms_)));
+  }
 
  private:
   absl::Status RunTable(tf::OpKernelContext* ctx, EmbeddingTable* table) override {
+    if (random_sleep_ms_ > 0) {
+      std::uniform_real_distribution<double> milliseconds(0, random_sleep_ms_);
+      std::random_device random;
+      std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(milliseconds(random)));
+    }
     SaveTable(*table, ScalarInput<tf::tstring>(ctx, "basename"), shards_);
     return absl::OkStatus();
   }
-  int shards_ = -1;
+  int shards_ = -1, random_sleep_ms_ = 0;
 };
 
 class RestoreTableOp : public TableKernel {
