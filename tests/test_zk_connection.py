@@ -35,6 +35,14 @@ def open_session(ensemble, **more):
     return connect(ZkConfig(ensemble.servers, **({"session_timeout_s": 2} | more)))
 
 
+def data_at(session, path):
+    """Data of a node, None where there is none now."""
+    try:
+        return session.get(path)[0]
+    except NoNode:
+        return None
+
+
 @pytest.fixture
 def session(zookeeper):
     with open_session(zookeeper) as c:
@@ -173,15 +181,53 @@ def test_two_processes_with_one_name_do_not_fight(zookeeper, session):
         first.publish("/t/e", b"a")
         second.publish("/t/e", b"b")
         eventually(lambda: first.paths() == {"/t/e": "taken"})
+        ended = a.session_id
         zookeeper.expire_client(a)
-        eventually(lambda: a.state == "connected")
+        eventually(lambda: a.state == "connected" and a.session_id != ended)
         time.sleep(0.5)
         data, stat = session.get("/t/e")
-        assert (data, stat.owner_session_id) == (b"b", b.session_id) and second.paths() == {"/t/e": "published"}
+        assert (data, stat.owner_session_id) == (b"b", b.session_id)
+        eventually(lambda: second.paths() == {"/t/e": "published"})
         first.update("/t/e", b"a2")
         second.close()
-        eventually(lambda: session.exists("/t/e") and session.get("/t/e")[0] == b"a2")
-        assert first.paths() == {"/t/e": "published"}
+        eventually(lambda: data_at(session, "/t/e") == b"a2")
+        eventually(lambda: first.paths() == {"/t/e": "published"})  # known to it when it has looked again
+
+
+def test_what_fails_while_it_closes_leaves_no_node_behind(zookeeper, session, monkeypatch):
+    with open_session(zookeeper) as other:
+        nodes, began, go_on = EphemeralNodes(other), threading.Event(), threading.Event()
+        nodes.publish("/t/e", b"1")
+
+        def fails(path, watch=None):
+            monkeypatch.undo()
+            began.set()
+            go_on.wait(BOUND_S)
+            raise errors.UnavailableError("no answer")
+
+        monkeypatch.setattr(other, "_exists", fails)
+        updating = threading.Thread(target=nodes.update, args=("/t/e", b"2"))
+        updating.start()
+        assert began.wait(BOUND_S)
+        closing = threading.Thread(target=nodes.close)
+        closing.start()
+        eventually(lambda: nodes.paths() == {})
+        go_on.set()
+        closing.join()
+        assert session.exists("/t/e") is None
+        updating.join()
+
+
+def test_nodes_that_are_closed_while_no_server_answers_go_when_one_does(zookeeper, session):
+    with open_session(zookeeper, session_timeout_s=60) as other:
+        nodes, one = EphemeralNodes(other), other.session_id
+        nodes.publish("/t/e", b"1")
+        zookeeper.kill(0)
+        eventually(lambda: other.state != "connected")
+        nodes.close()
+        zookeeper.restart(0)
+        eventually(lambda: session.state == "connected" and session.exists("/t/e") is None)
+        assert other.session_id == one
 
 
 def test_nobody_there():

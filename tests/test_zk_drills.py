@@ -112,9 +112,10 @@ def test_the_whole_ensemble_goes_and_comes_back(whole, observer):
             whole.restart(i, wait=False)
         whole.wait()
         eventually(lambda: held_by(observer, "/d/e", c, b"1") and held_by(observer, "/d/later", c, b"2"))
-        assert "n-" not in "".join(observer.children("/d")) and states[0] == "suspended" and states[-1] == "connected"
+        assert "n-" not in "".join(observer.children("/d"))
+        eventually(lambda: states[:1] == ["suspended"] and states[-1] == "connected")
         nodes.close()
-        assert observer.children("/d") == []
+        eventually(lambda: observer.children("/d") == [])  # its server may hear of it later than the one of c
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -167,10 +168,10 @@ def test_nodes_against_a_model_under_random_blows(whole, observer, seed):
             return {f"/d/m/{n}": observer.get(f"/d/m/{n}")[0] for n in observer.children("/d/m")}
 
         eventually(lambda: _same(found, model), f"{model}")
-        assert all(held_by(observer, p, c, d) for p, d in model.items())
-        assert nodes.paths() == dict.fromkeys(model, "published")
+        eventually(lambda: all(held_by(observer, p, c, d) for p, d in model.items()))
+        eventually(lambda: nodes.paths() == dict.fromkeys(model, "published"))
         nodes.close()
-        assert observer.children("/d/m") == []
+        eventually(lambda: observer.children("/d/m") == [])
 
 
 def _same(found, model):

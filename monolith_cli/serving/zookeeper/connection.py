@@ -100,6 +100,11 @@ class Connection:
         found = self.client.client_id
         return found[0] if found else None
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing
+
     def on_state(self, function: Callable[[str], Any]) -> _StateListener:
         """Calls function(state) at every change of `state`; `.stop()` on what is returned ends that."""
         listener = _StateListener(self, function)
@@ -195,6 +200,8 @@ class Connection:
         with self._changed:
             self._state = "lost"
             self._changed.notify_all()
+        for note in list(self._direct):
+            note("lost")
 
     def __enter__(self) -> Connection:
         return self
