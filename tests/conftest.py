@@ -9,9 +9,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# Examples are drawn anew in every run; HYPOTHESIS_PROFILE=ci draws the same ones each time. Machines are slow at times: no deadline.
-hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+# Examples are drawn anew in every run; HYPOTHESIS_PROFILE=ci draws the same ones each time. Machines are slow at times: no deadline, and
+# no complaint about how long drawing takes.
+SLOW = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("default", **SLOW)
+hypothesis.settings.register_profile("ci", **SLOW, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # A shell's background jobs ignore SIGINT and hand that on to every child; the commands under test are to hear it.

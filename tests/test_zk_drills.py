@@ -20,7 +20,7 @@ def session_of(ensemble):
 @pytest.fixture
 def observer(zookeeper_ensemble):
     """A session that waits long for a server."""
-    with connect(ZkConfig(zookeeper_ensemble.servers, session_timeout_s=6, connect_timeout_s=30)) as c:
+    with connect(ZkConfig(zookeeper_ensemble.servers, session_timeout_s=10, connect_timeout_s=BOUND_S)) as c:
         yield c
         c.create("/d/last")
         c.delete("/d", recursive=True)
@@ -83,11 +83,11 @@ def test_no_stale_node_outlives_its_session(whole, observer):
         [sys.executable, "-c", code, whole.servers], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
     ) as p:
         assert p.stdout.readline() == b"1\n"
-        assert observer.exists("/d/gone")
+        eventually(lambda: observer.exists("/d/gone"))
         p.kill()
     killed = time.monotonic()
     eventually(lambda: observer.exists("/d/gone") is None)
-    assert time.monotonic() - killed < 2 * SESSION_S + 5
+    assert time.monotonic() - killed < 2 * SESSION_S + 25
 
 
 def test_the_whole_ensemble_goes_and_comes_back(whole, observer):
@@ -98,12 +98,13 @@ def test_the_whole_ensemble_goes_and_comes_back(whole, observer):
         for i in range(3):
             whole.kill(i)
         eventually(lambda: c.state != "connected")
+        c.timeout_s = 60.0
         started = time.monotonic()
         nodes.update("/d/e", b"1")  # does not wait
         nodes.publish("/d/later", b"2")
         with pytest.raises(errors.UnavailableError):
             nodes.publish("/d/n-", b"", sequence=True)
-        assert time.monotonic() - started < 5 and nodes.paths() == {"/d/e": "pending", "/d/later": "pending"}
+        assert time.monotonic() - started < 30 and nodes.paths() == {"/d/e": "pending", "/d/later": "pending"}
         c.timeout_s = 0.5
         with pytest.raises(errors.UnavailableError, match="does not answer within 0.5 s"):
             c.get("/d/e")
