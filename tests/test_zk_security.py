@@ -100,7 +100,7 @@ def test_sasl(run, sasl, tmp_path):
         check=False,
     )
     assert done.returncode == 73 and "refused the credentials" in done.stderr and "no-such-secret" not in done.stderr
-    assert run("zk", "tree", "--zk-servers", sasl.servers, "--zk-connect-timeout", "30", check=False).returncode in (
+    assert run("zk", "tree", "--zk-servers", sasl.servers, "--zk-connect-timeout", "5", check=False).returncode in (
         69,
         73,
     )
