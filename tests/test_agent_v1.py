@@ -123,7 +123,7 @@ def test_a_crashed_server_is_started_again_and_listed_meanwhile_as_unknown(zooke
         os.kill(agent.server_pids()[port], signal.SIGKILL)
         wait_until(lambda: state(connection, path) == 0, PAUSE_S, "UNKNOWN")
         wait_until(lambda: agent.heart_beat(PS) == {"ps:0": []}, PAUSE_S, "no address")
-        assert agent.http("/healthz")[0] == 503
+        wait_until(lambda: agent.http("/healthz")[0] == 503, PAUSE_S, "the supervisor to notice")
         wait_until(lambda: state(connection, path) == 30, what="AVAILABLE again")
         wait_until(lambda: agent.http("/healthz")[0] == 200, what="health")
         assert 'monolith_agent_server_restarts_total{server="ps"} 1.0' in agent.http("/metrics")[1]
