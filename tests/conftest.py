@@ -22,7 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run_command(name, *args, stdin=b"", env=None, check=True, timeout=300, cwd=None, **popen):
+def run_command(name, *args, stdin=b"", env=None, check=True, timeout=900, cwd=None, **popen):
     """Runs one command; stdout as bytes, stderr as text. With check, a non-zero exit fails the test and shows stderr."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")}
     environment |= {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"} | (env or {})

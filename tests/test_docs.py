@@ -22,7 +22,7 @@ def blocks(page: Path) -> str:
     return "\n".join(line for line in text.splitlines() if not re.match(r"(make|git|pip|export PATH)\b", line))
 
 
-def shell(script: str, folder: Path, timeout=600, **more: str):
+def shell(script: str, folder: Path, timeout=1500, **more: str):
     import sys
 
     env = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")}
