@@ -17,21 +17,32 @@ from monolith_cli.serving.protos import model_server_config_pb2
 ONE = np.ones(1, np.float32)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Serves nothing yet; every test brings its models by a reload."""
-    folder = tmp_path_factory.mktemp("versions")
+def started(folder, retries):
     config = write_config(folder / "models.conf")
-    made = ModelServer(
+    return ModelServer(
         folder,
         f"--model_config_file={config}",
         f"--model-root={folder}",
         "--file_system_poll_wait_seconds=0.05",
         "--num_load_threads=2",
-        "--max_num_load_retries=2",
+        f"--max_num_load_retries={retries}",
         "--load_retry_interval_micros=1000000",
         "--enable_batching",
     )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Serves nothing yet; every test brings its models by a reload."""
+    made = started(tmp_path_factory.mktemp("versions"), 2)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory):
+    """Like `server`, but it does not give a broken version up."""
+    made = started(tmp_path_factory.mktemp("patient"), 1_000_000)
     yield made
     made.stop()
 
@@ -170,25 +181,15 @@ def test_a_broken_version_ends_with_its_error_and_the_good_one_serves_on(server,
     server.wait_until(lambda: server.states(base.name) == {3: "AVAILABLE", 2: "END", 1: "END"})
 
 
-def test_a_version_that_is_mended_while_it_is_retried(tmp_path):
-    base = tmp_path / "m"
+def test_a_version_that_is_mended_while_it_is_retried(patient):
+    base = patient.folder / "retried"
     saved_models.constant(base, 1)
-    server = ModelServer(
-        tmp_path,
-        f"--model_base_path={base}",
-        "--model_name=m",
-        "--file_system_poll_wait_seconds=0.05",
-        "--max_num_load_retries=1000",
-        "--load_retry_interval_micros=300000",
-    )
-    try:
-        mended = saved_models.constant(tmp_path / "mended", 2)
-        broken = saved_models.broken(base, 2, "graph")
-        server.wait_until(lambda: server.status("m")[0][:2] == (2, "LOADING") and server.status("m")[0][2] != 0)
-        shutil.copytree(mended, broken, dirs_exist_ok=True)
-        server.wait_until(lambda: server.status("m") == [(2, "AVAILABLE", 0), (1, "END", 0)])
-    finally:
-        server.stop()
+    patient.reload(model("m", base))
+    mended = saved_models.constant(patient.folder / "mended", 2)
+    broken = saved_models.broken(base, 2, "graph")
+    patient.wait_until(lambda: patient.status("m")[0][:2] == (2, "LOADING") and patient.status("m")[0][2] != 0)
+    shutil.copytree(mended, broken, dirs_exist_ok=True)
+    patient.wait_until(lambda: patient.status("m") == [(2, "AVAILABLE", 0), (1, "END", 0)])
 
 
 def test_a_reload_names_new_models_that_cannot_be_loaded(server, base):
@@ -256,7 +257,8 @@ def test_a_configuration_without_a_list(server, base):
     assert server.reload(config=config_of(model(base.name, base))).status.error_code == 0
 
 
-def test_a_reload_gets_through_while_another_waits_for_a_broken_model(server, base):
+def test_a_reload_gets_through_while_another_waits_for_a_broken_model(patient):
+    server, base = patient, patient.folder / "reloaded"
     saved_models.broken(base / "bad", 1)
     saved_models.constant(base / "good", 1)
     saved_models.constant(base / "good", 2)
