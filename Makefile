@@ -11,7 +11,7 @@ NINJA = $(VENV)/bin/ninja
 export PATH := $(CURDIR)/bin:$(CURDIR)/$(VENV)/bin:$(PATH)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-op bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka bench-serving experiment-collision bench-layouts bench-layers bench-optimizers
+.PHONY: help setup build demo test test-native test-python sanitize fuzz docs clean bench bench-table bench-table-limits bench-table-op bench-table-tools bench-checkpoint bench-stream bench-train bench-logistic bench-start bench-kafka bench-serving experiment-collision bench-layouts bench-layers bench-optimizers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -55,6 +55,8 @@ experiment-collision: build ## AUC by training progress, ids apart against ids h
 bench: bench-table bench-checkpoint bench-stream bench-train bench-logistic bench-layers bench-start ## the speed table, each subject beside its peers
 bench-table: build
 	$(PY) benchmarks/table.py --build $(BUILD) --peers $(PEERS)
+bench-table-limits: build ## what lookups of any table could reach, by where keys and rows lie
+	for n in 1000000 10000000; do $(BUILD)/native/bench/table_limits_bench $$n || exit 1; done
 bench-table-op: build ## the TensorFlow ops of the table beside the core
 	$(PY) benchmarks/table_op.py --build $(BUILD)
 bench-table-tools: build ## the table commands on 2 M rows, beside cat and Python's protobuf

@@ -9,23 +9,28 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import grpc
+from ports import free_port
 
-from monolith_cli.serving import addresses, agent_rpc
+from monolith_cli.serving import agent_rpc
 from monolith_cli.serving.protos import predict_pb2, prediction_service_pb2_grpc
 from monolith_cli.serving.zookeeper.connection import ZkConfig, connect
 from monolith_protos import agent_service_pb2 as pb
 
 WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # a killed test run leaves no agent
 ROOT = Path(__file__).resolve().parent.parent
-SESSION_S = 3.0
+SESSION_S = 5.0  # where a drill waits for a session's end; longer than a busy machine stands still
+AT_ONCE_S = 10.0  # what agents take away themselves is gone by then; a session of theirs ends later, unless a test wants it
+CALL_S = 30.0
 PS, ENTRY, DENSE = pb.ServerType.PS, pb.ServerType.ENTRY, pb.ServerType.DENSE
 
 
-def wait_until(done, limit_s=30.0, what="it"):
-    """The first true value of done(); an error of it counts as not yet."""
+def wait_until(done, limit_s=90.0, what="it"):
+    """The first true value of done(); an error of it counts as not yet. The limit tells what hangs from what is slow:
+    a shorter one belongs to a bound that is promised."""
     end, last = time.monotonic() + limit_s, None
     while time.monotonic() < end:
         try:
@@ -52,11 +57,11 @@ class Agent:
     """One agent. conf: keys of its configuration; environment: as the container has it. The server is monolith-serve
     unless conf has tfs_binary. Ends with the test, its servers with it."""
 
-    def __init__(self, folder, zookeeper, conf, *flags, start=True, session_s=SESSION_S, **environment):
+    def __init__(self, folder, zookeeper, conf, *flags, start=True, session_s=3 * AT_ONCE_S, **environment):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = addresses.free_port()
-        self.metrics_port = addresses.free_port()
+        self.port = free_port()
+        self.metrics_port = free_port()
         lines = [
             f"{k} {v}"
             for k, value in ({"zk_servers": zookeeper} | conf).items()
@@ -111,7 +116,7 @@ class Agent:
             )
         return self
 
-    def stop(self, limit_s=60.0) -> int:
+    def stop(self, limit_s=120.0) -> int:
         self.process.terminate()
         return self.process.wait(limit_s)
 
@@ -134,7 +139,7 @@ class Agent:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
             try:
-                self.process.wait(30)
+                self.process.wait(180)
             except subprocess.TimeoutExpired:
                 self.kill()
         if kind is not None:
@@ -148,13 +153,13 @@ class Agent:
 
     def heart_beat(self, server_type=PS) -> dict[str, list[str]]:
         with self.stub() as stub:
-            response = stub.HeartBeat(pb.HeartBeatRequest(server_type=server_type), timeout=5)
+            response = stub.HeartBeat(pb.HeartBeatRequest(server_type=server_type), timeout=CALL_S)
         return {key: list(found.address) for key, found in sorted(response.addresses.items())}
 
     def replicas(self, server_type, task=0, model_name="") -> list[str]:
         with self.stub() as stub:
             request = pb.GetReplicasRequest(server_type=server_type, task=task, model_name=model_name)
-            return list(stub.GetReplicas(request, timeout=5).address_list.address)
+            return list(stub.GetReplicas(request, timeout=CALL_S).address_list.address)
 
     def http(self, path):
         """(status, body) of the monitoring port."""
@@ -162,7 +167,7 @@ class Agent:
         import urllib.request
 
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=5) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=CALL_S) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -189,6 +194,7 @@ class Client:
     def __init__(self, find, model, threads=2, inputs=None):
         self._find, self._model, self._inputs = find, model, inputs
         self.addresses, self.ok, self.failures, self.values = [], 0, [], set()
+        self.answered = Counter()  # by address
         self._recent = set()
         self._done, self._channels = threading.Event(), {}
         self._threads = [
@@ -204,7 +210,7 @@ class Client:
     def __exit__(self, *_):
         self._done.set()
         for t in self._threads:
-            t.join(30)
+            t.join(2 * CALL_S)
 
     def seen_within(self, seconds) -> set[float]:
         """Values that are answered from now on, for so long."""
@@ -223,7 +229,7 @@ class Client:
             options = [
                 ("grpc.max_reconnect_backoff_ms", 200),
                 ("grpc.initial_reconnect_backoff_ms", 50),
-                ("grpc.min_reconnect_backoff_ms", 50),
+                ("grpc.min_reconnect_backoff_ms", 20_000),  # how long one try to connect may take
             ]
             self._channels[address] = prediction_service_pb2_grpc.PredictionServiceStub(
                 grpc.insecure_channel(address, options)
@@ -239,17 +245,19 @@ class Client:
                 continue
             turn, error = turn + 1, None
             for i in range(len(found)):
+                address = found[(turn + i) % len(found)]
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name = self._model
                 request.inputs["x"].dtype = 1
                 request.inputs["x"].tensor_shape.dim.add(size=1)
                 request.inputs["x"].float_val.append(1.0)
                 try:
-                    response = self._stub(found[(turn + i) % len(found)]).Predict(request, timeout=5)
+                    response = self._stub(address).Predict(request, timeout=CALL_S)
                 except grpc.RpcError as e:
-                    error = f"{found[(turn + i) % len(found)]}: {e.code().name} {e.details()}"
+                    error = f"{address}: {e.code().name} {e.details()}"
                     continue
                 self.ok += 1
+                self.answered[address] += 1
                 found = {*response.outputs["y"].float_val, *_floats(response.outputs["y"].tensor_content)}
                 self.values |= found
                 self._recent |= found

@@ -232,14 +232,18 @@ class FakeTfs(model_service_pb2_grpc.ModelServiceServicer, prediction_service_pb
             self._move(*self._events.popleft())
             return True
 
-    def settle(self, timeout_s: float = 10.0) -> FakeTfs:
+    def settle(self, timeout_s: float = 60.0) -> FakeTfs:
         """Until no event is left."""
         deadline = time.monotonic() + timeout_s
-        while self.step() if self._manual else self._events:
+        while self.step() if self._manual else self._is_busy():
             assert time.monotonic() < deadline, "the fake server did not settle"
             if not self._manual:
                 time.sleep(0.005)
         return self
+
+    def _is_busy(self) -> bool:
+        with self._lock:  # an event that is being handled has left the queue, and may bring another
+            return bool(self._events)
 
     def calls(self, method: str) -> list:
         """Requests of one method."""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 from agents import PS, SESSION_S, Agent, Client, wait_until
 
@@ -43,6 +44,7 @@ class Fleet:
                 zookeeper,
                 conf,
                 *flags,
+                session_s=SESSION_S,
                 MY_POD_NAME=f"pod-{i}",
                 SHARD_ID="0",
                 REPLICA_ID=str(i),
@@ -76,15 +78,15 @@ class Fleet:
         """Version 2: an order is given to the containers that are there."""
         return self.version != 2 or len(self.connection.children(f"/{self.bzid}/resource")) == 2
 
-    def _available(self) -> dict[str, int]:
-        """Replicas in ZooKeeper that say they are AVAILABLE, and the session of each, which are read at once: a node may
+    def _available(self) -> dict[str, Any]:
+        """Replicas in ZooKeeper that say they are AVAILABLE, and the stat of each, which are read at once: a node may
         be replaced at any time."""
         found = {}
         for node in self.connection.children(self.root):
             with contextlib.suppress(NoNode):
                 data, stat = self.connection.get(f"{self.root}/{node}")
                 if self.version == 3 or json.loads(data)["stat"] == 30:
-                    found[node] = stat.ephemeralOwner
+                    found[node] = stat
         return found
 
     def listed(self) -> list[str]:
@@ -93,7 +95,16 @@ class Fleet:
 
     def owners(self) -> set[int]:
         """Sessions that the registrations belong to."""
-        return set(self._available().values())
+        return {stat.ephemeralOwner for stat in self._available().values()}
+
+    def registrations(self) -> set[tuple[str, int]]:
+        """Replicas that say they are AVAILABLE, and when they said so: one that was struck off and is back is another
+        one, even if nobody looked in between."""
+        return {(node, stat.mzxid) for node, stat in self._available().items()}
+
+    def lost_sessions(self) -> int:
+        """How often agents have lost their sessions with ZooKeeper, as their logs say."""
+        return sum(agent.log.read_text().count("ZooKeeper: lost") for agent in self.agents)
 
     def told(self, agent) -> list[str]:
         return sorted(agent.heart_beat(PS).get(self.key, []))
@@ -107,7 +118,7 @@ class Fleet:
                 continue
         return []
 
-    def wait_whole(self, limit_s=30.0):
+    def wait_whole(self, limit_s=90.0):
         """Both replicas are listed, and both agents tell of both."""
         try:
             wait_until(lambda: len(self.listed()) == 2, limit_s, "two registrations")
@@ -116,7 +127,7 @@ class Fleet:
             states = [(a.process.poll(), a.log.read_text()[-1500:]) for a in self.agents]
             raise AssertionError(f"{e}; listed {self.listed()}; exit codes and logs: {states}") from None
 
-    def prove_watches(self, limit_s=10.0):
+    def prove_watches(self, limit_s=30.0):
         """A replica that comes and goes is seen by both agents."""
         address, nodes = "127.0.0.1:9", {}
         meta = ReplicaMeta(address=address, stat=30, model_name="m", server_type="ps", task=0, replica=77).to_json()
@@ -135,9 +146,14 @@ class Fleet:
         wait_until(lambda: all(address not in self.told(a) for a in self.agents), limit_s, "the guest's leaving")
 
     def check_client(self, more=20):
-        """The client has gone on, and without a failure."""
-        before = self.client.ok
-        wait_until(lambda: self.client.ok >= before + more, 15, "answers")
+        """The client has gone on, with answers from every address that it knows, and without a failure."""
+        before, each = self.client.ok, self.client.answered.copy()
+
+        def gone_on():
+            client = self.client
+            return client.ok >= before + more and all(client.answered[a] > each[a] for a in list(client.addresses))
+
+        wait_until(gone_on, 60, "answers")
         assert self.client.failures == []
 
 

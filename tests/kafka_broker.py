@@ -13,13 +13,14 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from ports import free_ports
 
 JARS = Path(__file__).with_name("kafka_jars.txt")
 CENTRAL = "https://repo1.maven.org/maven2"
@@ -85,23 +86,12 @@ def class_path() -> str:
         return ":".join(map(str, pool.map(lambda w: _fetch(*w), _wanted())))
 
 
-def _free_ports(n: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(n)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
-
-
 class Broker:
     """A broker with its data in `folder`. `address` takes anybody; `secure_address` wants TLS and SASL PLAIN."""
 
     def __init__(self, folder: Path):
         self.folder, self._jars, self._process = Path(folder), class_path(), None
-        plain, controller, secure = _free_ports(3)
+        plain, controller, secure = free_ports(3)
         self.address, self.secure_address = f"127.0.0.1:{plain}", f"127.0.0.1:{secure}"
         self.certificate = self.folder / "broker.pem"
         self._make_certificate()
@@ -146,7 +136,7 @@ ssl.keystore.type=PKCS12
         return ["java", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-cp", self._jars, *args]
 
     def _java(self, *args: str) -> None:
-        done = subprocess.run(self._command(*args), capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(self._command(*args), capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             raise NoBroker(f"{args[0]}: {done.stderr or done.stdout}")
 
@@ -158,7 +148,7 @@ ssl.keystore.type=PKCS12
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
 
-        client, limit = AdminClient({"bootstrap.servers": self.address, "log_level": 0}), time.monotonic() + 90
+        client, limit = AdminClient({"bootstrap.servers": self.address, "log_level": 0}), time.monotonic() + 180
         while True:
             try:
                 client.list_topics(timeout=1)
@@ -179,7 +169,7 @@ ssl.keystore.type=PKCS12
         from confluent_kafka.admin import AdminClient, NewTopic
 
         client = AdminClient({"bootstrap.servers": self.address})
-        client.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(30)
-        while name not in client.list_topics(timeout=5).topics:
+        client.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(120)
+        while name not in client.list_topics(timeout=60).topics:
             time.sleep(0.05)
         return name

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import grpc
+from ports import free_port
 
-from monolith_cli.serving import addresses
 from monolith_cli.serving.protos import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -28,7 +28,7 @@ class ModelServer:
     """Started when made, on free ports. flags: as on the command line. credentials: for gRPC and curl with TLS."""
 
     def __init__(self, folder, *flags, credentials=None, curl_options=(), wait=True, host="127.0.0.1", **environment):
-        self.port, self.rest_port = addresses.free_port(), addresses.free_port()
+        self.port, self.rest_port = free_port(), free_port()
         self.folder, self.log, self.host = Path(folder), Path(folder) / "server.log", host
         self.curl_options = [*curl_options]
         self.scheme = "https" if credentials else "http"
@@ -55,7 +55,7 @@ class ModelServer:
         if wait:
             self.wait_until(lambda: self.curl("/healthz")[0] == 200)
 
-    def wait_until(self, done, timeout=60.0, every=0.05):
+    def wait_until(self, done, timeout=180.0, every=0.05):
         """Waits for done() to be true and returns it."""
         end = time.monotonic() + timeout
         while True:
@@ -67,10 +67,10 @@ class ModelServer:
             assert time.monotonic() < end, f"waited {timeout} s in vain:\n{self.log.read_text()}"
             time.sleep(every)
 
-    def predict(self, request, timeout=20.0):
+    def predict(self, request, timeout=90.0):
         return self.prediction.Predict(request, timeout=timeout, wait_for_ready=True)
 
-    def status(self, name, version=None, label=None, timeout=10.0):
+    def status(self, name, version=None, label=None, timeout=90.0):
         """[(version, state, error code)], as the server gives it."""
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = name
@@ -88,9 +88,9 @@ class ModelServer:
     def metadata(self, name, *fields):
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields)
         request.model_spec.name = name
-        return self.prediction.GetModelMetadata(request, timeout=10.0)
+        return self.prediction.GetModelMetadata(request, timeout=90.0)
 
-    def reload(self, *models, timeout=60.0, config=None):
+    def reload(self, *models, timeout=180.0, config=None):
         """HandleReloadConfigRequest with the given ModelConfigs (see `model`)."""
         request = model_management_pb2.ReloadConfigRequest()
         request.config.CopyFrom(config if config is not None else config_of(*models))
@@ -102,7 +102,7 @@ class ModelServer:
         text = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
         url = f"{self.scheme}://{self.host}:{self.rest_port}{path}"
         done = subprocess.run(
-            ["curl", "-sS", "-m", "30", "-w", "\n%{http_code}", *self.curl_options, *options, *data, url],
+            ["curl", "-sS", "-m", "120", "-w", "\n%{http_code}", *self.curl_options, *options, *data, url],
             input=text or b"",
             capture_output=True,
             check=False,
@@ -118,7 +118,7 @@ class ModelServer:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(40)
+            return self.process.wait(120)
         finally:
             if self.process.poll() is None:
                 self.process.kill()

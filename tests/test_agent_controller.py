@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from agents import wait_until
 from conftest import ROOT
 
 from monolith_cli import errors
@@ -118,7 +119,7 @@ def test_what_deletes_asks(controller, session, zookeeper):
             stdin=slave,
             capture_output=True,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
-            timeout=60,
+            timeout=300,
             check=False,
         )
         assert asked.returncode == 0 and b"Take m:ps_0 out of the layout /b/layouts/l? [y/N]" in asked.stderr, (
@@ -183,14 +184,11 @@ def test_sync_targets(session, zookeeper):
     assert backend.get_sync_targets("ps_9") == ("m:ps_9", [])
     nodes.publish(paths.container_path("gip", pod), ContainerServiceInfo(grpc="[fe80::1]:1").to_json())
     nodes.publish(paths.binding_path("gip", SavedModel("m", "ps_0"), pod), b"")
-    import time
-
-    until = time.monotonic() + 30
-    while backend.get_sync_targets("ps_0") != ("m:ps_0", ["[fe80::1]:1"]):
-        assert time.monotonic() < until
+    one, there = session.session_id, ("m:ps_0", ["[fe80::1]:1"])
+    wait_until(lambda: backend.get_sync_targets("ps_0") == there)
     zookeeper.expire_client(session)
-    while session.state != "connected" or backend.get_sync_targets("ps_0") != ("m:ps_0", ["[fe80::1]:1"]):
-        assert time.monotonic() < until
+    wait_until(lambda: session.state == "connected" and session.session_id != one)
+    wait_until(lambda: backend.get_sync_targets("ps_0") == there)
     backend.stop()
     nodes.close()
 

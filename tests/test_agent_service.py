@@ -54,7 +54,7 @@ def test_bytes_on_the_wire(to):
     """T12. Raw bytes go in and come out, so that no message class of ours hides a mistake."""
 
     def call(method, request):
-        return to.unary_unary(f"/monolith.serving.agent_service.AgentService/{method}")(request, timeout=5)
+        return to.unary_unary(f"/monolith.serving.agent_service.AgentService/{method}")(request, timeout=60)
 
     assert call("HeartBeat", b"").hex() == "0a1e0a0470733a3012160a09312e312e312e313a310a09312e312e312e323a31"
     assert call("HeartBeat", bytes.fromhex("0802")) == b""
@@ -70,16 +70,16 @@ def test_errors(to):
         (pb.GetReplicasRequest(model_name="m" * (1 << 17)), grpc.StatusCode.RESOURCE_EXHAUSTED),
     ):
         with pytest.raises(grpc.RpcError) as e:
-            stub.GetReplicas(request, timeout=5)
+            stub.GetReplicas(request, timeout=60)
         assert e.value.code() == code, request
-    assert stub.GetReplicas(pb.GetReplicasRequest(model_name="m"), timeout=5).address_list.address == ["ps/0/m"]
+    assert stub.GetReplicas(pb.GetReplicasRequest(model_name="m"), timeout=60).address_list.address == ["ps/0/m"]
 
 
 def test_health_and_reflection(service, to):
     health = health_pb2_grpc.HealthStub(to)
     for name in ("", "monolith.serving.agent_service.AgentService"):
         assert (
-            health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status
+            health.Check(health_pb2.HealthCheckRequest(service=name), timeout=60).status
             == health_pb2.HealthCheckResponse.SERVING
         )
     found = ProtoReflectionDescriptorDatabase(to)
@@ -87,7 +87,7 @@ def test_health_and_reflection(service, to):
     described = found.FindFileContainingSymbol("monolith.serving.agent_service.AgentService")
     assert [m.name for m in described.service[0].method] == ["GetReplicas", "GetResource", "HeartBeat"]
     service.set_healthy(False)
-    assert health.Check(health_pb2.HealthCheckRequest(), timeout=5).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert health.Check(health_pb2.HealthCheckRequest(), timeout=60).status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def test_a_port_that_is_taken_and_one_that_is_loopback_alone(service):
@@ -117,7 +117,7 @@ def test_tls(certificates, mutual):
     def beats(tls):
         with channel.open_channel(f"127.0.0.1:{service.port}", tls) as to:
             try:
-                return bool(agent_rpc.AgentServiceStub(to).HeartBeat(pb.HeartBeatRequest(), timeout=5).addresses)
+                return bool(agent_rpc.AgentServiceStub(to).HeartBeat(pb.HeartBeatRequest(), timeout=60).addresses)
             except grpc.RpcError as e:
                 assert e.code() == grpc.StatusCode.UNAVAILABLE
                 return False
@@ -144,7 +144,7 @@ def test_an_agent_with_tls_before_and_behind_it(certificates, zookeeper, tmp_pat
     with Agent(tmp_path, zookeeper.servers, conf, *flags, "--server-tls-ca", certificates / "ca.pem", MY_POD_NAME="p") as agent:
         with channel.open_channel(f"127.0.0.1:{agent.port}", channel.Tls(str(certificates / "ca.pem"))) as to:
             stub = agent_rpc.AgentServiceStub(to)
-            wait_until(lambda: stub.HeartBeat(pb.HeartBeatRequest(), timeout=5).addresses["ps:0"].address, what="ps")
+            wait_until(lambda: stub.HeartBeat(pb.HeartBeatRequest(), timeout=60).addresses["ps:0"].address, what="ps")
         with pytest.raises(grpc.RpcError):
             agent.heart_beat()
 

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from agents import ENTRY, PS, Agent, fake_server, wait_until, zk
+from agents import ENTRY, PS, SESSION_S, Agent, fake_server, wait_until, zk
 
 from monolith_cli import errors
 from monolith_cli.serving.agent.mirror import Mirror
@@ -92,27 +92,23 @@ def test_life_of_a_model_over_two_shards(zookeeper, tmp_path):
             ask(connection, "v2", "m", export)
             wait_until(
                 lambda: all(p.endswith("/200") for o in orders(connection, "v2").values() for p in o.values()),
-                10,
-                "new orders",
+                what="new orders",
             )
             wait_until(
                 lambda: "versions: 200" in (agents[0].folder / "run" / "ps_model_config.pbtxt").read_text(),
-                10,
-                "new config",
+                what="new config",
             )
-            wait_until(lambda: all(a.heart_beat(PS)["m:ps:2"] for a in agents), 10, "ps again")
+            wait_until(lambda: all(a.heart_beat(PS)["m:ps:2"] for a in agents), what="ps again")
             connection.delete("/v2/portal/m")
             wait_until(
                 lambda: connection.children("/v2/publish") == [] and not any(agents[1].heart_beat(PS).values()),
-                10,
-                "the end",
+                what="the end",
             )
             wait_until(
                 lambda: all(
                     connection.children(f"/v2/service/m/{t}") == [] for t in connection.children("/v2/service/m")
                 ),
-                10,
-                "no node",
+                what="no node",
             )
 
 
@@ -126,6 +122,7 @@ def test_another_agent_leads_when_the_leader_is_killed(zookeeper, tmp_path):
                 conf(tmp_path, "lead"),
                 "--model-root",
                 tmp_path,
+                session_s=2 * SESSION_S,
                 **environment(0, i, 1),
             )
             for i in range(2)
@@ -136,7 +133,7 @@ def test_another_agent_leads_when_the_leader_is_killed(zookeeper, tmp_path):
             assert len(leader) == 1
             other = agents[1 - agents.index(leader[0])]
             leader[0].kill()
-            wait_until(lambda: "this agent leads" in other.log.read_text(), 10, "the other to lead")
+            wait_until(lambda: "this agent leads" in other.log.read_text(), what="the other to lead")
             # One replica is left; it is asked to serve, and then an added one takes over what it has.
             ask(connection, "lead", "m", export)
             wait_until(lambda: other.heart_beat(PS).get("m:ps:0"), what="ps")
@@ -163,19 +160,18 @@ def test_mistakes_of_the_portal(zookeeper, tmp_path):
         ask(connection, "wrong", "missing", tmp_path / "models" / "none")
         ask(connection, "wrong", "m", export)
         wait_until(lambda: agent.heart_beat(PS).get("m:ps:0"), what="the good one")
-        log = agent.log.read_text()
-        assert "/wrong/portal/junk: this is no ModelMeta" in log
-        assert f"model outside waits: model_dir {elsewhere} is outside of what --model-root allows" in log
-        assert "model missing waits" in log
+        for told in (
+            "/wrong/portal/junk: this is no ModelMeta",
+            f"model outside waits: model_dir {elsewhere} is outside of what --model-root allows",
+            "model missing waits",
+        ):
+            wait_until(lambda told=told: told in agent.log.read_text(), what=told)
         # Orders that somebody else writes are held to the same folders.
         connection.create(
             "/wrong/publish/0:0:evil", PublishMeta(0, 0, "evil", 1, 1, {"entry": f"{elsewhere}/entry/100"}).to_json()
         )
-        wait_until(lambda: "evil:entry" in agent.log.read_text(), 10)
-        assert (
-            f"evil:entry: {elsewhere}/entry/100 is no version path within what --model-root allows"
-            in agent.log.read_text()
-        )
+        told = f"evil:entry: {elsewhere}/entry/100 is no version path within what --model-root allows"
+        wait_until(lambda: told in agent.log.read_text(), what=told)
         assert sorted(agent.heart_beat(ENTRY)) == ["m:entry:0"]
 
 
@@ -210,7 +206,7 @@ def test_expected_loading(mirror):
     assert mirror.expected_loading() == {} and not mirror.published_event.is_set()
     give(mirror, PublishMeta(1, 0, "m", 2, 2, sub))
     wait_until(mirror.expected_loading)
-    assert mirror.published_event.is_set()
+    assert mirror.published_event.wait(90)
     assert mirror.expected_loading()["m"] == PublishMeta(
         1, 2, "m", 2, 2, sub
     )  # though the order with the fewest sub models is of another shard
@@ -231,7 +227,7 @@ def test_expected_loading(mirror):
     mirror.published_event.clear()
     give(mirror, PublishMeta(1, 2, "own", 1, 1, {"ps_9": "/c/ps_9/1"}, ptype=PublishType.UNLOAD))
     wait_until(lambda: "own" not in mirror.expected_loading())
-    assert mirror.published_event.wait(2)
+    assert mirror.published_event.wait(90)
 
 
 def test_portal_events_and_orders(mirror):
@@ -245,12 +241,13 @@ def test_portal_events_and_orders(mirror):
     wait_until(lambda: len(mirror.orders()) == 2)
     mirror.watch_portal()
     wait_until(lambda: mirror.other.children(base) == ["0:0:m"])  # nobody wants the other
+    seen = [mirror.portal_events.get(timeout=90)]
     ask(mirror.other, mirror.bzid, "n", "/b")
-    time.sleep(0.3)
+    seen.append(mirror.portal_events.get(timeout=90))
     ask(mirror.other, mirror.bzid, "n", "/b")  # the same once more is a wish of its own
-    time.sleep(0.3)
+    seen.append(mirror.portal_events.get(timeout=90))
     mirror.other.delete(f"{mirror.base}/portal/n")
-    seen = [mirror.portal_events.get(timeout=5) for _ in range(4)]
+    seen.append(mirror.portal_events.get(timeout=90))
     assert [(e.model_name, e.action) for e in seen] == [
         ("m", "NONE"),
         ("n", "CREATED"),

@@ -127,5 +127,5 @@ def test_input_that_cannot_be_read(run):
 
 @pytest.mark.parametrize(("redirect", "code"), [("<&-", 66), ("</dev/null >&-", 74)])
 def test_closed_standard_descriptors(redirect, code):
-    done = subprocess.run(["bash", "-c", f"exec {sys.executable} -m monolith_cli pb-cat {redirect}"], capture_output=True, check=False, timeout=60)
+    done = subprocess.run(["bash", "-c", f"exec {sys.executable} -m monolith_cli pb-cat {redirect}"], capture_output=True, check=False, timeout=300)
     assert done.returncode == code and b"is closed" in done.stderr and b"Traceback" not in done.stderr

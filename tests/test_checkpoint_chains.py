@@ -124,7 +124,7 @@ def chain(tmp_path_factory):
     tables.close()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_damage_is_found_or_harmless(chain, data):
     folder, files, tables = chain

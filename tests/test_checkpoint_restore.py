@@ -170,7 +170,7 @@ def test_keys_of_servers_meet_again_on_another_number_of_servers(tmp_path):
 _segments = st.lists(st.tuples(st.integers(1, 9), st.sampled_from(OPTIMIZERS)), min_size=1, max_size=5)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(segments=st.dictionaries(st.sampled_from("abc"), _segments, min_size=1), keys=st.lists(st.integers(-(2**63), 2**63 - 1), max_size=80),
        shards=st.integers(1, 7), again=st.integers(1, 7), seed=st.integers(0, 99))  # fmt: skip
 def test_random_tables_come_back_bit_by_bit(tmp_path, segments, keys, shards, again, seed):

@@ -22,7 +22,7 @@ def blocks(page: Path) -> str:
     return "\n".join(line for line in text.splitlines() if not re.match(r"(make|git|pip|export PATH)\b", line))
 
 
-def shell(script: str, folder: Path, timeout=600, **more: str):
+def shell(script: str, folder: Path, timeout=1500, **more: str):
     import sys
 
     env = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")}
@@ -56,7 +56,7 @@ def kafka_topics(broker, folder) -> str:
     """The topics that examples speak of: `events` holds clicks. Returns the address of the server."""
     from confluent_kafka.admin import AdminClient
 
-    there = AdminClient({"bootstrap.servers": broker.address}).list_topics(timeout=10).topics
+    there = AdminClient({"bootstrap.servers": broker.address}).list_topics(timeout=60).topics
     for topic in {"clicks", "events", "likes"} - set(there):
         broker.create_topic(topic, 2)
         if topic == "events":
@@ -110,7 +110,7 @@ SERVERS = {
 
 def while_it_serves(line: str) -> str:
     """The line of a model server in the background, on free ports, until it is ready and then ends as it should."""
-    from monolith_cli.serving.addresses import free_port
+    from ports import free_port
 
     rest = free_port()
     ports = {"8500": str(free_port()), "8501": str(rest)}

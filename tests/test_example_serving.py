@@ -27,7 +27,7 @@ def test_example_runs_from_start_to_end(zookeeper, tmp_path):
         env=env,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1500,
         check=False,
     )
     logs = "\n".join(p.read_text()[-2000:] for p in tmp_path.glob("agent-*/*log"))

@@ -25,7 +25,7 @@ CASES = {
 def shell(example: str, args: list, **more: str) -> subprocess.CompletedProcess:
     env = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")}
     env |= {"MONOLITH_PYTHON": sys.executable, "TF_CPP_MIN_LOG_LEVEL": "3"} | more
-    return subprocess.run([EXAMPLES / example / "run.sh", *args], env=env, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run([EXAMPLES / example / "run.sh", *args], env=env, capture_output=True, text=True, timeout=1500, check=False)
 
 
 @pytest.mark.parametrize("example", CASES)

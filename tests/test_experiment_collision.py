@@ -20,7 +20,7 @@ SCRIPT = ROOT / "experiments" / "collision" / "run.py"
 
 def experiment(*args, check=True):
     env = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True, env=env, timeout=500, check=False)
+    done = subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True, env=env, timeout=1500, check=False)
     if check:
         assert done.returncode == 0, done.stderr
     return done

@@ -26,7 +26,7 @@ def status(tfs, name, version=None, label=None):
             request.model_spec.version.value = version
         if label is not None:
             request.model_spec.version_label = label
-        reply = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request, timeout=10)
+        reply = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request, timeout=90)
     return [(s.version, s.state, s.status.error_code, s.status.error_message) for s in reply.model_version_status]
 
 
@@ -34,7 +34,7 @@ def reload(tfs, text):
     request = model_management_pb2.ReloadConfigRequest()
     text_format.Parse(text, request.config)
     with grpc.insecure_channel(tfs.target) as channel:
-        return model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest(request, timeout=10).status
+        return model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest(request, timeout=90).status
 
 
 def test_t29_states_of_latest_two():
@@ -137,19 +137,19 @@ def test_predict_errors_and_delays():
     with FakeTfs([Model("m")]) as tfs, grpc.insecure_channel(tfs.target) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         with pytest.raises(grpc.RpcError) as e:
-            stub.Predict(predict_pb2.PredictRequest(), timeout=10)
+            stub.Predict(predict_pb2.PredictRequest(), timeout=90)
         assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
         tfs.predict = lambda request: predict_pb2.PredictResponse()
         tfs.fail_call("Predict", grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
         with pytest.raises(grpc.RpcError) as e:
-            stub.Predict(predict_pb2.PredictRequest(), timeout=10)
+            stub.Predict(predict_pb2.PredictRequest(), timeout=90)
         assert e.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert stub.Predict(predict_pb2.PredictRequest(), timeout=10) == predict_pb2.PredictResponse()
-        tfs.delay("Predict", 0.2)
+        assert stub.Predict(predict_pb2.PredictRequest(), timeout=90) == predict_pb2.PredictResponse()
+        tfs.delay("Predict", 600)
         began = time.monotonic()
         with pytest.raises(grpc.RpcError) as e:
-            stub.Predict(predict_pb2.PredictRequest(), timeout=0.05)
-        assert e.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED and time.monotonic() - began < 5
+            stub.Predict(predict_pb2.PredictRequest(), timeout=2)
+        assert e.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED and time.monotonic() - began < 60
         assert len(tfs.calls("Predict")) == 4
 
 
@@ -163,7 +163,7 @@ def test_stock_manner_and_random_versions_and_a_file(tmp_path):
         'version_labels { key: "x" value: 2 } } }'
     )
     with FakeTfs(path, bump_every_s=0.05) as tfs:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while max(tfs.states("m")) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert max(tfs.states("m")) >= 4

@@ -120,7 +120,7 @@ def said(tmp_path_factory):
     lines = "".join(json.dumps([path, path + ".out", str(data)]) + "\n" for path in models.values())
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MONOLITH_")}
     environment |= {"PYTHONPATH": str(HERE.parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, HERE / "train_many.py"], input=lines, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, HERE / "train_many.py"], input=lines, env=environment, capture_output=True, text=True, timeout=900, check=False)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == len(models), done.stderr
     return {name: (path, *answer) for (name, path), answer in zip(models.items(), answers)}

@@ -203,6 +203,9 @@ def whole_pool(folder, shards):
     return len(ids)
 
 
+READING = 200_000  # more than a pipe holds: by then it reads, however long it took to start
+
+
 @pytest.mark.parametrize("shards", [1, 3])
 def test_killed_at_any_moment(tmp_path, shards):
     """A stream that never ends, a save after every tenth record, kill -9 in between: the pool is that of some save, whole, and
@@ -213,15 +216,15 @@ def test_killed_at_any_moment(tmp_path, shards):
         process = subprocess.Popen([*COMMAND, "--per-channel", "--item-feature", "200", "--pool-dir", tmp_path, "--pool-shards", str(shards),
                                     "--save-every", "10"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         feed = b"".join(frame(record(i)) for i in range(before, before + 30000))
-        killer = subprocess.Popen(["sleep", str(0.5 + chooser.random() * 0.4)])
         os.set_blocking(process.stdin.fileno(), False)
-        sent = 0
-        while killer.poll() is None and sent < len(feed):
+        sent, end = 0, None
+        while sent < len(feed) and (end is None or time.monotonic() < end):
             try:
                 sent += os.write(process.stdin.fileno(), feed[sent:sent + 65536])
             except BlockingIOError:
                 time.sleep(0.001)
-        killer.wait()
+            if end is None and sent > READING:
+                end = time.monotonic() + chooser.random() * 0.4
         process.kill()
         process.wait()
         process.stdin.close()
@@ -286,7 +289,7 @@ def test_saved_however_the_stream_ends(tmp_path, how):
     if how.startswith("SIG"):
         time.sleep(0.2)
         process.send_signal(getattr(signal, how))
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == {"end": 0, "SIGTERM": 143, "SIGINT": 130, "bad record": 65}[how]
     assert whole_pool(tmp_path, 1) == 5
 
@@ -297,7 +300,7 @@ def test_saved_while_it_runs(tmp_path):
     process.stdin.flush()
     assert process.stdout.read(40)
     path = tmp_path / "model.ckpt-0_item_pool_0_0_1"
-    for _ in range(200):
+    for _ in range(2400):
         items = []
         if path.exists():
             _core.read_pool_file(str(path), items.append)
@@ -305,7 +308,7 @@ def test_saved_while_it_runs(tmp_path):
             break
         time.sleep(0.05)
     assert [i[1] for i in items] == [0, 1, 2, 3]
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert whole_pool(tmp_path, 1) == 5
 
 

@@ -113,7 +113,7 @@ def test_every_layer_of_a_graph_comes_back_in_another_process(tmp_path):
     (tmp_path / "configs.json").write_text(json.dumps(configs))
     script = "import sys, test_layers_config as t; t.restore_and_print(sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=ROOT / "tests",
-                          env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin"}, timeout=300)  # fmt: skip
+                          env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin"}, timeout=900)  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     again = json.loads(done.stdout.splitlines()[-1])
     assert sorted(again) == sorted(EVERY)

@@ -53,7 +53,7 @@ def test_clients_and_their_sinks(lines, monkeypatch):
     assert found == [("counter", "p.a", 2, {"k": "1"}), ("store", "p.b", 0.5, {}), ("timer", "q.c", 3, {})]
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     receiver.bind(("127.0.0.1", 0))
-    receiver.settimeout(5)
+    receiver.settimeout(60)
     monkeypatch.setenv("MONOLITH_METRIC_SINK", f"statsd:127.0.0.1:{receiver.getsockname()[1]}")
     metrics.get_cli("q").emit_timer("c", 3, {"x": "y", "z": 1})
     assert receiver.recv(100) == b"q.c:3|ms|#x:y,z:1"

@@ -36,7 +36,7 @@ def place(tmp_path):
     made = []
 
     def manager(model="rs", **more):
-        m = ModelManager(model, str(source), str(receive), **{"interval_s": 0.05, "retry_s": 0.05, "wait_s": 20.0, **more})
+        m = ModelManager(model, str(source), str(receive), **{"interval_s": 0.05, "retry_s": 0.05, "wait_s": 90.0, **more})
         made.append(m)
         return m
 
@@ -55,7 +55,7 @@ def versions(receive, model="rs"):
     return sorted(map(int, folders[0]))
 
 
-def until(check, timeout_s=20):
+def until(check, timeout_s=90):
     end = time.monotonic() + timeout_s
     while not check():
         assert time.monotonic() < end
@@ -103,7 +103,7 @@ def test_start_waits_for_the_model_and_no_other(place):
     time.sleep(0.3)
     assert thread.is_alive() and not (receive / "rs").exists()
     (source / "rs@7.write.done").touch()
-    thread.join(20)
+    thread.join(90)
     assert result == [True] and versions(receive) == [7] and versions(receive, "rsx") == [5]
 
 
@@ -116,7 +116,7 @@ def test_start_gives_up_in_time_and_when_stopped(place):
     thread.start()
     time.sleep(0.2)
     m.stop()
-    thread.join(10)
+    thread.join(90)
     assert result == [False]
 
 
@@ -226,7 +226,7 @@ def test_of_two_processes_one_copies_and_the_other_takes_over(place):
     assert first.start()
     thread = threading.Thread(target=lambda: result.append(second.start()))
     thread.start()
-    thread.join(20)
+    thread.join(90)
     assert result == [True] and versions(receive) == [1]  # not emptied under the first
     assert second.versions("rs") == [] and first.versions("rs") == [1]
     first.stop()
@@ -250,11 +250,12 @@ def test_the_second_process_waits_until_the_first_has_copied(place):
     threads = [threading.Thread(target=lambda m=m: result.append(m.start())) for m in managers]
     for t in threads:
         t.start()
+    until(lambda: os.listdir(receive) == [".lock"])
     time.sleep(0.4)
     assert result == [] and os.listdir(receive) == [".lock"]
     deliver(source, "rs", 5)
     for t in threads:
-        t.join(20)
+        t.join(90)
     assert result == [True, True] and sorted(len(m.versions("rs")) for m in managers) == [0, 1]
 
 

@@ -107,7 +107,7 @@ def test_mistakes(run, tmp_path, lines, args, code, message):
     begun = time.monotonic()
     done = run("monolith-agent", "--conf", path, "--zk-connect-timeout", "0.5", *args, env=T7, check=False)
     assert done.returncode == code and message in done.stderr and "Traceback" not in done.stderr
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
 
 
 def test_a_configuration_that_is_not_there(run, tmp_path):

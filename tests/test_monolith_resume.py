@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from model_files import COUNTER, items, write_model
+from processes import wait_until_locked
 
 pytest.importorskip("tensorflow")
 
@@ -34,7 +35,7 @@ def counts(run, model, model_dir, ids) -> dict[int, int]:
     return {i: int(float(v)) for i, v in zip(ids, out)}
 
 
-def wait_for(path, seconds=60):
+def wait_for(path, seconds=180):
     end = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < end, f"{path} did not appear"
@@ -57,7 +58,7 @@ def test_sigterm_saves_and_the_same_line_goes_on(run, tmp_path, model):
     process.stdin.flush()
     wait_for(tmp_path / "m/model.ckpt-10.index")
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 143, err
     first = json.loads(out)
     assert 600 < first["examples"] < 700
@@ -80,8 +81,8 @@ def test_kill_at_any_moment_then_go_on_from_files(run, tmp_path, model):
     """kill -9 while checkpoints are written all the time; three files, one of them compressed."""
     import gzip
 
-    values = sample(20_000, seed=1)
-    parts = [values[:7_000], values[7_000:12_000], values[12_000:]]
+    values = sample(60_000, seed=1)
+    parts = [values[:21_000], values[21_000:36_000], values[36_000:]]
     files = [tmp_path / "a.pb", tmp_path / "b.pb.gz", tmp_path / "c.pb"]
     for i, (file, part) in enumerate(zip(files, parts)):
         data = items(part)
@@ -93,7 +94,7 @@ def test_kill_at_any_moment_then_go_on_from_files(run, tmp_path, model):
         process = start(*args)
         state = tmp_path / "m/checkpoint"
         before = state.stat().st_mtime_ns if state.exists() else 0
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while process.poll() is None and time.monotonic() < end and not (state.exists() and state.stat().st_mtime_ns != before):
             time.sleep(0.005)
         time.sleep(rng.random() * 0.4)
@@ -156,10 +157,10 @@ def test_damaged_checkpoints(run, tmp_path, model):
 def test_one_training_at_a_time(run, tmp_path, model):
     process = start("--model", model, "--model-dir", tmp_path / "m", stdin=subprocess.PIPE)
     wait_for(tmp_path / "m/.lock")
-    time.sleep(0.2)
+    wait_until_locked(tmp_path / "m/.lock")
     second = run("monolith-train", "--model", model, "--model-dir", tmp_path / "m", stdin=items([1]), check=False)
     process.stdin.close()
-    process.wait(timeout=60)
+    process.wait(timeout=300)
     process.stdout.close()
     process.stderr.close()
     assert second.returncode == 75 and "another training" in second.stderr

@@ -24,11 +24,12 @@ class Graph:
     """y = 2 x and the row's sum, as a model would; it remembers the batches it saw."""
 
     def __init__(self, seconds=0.0):
-        self.batches, self.seconds, self.gate = [], seconds, threading.Event()
+        self.batches, self.seconds, self.gate, self.entered = [], seconds, threading.Event(), threading.Event()
         self.gate.set()
 
     def __call__(self, inputs):
-        self.gate.wait(20)
+        self.entered.set()
+        self.gate.wait(120)
         time.sleep(self.seconds)
         x = inputs[0]
         self.batches.append(x.shape)
@@ -90,18 +91,18 @@ def test_any_interleaving_gives_each_caller_its_own_rows(sizes, threads, limit, 
 def together(scheduler, queue, graph, arrays, deadline=None):
     """The answers (or errors) of requests that wait while the one thread is held up, and so share batches."""
     graph.gate.clear()
+    graph.entered.clear()
     with ThreadPoolExecutor(len(arrays) + 1) as pool:
         first = pool.submit(scheduler.run, queue, [np.zeros((1, 1), np.int64)], None)
-        while scheduler._waiting:  # the held-up one is being computed
-            time.sleep(0.001)
+        assert graph.entered.wait(120)  # the held-up one is being computed
         futures = []
         for n, array in enumerate(arrays):
             futures.append(pool.submit(scheduler.run, queue, [array], deadline))
             while len(queue.pieces) <= n and not futures[-1].done():
                 time.sleep(0.001)
         graph.gate.set()
-        first.result(20)
-        return [f.exception(20) or f.result() for f in futures]
+        first.result(120)
+        return [f.exception(120) or f.result() for f in futures]
 
 
 def rows(n, start=0):
@@ -145,14 +146,13 @@ def test_a_full_queue_refuses(scheduled):
 
 def test_a_batch_waits_for_more_until_its_timeout(scheduled):
     graph = Graph()
-    scheduler, queue = scheduled(max_batch_size=4, timeout_s=0.3, num_threads=2), BatchQueue(graph, ["x"])
+    scheduler, queue = scheduled(max_batch_size=4, timeout_s=4.0, num_threads=2), BatchQueue(graph, ["x"])
     with ThreadPoolExecutor(3) as pool:
         began = time.monotonic()
         list(pool.map(lambda n: scheduler.run(queue, [rows(1, n)], None), range(3)))
-        assert time.monotonic() - began >= 0.25
+        assert time.monotonic() - began >= 3.5
     assert graph.batches == [(3, 1)]
     with ThreadPoolExecutor(4) as pool:
-        began = time.monotonic()
         list(pool.map(lambda n: scheduler.run(queue, [rows(1, n)], None), range(4)))
     assert graph.batches[1:] == [(4, 1)]
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import saved_models
 from model_server import ModelServer, code_of, model, write_config
+from ports import free_port
 from saved_models import predict_request
-
-from monolith_cli.serving import addresses
 
 ONE = np.ones(1, np.float32)
 
@@ -116,7 +115,7 @@ def test_platform_file_config_polling_metrics_and_sockets(tmp_path):
     (tmp_path / "platform").write_text(PLATFORM)
     (tmp_path / "monitoring").write_text('prometheus_config { enable: true path: "/stats" }')
     config = write_config(tmp_path / "models.conf", model("m", tmp_path / "m"))
-    metrics = addresses.free_port()
+    metrics = free_port()
     server = ModelServer(
         tmp_path,
         f"--model_config_file={config}",
@@ -149,7 +148,7 @@ def test_platform_file_config_polling_metrics_and_sockets(tmp_path):
         with grpc.insecure_channel(f"unix:{tmp_path}/socket") as channel:
             assert (
                 prediction_service_pb2_grpc.PredictionServiceStub(channel)
-                .Predict(predict_request("m", x=ONE), timeout=20)
+                .Predict(predict_request("m", x=ONE), timeout=90)
                 .model_spec.version.value
                 == 1
             )
@@ -195,18 +194,20 @@ def test_warm_up_runs_before_a_version_is_available_and_too_many_records_fail_it
 
 
 def test_requests_at_hand_finish_when_it_ends_and_a_second_signal_does_not_wait(tmp_path):
-    saved_models.busy(tmp_path / "m", 1)
-    for signals, finishes in (([signal.SIGTERM], True), ([signal.SIGTERM, signal.SIGTERM], False)):
-        server = ModelServer(tmp_path, f"--model_base_path={tmp_path}/m", "--model_name=m")
-        pending = server.prediction.Predict.future(predict_request("m", x=np.array([3000], np.int32)), timeout=120)
-        server.wait_until(lambda s=server: s.status("m"))
-        assert not pending.done()
-        time.sleep(0.2)
-        for number in signals:
-            server.process.send_signal(number)
-            time.sleep(0.2)
-        assert server.process.wait(60) == 143
-        assert (pending.exception(60) is None) == finishes
+    for finishes in (True, False):
+        folder = tmp_path / str(finishes)
+        gate, begun = folder / "gate", folder / "gate.begun"
+        saved_models.held(folder / "m", 1, gate)
+        server = ModelServer(folder, f"--model_base_path={folder}/m", "--model_name=m", "--drain-timeout=600")
+        pending = server.prediction.Predict.future(predict_request("m", x=np.array([1], np.int32)), timeout=600)
+        server.wait_until(begun.exists)
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_until(lambda s=server: "SIGTERM: finishing the requests at hand" in s.log.read_text())
+        time.sleep(0.5)
+        assert server.process.poll() is None and not pending.done()
+        gate.touch() if finishes else server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(120) == 143
+        assert (pending.exception(120) is None) == finishes
         assert server.stop() == 143
 
 

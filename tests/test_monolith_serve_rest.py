@@ -155,7 +155,7 @@ def test_a_body_beyond_the_limit(server):
 
 
 def exchange(server, data):
-    with socket.create_connection(("127.0.0.1", server.rest_port), 10) as s:
+    with socket.create_connection(("127.0.0.1", server.rest_port), 120) as s:
         s.sendall(data)
         s.shutdown(socket.SHUT_WR)
         got = b""

@@ -37,7 +37,7 @@ def asks(server, grpc_credentials):
     ):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         try:
-            return list(stub.Predict(predict_request("double", x=ONE), timeout=20).outputs["y"].float_val)
+            return list(stub.Predict(predict_request("double", x=ONE), timeout=90).outputs["y"].float_val)
         except grpc.RpcError as e:
             return e.code().name
 

@@ -17,21 +17,32 @@ from monolith_cli.serving.protos import model_server_config_pb2
 ONE = np.ones(1, np.float32)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Serves nothing yet; every test brings its models by a reload."""
-    folder = tmp_path_factory.mktemp("versions")
+def started(folder, retries):
     config = write_config(folder / "models.conf")
-    made = ModelServer(
+    return ModelServer(
         folder,
         f"--model_config_file={config}",
         f"--model-root={folder}",
         "--file_system_poll_wait_seconds=0.05",
         "--num_load_threads=2",
-        "--max_num_load_retries=2",
-        "--load_retry_interval_micros=300000",
+        f"--max_num_load_retries={retries}",
+        "--load_retry_interval_micros=1000000",
         "--enable_batching",
     )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Serves nothing yet; every test brings its models by a reload."""
+    made = started(tmp_path_factory.mktemp("versions"), 2)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory):
+    """Like `server`, but it does not give a broken version up."""
+    made = started(tmp_path_factory.mktemp("patient"), 1_000_000)
     yield made
     made.stop()
 
@@ -117,7 +128,9 @@ def test_states_while_versions_are_swapped_under_load(server, base):
             slow.rename(base / str(version))
             server.wait_until(
                 lambda v=version: (
-                    server.states(base.name).get(v) == "AVAILABLE" and server.states(base.name)[v - 1] == "END"
+                    server.states(base.name).get(v) == "AVAILABLE"
+                    and server.states(base.name)[v - 1] == "END"
+                    and all(v in watch.versions for watch in (one, two))
                 )
             )
     assert warm.exists()
@@ -134,12 +147,15 @@ def test_states_while_versions_are_swapped_under_load(server, base):
 
 
 def test_a_request_at_hand_finishes_on_the_old_version(server, base):
-    saved_models.busy(base, 1)
+    gate = server.folder / "gate"
+    saved_models.held(base, 1, gate)
     server.reload(model(base.name, base))
-    pending = server.prediction.Predict.future(predict_request(base.name, x=np.array([1500], np.int32)), timeout=60)
-    saved_models.busy(base, 2)
+    pending = server.prediction.Predict.future(predict_request(base.name, x=np.array([1], np.int32)), timeout=300)
+    server.wait_until(server.folder.joinpath("gate.begun").exists)
+    saved_models.held(base, 2, gate)
     server.wait_until(lambda: server.states(base.name) == {2: "AVAILABLE", 1: "UNLOADING"})
     assert not pending.done()
+    gate.touch()
     assert pending.result().model_spec.version.value == 1
     server.wait_until(lambda: server.states(base.name) == {2: "AVAILABLE", 1: "END"})
 
@@ -165,14 +181,15 @@ def test_a_broken_version_ends_with_its_error_and_the_good_one_serves_on(server,
     server.wait_until(lambda: server.states(base.name) == {3: "AVAILABLE", 2: "END", 1: "END"})
 
 
-def test_a_version_that_is_mended_while_it_is_retried(server, base):
+def test_a_version_that_is_mended_while_it_is_retried(patient):
+    base = patient.folder / "retried"
     saved_models.constant(base, 1)
-    server.reload(model(base.name, base))
-    mended = saved_models.constant(base / ".." / "mended", 2)
+    patient.reload(model("m", base))
+    mended = saved_models.constant(patient.folder / "mended", 2)
     broken = saved_models.broken(base, 2, "graph")
-    server.wait_until(lambda: server.states(base.name).get(2) == "LOADING" and server.status(base.name)[0][2] != 0)
+    patient.wait_until(lambda: patient.status("m")[0][:2] == (2, "LOADING") and patient.status("m")[0][2] != 0)
     shutil.copytree(mended, broken, dirs_exist_ok=True)
-    server.wait_until(lambda: server.status(base.name) == [(2, "AVAILABLE", 0), (1, "END", 0)])
+    patient.wait_until(lambda: patient.status("m") == [(2, "AVAILABLE", 0), (1, "END", 0)])
 
 
 def test_a_reload_names_new_models_that_cannot_be_loaded(server, base):
@@ -240,7 +257,8 @@ def test_a_configuration_without_a_list(server, base):
     assert server.reload(config=config_of(model(base.name, base))).status.error_code == 0
 
 
-def test_a_reload_gets_through_while_another_waits_for_a_broken_model(server, base):
+def test_a_reload_gets_through_while_another_waits_for_a_broken_model(patient):
+    server, base = patient, patient.folder / "reloaded"
     saved_models.broken(base / "bad", 1)
     saved_models.constant(base / "good", 1)
     saved_models.constant(base / "good", 2)

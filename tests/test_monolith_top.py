@@ -1,19 +1,19 @@
 """monolith-top: rows from servers, agents and ZooKeeper, rates, what is down, and the JSON and text it prints."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 from conftest import ROOT
 from fake_tfs import FakeTfs, Model
+from ports import free_port
 from top_helpers import FakeAgent, Page
 
-from monolith_cli.serving.addresses import free_port
 from monolith_cli.serving.top import prometheus, table
 from monolith_cli.serving.top.facts import Row, Snapshot, replica_of_key
 from monolith_cli.serving.zookeeper import paths, records
@@ -35,7 +35,7 @@ def page():
 
 def look(run, *args, **more):
     """(rows by (model, task, version), sources, exit code) of one picture."""
-    done = run("monolith-top", "--once", "--json", "--interval", 0.3, *args, check=False, **more)
+    done = run("monolith-top", "--once", "--json", "--interval", 0.3, "--timeout", 30, *args, check=False, **more)
     shown = json.loads(done.stdout)
     return {(r["model"], r["task"], r["version"]): r for r in shown["rows"]}, shown["sources"], done.returncode
 
@@ -65,21 +65,14 @@ def test_rates_and_latencies_between_two_looks(run, tfs, page):
     page.add("m", 1000, 900_000)  # what was before the first look does not count
 
     def traffic():
-        for _ in range(400):
-            if stop.wait(0.01):
-                return
-            page.add("m", 9, 25)
-            page.add("m", 1, 5000)
-            page.add("m", 1, status="INTERNAL")
+        page.add("m", 900, 25)
+        page.add("m", 100, 5000)
+        page.add("m", 100, status="INTERNAL")
 
-    stop = threading.Event()
-    threading.Thread(target=traffic, daemon=True).start()
-    try:
-        rows, _, _ = look(run, "--server", f"{tfs.target}/{page.port}")
-    finally:
-        stop.set()
+    page.before_each = traffic
+    rows, _, _ = look(run, "--server", f"{tfs.target}/{page.port}")
     row, older = rows["m", "", 2], rows["m", "", 1]
-    assert 100 < row["rate"] < 2000 and row["error_rate"] == pytest.approx(row["rate"] / 10, rel=0.2)
+    assert 0 < row["rate"] < 1100 / 0.2 and row["error_rate"] == pytest.approx(row["rate"] / 10, rel=0.2)
     assert 0.018 <= row["p50_ms"] <= 0.0324 and 1 < row["p99_ms"] <= 10
     assert older["rate"] is None and older["p99_ms"] is None  # the page does not part versions
 
@@ -148,7 +141,7 @@ def test_servers_come_from_agents(run, tfs, page):
         assert rows["x", "ps_0", 1]["rate"] == 0
         assert [(s["kind"], s["up"]) for s in sources] == [("agent", True), ("server", True)]
         assert sources[0]["more"] == {"shard_id": 2, "replica_id": 7, "memory": 123}
-        text = run("monolith-top", "--once", "--agent", agent.address).stdout.decode()
+        text = run("monolith-top", "--once", "--timeout", 30, "--agent", agent.address).stdout.decode()
         assert f"agent {agent.address} up shard_id=2" in text
     finally:
         agent.close()
@@ -161,7 +154,7 @@ def test_the_rest_goes_on_when_sources_are_down(run, tfs):
     began = time.monotonic()
     dead, silent = free_port(), FakeTfs([Model("m")])
     with silent:
-        silent.delay("GetModelStatus", 30)
+        silent.delay("GetModelStatus", 600)
         rows, sources, code = look(
             run,
             "--server",
@@ -175,9 +168,9 @@ def test_the_rest_goes_on_when_sources_are_down(run, tfs):
             "--model-name",
             "m",
             "--timeout",
-            0.5,
+            5,
         )
-    assert code == 0 and time.monotonic() - began < 20
+    assert code == 0 and time.monotonic() - began < 90
     assert {s["name"]: s["up"] for s in sources if s["kind"] == "server"} == {
         tfs.target: True,
         f"127.0.0.1:{dead}": False,
@@ -282,14 +275,22 @@ def test_json_lines_until_a_signal(tfs):
     ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        lines = [json.loads(process.stdout.readline()) for _ in range(3)]
+        lines = []
+
+        def read_until(state):
+            for line in itertools.islice(process.stdout, 300):
+                lines.append(json.loads(line))
+                if [r["state"] for r in lines[-1]["rows"] if r["version"] == 2] == [state]:
+                    return
+            raise AssertionError(f"never {state}: {lines[-1]}")
+
+        read_until("AVAILABLE")
         tfs.set_state("m", 2, tfs.UNLOADING)
-        lines += [json.loads(process.stdout.readline()) for _ in range(4)]
+        read_until("UNLOADING")
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(20) == 143
+        assert process.wait(90) == 143
     finally:
         process.kill()
-    assert lines[2]["rows"][0]["state"] == "AVAILABLE" and lines[-1]["rows"][0]["state"] == "UNLOADING"
     assert all(a["time"] < b["time"] for a, b in zip(lines, lines[1:]))
 
 
@@ -321,14 +322,14 @@ def test_replicas_of_agents_v1_with_and_without_location(run, tfs, zookeeper, co
     connection.create(paths.replica_path("v1", "rank", "entry", 0, 3), records.ReplicaMeta(address, stat=20).to_json())
     connection.create("/v1/service/rank/ps:1/5", b"no json")
     connection.create("/v1/service/rank/ps:2/5", records.ReplicaMeta("127.0.0.1:1", stat=30).to_json())
-    rows, sources, code = look(run, "--zk-servers", zookeeper.servers, "--bzid", "v1", "--timeout", 1)
+    rows, sources, code = look(run, "--zk-servers", zookeeper.servers, "--bzid", "v1")
     assert code == 0 and sources[0]["kind"] == "zookeeper" and sources[0]["up"]
     assert (rows["rank", "ps:0", 1]["state"], rows["rank", "ps:0", 1]["registered"]) == ("AVAILABLE", "AVAILABLE")
     assert rows["rank", "entry:0", 1]["registered"] == "LOADING" and rows["rank", "entry:0", 1]["replica"] == "3"
     assert rows["rank", "ps:1", None]["state"] == "BAD NODE" and "ps:1/5" in rows["rank", "ps:1", None]["note"]
     assert rows["rank", "ps:2", None]["state"] == "DOWN"
     text = run(
-        "monolith-top", "--once", "--zk-servers", zookeeper.servers, "--bzid", "v1", "--timeout", 1, "--model", "*:ps:0"
+        "monolith-top", "--once", "--zk-servers", zookeeper.servers, "--bzid", "v1", "--timeout", 30, "--model", "*:ps:0"
     ).stdout.decode()
     assert "lf:default/7" in text and text.count("rank") == 2
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from agents import fake_server, wait_until, zk
+from agents import SESSION_S, fake_server, wait_until, zk
 from fleets import Fleet
 
 
@@ -19,7 +19,7 @@ def test_replicas_of_two_agents(version, run, zookeeper, tmp_path):
             fleet.wait_whole()
 
             def rows():
-                done = run("monolith-top", "--once", "--json", "--zk-servers", zookeeper.servers, "--bzid", fleet.bzid,
+                done = run("monolith-top", "--once", "--json", "--timeout", 30, "--zk-servers", zookeeper.servers, "--bzid", fleet.bzid,
                            *(x for a in fleet.agents for x in ("--agent", f"127.0.0.1:{a.port}")))  # fmt: skip
                 return json.loads(done.stdout)
 
@@ -28,8 +28,8 @@ def test_replicas_of_two_agents(version, run, zookeeper, tmp_path):
                 served = [r for r in seen["rows"] if r["state"] == "AVAILABLE" and fleet.told(fleet.agents[0])]
                 return seen if len({r["server"] for r in served}) == 2 else None
 
-            seen = wait_until(complete, 20, "two replicas on the screen")
+            seen = wait_until(complete, what="two replicas on the screen")
             assert {r["server"] for r in seen["rows"]} == set(fleet.told(fleet.agents[0]))
             fleet.agents[1].kill()
-            wait_until(lambda: len(fleet.listed()) == 1, 10, "the dead agent's end")
+            wait_until(lambda: len(fleet.listed()) == 1, SESSION_S + 15, "the dead agent's end")
             assert [s["up"] for s in rows()["sources"] if s["kind"] == "agent"].count(False) == 1

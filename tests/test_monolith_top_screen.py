@@ -9,9 +9,9 @@ import time
 
 import pytest
 from fake_tfs import FakeTfs, Model
+from ports import free_port
 from top_helpers import Page, Terminal
 
-from monolith_cli.serving.addresses import free_port
 from monolith_cli.serving.zookeeper.connection import ZkConfig, connect
 
 CLEAR = re.compile(r"\x1b\[2J|\x1b\[H\x1b\[J")
@@ -29,7 +29,7 @@ def top(tfs):
 
     def start(*args, **more):
         args = args or ("--server", tfs.target, "--model-name", "m", "--model-name", "other")
-        opened.append(Terminal("monolith-top", "--interval", 0.3, *args, **more))
+        opened.append(Terminal("monolith-top", "--interval", 0.3, "--timeout", 30, *args, **more))
         return opened[-1]
 
     yield start
@@ -97,7 +97,7 @@ def test_follows_the_size_of_the_terminal(top, tfs):
         (40, 200, "NOTE", "\0"),
     ):
         terminal.resize(rows, columns)
-        terminal.wait_for(seen)
+        terminal.wait_until(lambda seen=seen, unseen=unseen: seen in terminal.display and unseen not in terminal.display)
         terminal.read(1.0)
         assert terminal.process.poll() is None, terminal.text[-2000:]
         assert unseen not in terminal.display and seen in terminal.display
@@ -158,7 +158,7 @@ def test_sources_that_are_down_are_shown_and_come_back(top, tfs):
         terminal.wait_for("777")
         began = time.monotonic()
         terminal.press("q")
-        assert terminal.end() == 0 and time.monotonic() - began < 5  # nothing is waited for
+        assert terminal.end() == 0 and time.monotonic() - began < 20  # nothing is waited for
 
 
 def test_servers_appear_when_zookeeper_tells_of_them(top, tfs, zookeeper):
@@ -187,7 +187,7 @@ def test_rates_are_live(top, tfs):
         terminal = top("--server", f"{tfs.target}/{page.port}")
         page.add("m", 1)
         terminal.wait_for("AVAILABLE")
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while not re.search(r"[1-9][\d.]* req/s", terminal.display):
             page.add("m", 100, 25)
             terminal.read(0.1)

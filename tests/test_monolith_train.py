@@ -174,10 +174,22 @@ AVERAGED = """
 """
 
 
-def test_whole_batches_alone_and_averaged_variables(run, tmp_path):
+PARTS = """parts = tf.compat.v1.get_variable(
+                "w", [5], initializer=tf.zeros_initializer(), partitioner=tf.compat.v1.fixed_size_partitioner(2))
+            w = tf.reduce_sum(parts) / 5**0.5"""
+LAYER = """from monolith_cli.layers import Dense
+            dense = Dense(
+                4, kernel_initializer="zeros", bias_initializer="zeros",
+                partitioner=tf.compat.v1.fixed_size_partitioner(2))
+            w = tf.reduce_sum(dense(tf.ones([2, 3]))) / 8"""
+
+
+@pytest.mark.parametrize("variable", [None, PARTS, LAYER], ids=["whole", "parts", "parts of a layer"])
+def test_whole_batches_alone_and_averaged_variables(run, tmp_path, variable):
     """w grows by 1 a step; its average is d * average + (1 - d) * w with d = min(0.5, (1 + step) / (10 + step)). The two records
-    that fill no batch wait for the next run."""
-    model = f"{write_model(tmp_path, AVERAGED)}:Averaged"
+    that fill no batch wait for the next run. The same where w is made of variables that are kept in parts."""
+    text = AVERAGED.replace('w = tf.compat.v1.get_variable("w", initializer=0.0)', variable) if variable else AVERAGED
+    model = f"{write_model(tmp_path, text)}:Averaged"
     data = tmp_path / "data.pb"
     data.write_bytes(items(range(10)))
     args = ["--model", model, "--model-dir", tmp_path / "m"]

@@ -190,7 +190,7 @@ def test_a_stopped_run_keeps_what_was_due(tmp_path):
         if b"step 5," in told:
             break
     process.send_signal(signal.SIGTERM)
-    _, rest = process.communicate(timeout=60)
+    _, rest = process.communicate(timeout=300)
     assert process.returncode == 143, rest.decode()
     checkpoint = tf.train.latest_checkpoint(str(tmp_path / "m"))
     steps = int(checkpoint.rsplit("-", 1)[1])

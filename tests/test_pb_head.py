@@ -29,5 +29,5 @@ def test_leaves_while_the_writer_goes_on():
                           stdout=subprocess.PIPE) as child:
         child.stdin.write(frame(b"a"))
         child.stdin.flush()
-        assert child.wait(20) == 0
+        assert child.wait(120) == 0
         assert child.stdout.read() == frame(b"a")

@@ -9,6 +9,7 @@ import pytest
 
 from kafka_helpers import committed, consume, frame, numbered, produce, records, start, stream, topic_of
 from monolith_cli._native import _core
+from processes import wait_until_read
 
 
 def instance(uid: int, chnid: int = 0, key: int | None = None) -> bytes:
@@ -153,7 +154,7 @@ def test_kafka_python_reads_and_writes_the_same(run, broker):
     kafka = pytest.importorskip("kafka")
     topic, payloads = topic_of(broker), [instance(i) for i in range(1, 20)]
     run("pb-publish", "--key", "uid", "-z", "gzip", f"kafka://{broker.address}/{topic}", stdin=stream(payloads))
-    consumer = kafka.KafkaConsumer(topic, bootstrap_servers=broker.address, auto_offset_reset="earliest", consumer_timeout_ms=3000)
+    consumer = kafka.KafkaConsumer(topic, bootstrap_servers=broker.address, auto_offset_reset="earliest", consumer_timeout_ms=120_000)
     found = [(m.key, m.value) for _, m in zip(payloads, consumer)]
     consumer.close()
     assert found == [(b"%d" % i, p) for i, p in enumerate(payloads, 1)]
@@ -182,9 +183,9 @@ def test_sigterm_sends_what_was_read(broker):
     child = start("pb-publish", f"kafka://{broker.address}/{topic}", stdin=subprocess.PIPE)
     child.stdin.write(stream(numbered(5000)) + frame(b"cut")[:-1])
     child.stdin.flush()
-    time.sleep(2)
+    wait_until_read(child.stdin)
     child.send_signal(signal.SIGTERM)
-    assert child.wait(20) == 143
+    assert child.wait(120) == 143
     assert [m.value() for m in consume(broker, topic)] == numbered(5000)
 
 
@@ -210,8 +211,8 @@ def test_kill_9_of_the_broker(broker):
     produce(broker, from_topic, numbered(1000))
     reader = start("pb-cat", "-q", f"kafka://{broker.address}/{from_topic}?group=g")
     publisher = start("pb-publish", "-q", f"kafka://{broker.address}/{to_topic}", stdin=subprocess.PIPE)
-    hasty_reader = start("pb-cat", f"kafka://{broker.address}/{from_topic}?wait=1&timeout=60")
-    hasty = start("pb-publish", "--timeout", 1, f"kafka://{broker.address}/{short}", stdin=subprocess.PIPE)
+    hasty_reader = start("pb-cat", f"kafka://{broker.address}/{from_topic}?wait=10&timeout=600")
+    hasty = start("pb-publish", "--timeout", 10, f"kafka://{broker.address}/{short}", stdin=subprocess.PIPE)
     for child in (publisher, hasty):
         child.stdin.write(stream(numbered(1000)))
         child.stdin.flush()
@@ -224,17 +225,17 @@ def test_kill_9_of_the_broker(broker):
         for child in (publisher, hasty):
             child.stdin.write(stream(numbered(1000, 1000)))
             child.stdin.flush()
-        assert hasty_reader.wait(30) == 69 and b"no server can be reached within 1 s" in hasty_reader.stderr.read()
+        assert hasty_reader.wait(120) == 69 and b"no server can be reached within 10 s" in hasty_reader.stderr.read()
         hasty.stdin.close()
-        assert hasty.wait(30) == 69 and b"1000 messages are confirmed, 1000 are not" in hasty.stderr.read()
+        assert hasty.wait(120) == 69 and b"1000 messages are confirmed, 1000 are not" in hasty.stderr.read()
     finally:
         broker.start()
     produce(broker, from_topic, numbered(1000, 1000))
     publisher.stdin.write(stream(numbered(1000, 2000)))
     publisher.stdin.close()
-    assert publisher.wait(60) == 0
+    assert publisher.wait(180) == 0
     assert [m.value() for m in consume(broker, to_topic)] == numbered(3000)
     assert reader.stdout.read(len(stream(numbered(1000, 1000)))) == stream(numbered(1000, 1000))
     reader.terminate()
-    assert reader.stdout.read() == b"" and reader.wait(30) == 143
+    assert reader.stdout.read() == b"" and reader.wait(120) == 143
     assert committed(broker, from_topic, "g") == {0: 2000}

@@ -38,7 +38,7 @@ def pipe(chain: str, stream: bytes, cwd, shell_type="instance") -> bytes:
     """What the pipe makes: a process for each stage, and a shell between them."""
     env = {"PATH": f"{ROOT / 'bin'}:/usr/bin:/bin", "MONOLITH_PYTHON": sys.executable, "MONOLITH_RECORD_TYPE": shell_type}
     env |= {f"MONOLITH_{name.replace('-', '_').upper()}_ON_BAD_RECORD": "skip" for name in STAGES}
-    done = subprocess.run(["bash", "-c", chain], input=stream, capture_output=True, cwd=cwd, env=env, timeout=300, check=False)
+    done = subprocess.run(["bash", "-c", chain], input=stream, capture_output=True, cwd=cwd, env=env, timeout=900, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
@@ -117,7 +117,7 @@ def test_head_ends_the_reading(run):
     """The input never ends; what an earlier stage holds back is not let out either."""
     endless = subprocess.Popen(["bash", "-c", "while :; do printf '\\2\\0\\0\\0\\0\\0\\0\\0\\020\\1'; done"], stdout=subprocess.PIPE)
     try:
-        done = run("pb-run", "pb-shuffle --buffer 4 --seed 1 | pb-head -n 3 | pb-shuffle --seed 1", stdin=endless.stdout, timeout=60)
+        done = run("pb-run", "pb-shuffle --buffer 4 --seed 1 | pb-head -n 3 | pb-shuffle --seed 1", stdin=endless.stdout, timeout=300)
         assert done.stdout == frame(b"\x10\x01") * 3
     finally:
         endless.kill()

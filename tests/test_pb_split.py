@@ -178,17 +178,17 @@ def test_late_readers_in_any_order(fifos):
     go = threading.Event()
     second, first = Reader(fifos[1]), Reader(fifos[0], wait=go)
     threading.Timer(0.5, go.set).start()
-    _, errors = process.communicate(frame(*MANY), timeout=60)
+    _, errors = process.communicate(frame(*MANY), timeout=300)
     assert process.returncode == 0, errors
-    first.join(60), second.join(60)
+    first.join(180), second.join(180)
     assert unframe(first.data) == MANY[1::2] and unframe(second.data) == MANY[0::2]
 
 
 def test_reader_of_an_empty_flow_finds_its_end(fifos):
     reader = Reader(fifos[0])
     process = start("--flow", f"pc={fifos[0]}", "--flow", "cloud=-")
-    out, _ = process.communicate(frame(MANY[0]), timeout=60)
-    reader.join(60)
+    out, _ = process.communicate(frame(MANY[0]), timeout=300)
+    reader.join(180)
     assert not reader.is_alive() and reader.data == b"" and process.returncode == 0 and out == frame(MANY[0])
 
 
@@ -213,8 +213,8 @@ def test_slow_reader_holds_up_in_bounded_memory(fifos):
     drain.start()
     process.stdin.write(data[taken:])
     process.stdin.close()
-    assert process.wait(60) == 0
-    drain.join(60), reader.join(60), go.set()
+    assert process.wait(180) == 0
+    drain.join(180), reader.join(180), go.set()
     os.close(held)
     assert unframe(b"".join(rest)) == MANY[1::2] and unframe(reader.data) == MANY[0::2]
 
@@ -224,8 +224,8 @@ def test_reader_that_leaves_early(fifos, tmp_path):
     Reader(fifos[0], most=100_000)
     reader = Reader(fifos[1])
     process = start("--flow", f"pc={fifos[0]}", "--flow", f"cloud={fifos[1]}", "--stats", tmp_path / "stats")
-    _, errors = process.communicate(frame(*MANY), timeout=60)
-    reader.join(60)
+    _, errors = process.communicate(frame(*MANY), timeout=300)
+    reader.join(180)
     assert process.returncode == 0, errors
     assert unframe(reader.data) == MANY[0::2]
     import json
@@ -239,8 +239,8 @@ def test_reader_of_standard_output_that_leaves(fifos):
     process.stdout.close()
     process.stdin.write(frame(*MANY))
     process.stdin.close()
-    assert process.wait(60) == 0, process.stderr.read()
-    reader.join(60)
+    assert process.wait(180) == 0, process.stderr.read()
+    reader.join(180)
     assert unframe(reader.data) == MANY[0::2]
 
 
@@ -253,7 +253,7 @@ def test_all_readers_gone_ends_by_sigpipe(fifos):
         process.stdin.close()
     except BrokenPipeError:
         pass
-    assert process.wait(60) == -signal.SIGPIPE
+    assert process.wait(180) == -signal.SIGPIPE
     assert process.stderr.read() == b""
 
 
@@ -264,7 +264,7 @@ def test_terminated_while_it_waits_for_a_reader(fifos):
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.7)
     process.terminate()
-    assert process.wait(60) == 143
+    assert process.wait(180) == 143
 
 
 def test_live_stream_is_not_held_back(fifos):
@@ -275,4 +275,4 @@ def test_live_stream_is_not_held_back(fifos):
         assert f.read(len(frame(MANY[1]))) == frame(MANY[1])
         assert process.stdout.read(len(frame(MANY[0]))) == frame(MANY[0])
         process.stdin.close()
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0

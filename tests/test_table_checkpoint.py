@@ -201,10 +201,10 @@ def test_kill_at_any_moment_leaves_a_whole_checkpoint(open_tables, tmp_path):
     keys = np.arange(4000, dtype=np.int64)
     rng = random.Random(4)
     generation, loaded = 0, set()
-    for _ in range(12):
+    for turn in range(12):
         with subprocess.Popen([sys.executable, "-c", SAVER, base, table.hex(), str(generation)], stdout=subprocess.PIPE) as p:
             assert p.stdout.readline() == b"ready\n"
-            time.sleep(rng.uniform(0, 0.15))
+            time.sleep(rng.uniform(0, 0.15) * (1 if loaded else 1 + turn))  # longer and longer, until one save has ended
             p.send_signal(signal.SIGKILL)
         try:
             t.restore(base)

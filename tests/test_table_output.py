@@ -116,6 +116,6 @@ def test_a_signal_leaves_nothing_behind(number, tmp_path):
             time.sleep(0.01)
         time.sleep(0.2)
         child.send_signal(number)
-        _, err = child.communicate(timeout=60)
+        _, err = child.communicate(timeout=300)
     assert child.returncode == 128 + number and err == b""
     assert os.listdir(tmp_path) == ["pipe"]

@@ -190,7 +190,7 @@ VALUES = st.integers(-64, 64).map(lambda i: i / 8)  # sums stay exact in float32
 OPERATION = st.tuples(st.sampled_from(["assign", "assign_add", "optimize", "clear"]), st.lists(st.tuples(KEYS, VALUES), max_size=40))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(operations=st.lists(OPERATION, max_size=12))
 def test_against_a_dict(tables, operations):
     t = tables((2, ConstantsInitializer(1.0), SgdOptimizer()))

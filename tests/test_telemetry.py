@@ -45,13 +45,13 @@ def test_metrics_of_a_run(trained, tmp_path):
     tags = {"model_name": "Counter", "cluster_type": "stable"}
     prefix = "monolith.training.Counter."
     (start,) = values(found, prefix + "run_start_elapsed_time.all", **tags)
-    assert 0 < start < 300
+    assert 0 < start < 3000
     assert values(found, prefix + "run_steps.all", **tags) == [25] and len(values(found, prefix + "run_steps_elapsed_time.all", **tags)) == 1
     losses = values(found, prefix + "step_loss")  # minus what was counted of the two ids of the batch, and of the steps
     assert len(losses) == 25 and losses[:3] == [0, -2, -4]
     assert values(found, prefix + "instance_num") == [50]
     assert values(found, prefix + "save_checkpoint", mode="full") == [1, 1, 1]
-    assert all(0 < v < 60 for v in values(found, prefix + "save_checkpoint_time", mode="full"))
+    assert all(0 < v < 600 for v in values(found, prefix + "save_checkpoint_time", mode="full"))
     (stopped,) = values(found, prefix + "training_heart_beat", type="stopped")
     assert stopped > 1.6e9 and not [m for m in found if m["name"].endswith(("exit_hook", "save_checkpoint_failed"))]
 
@@ -147,7 +147,7 @@ def test_a_signal_is_told(tmp_path):
     process.stdin.flush()
     assert any(b"step 3," in line for line in process.stderr)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 143
     found = metrics_of(sink)
     assert values(found, "monolith.training.Counter.exit_hook", server_type="worker", index=0, sig=15) == [1]
@@ -164,7 +164,7 @@ def test_an_alert_is_given_while_no_step_is_made(tmp_path):
     process.stdin.flush()
     told = next(line for line in process.stderr if b"step 3 of" in line or b"step 4 of" in line)
     assert b"no step was made since 1 s (nina)" in told
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 0
     assert len(values(metrics_of(sink), "alerts.training_stalled", user="nina")) >= 2
 

@@ -299,7 +299,7 @@ def test_saved_by_one_process_restored_by_another(tmp_path):
     basename = tmp_path / "MultiTable"
     env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run([sys.executable, "-c", SAVE, str(Path(__file__).parent), str(basename)],
-                   env=env, check=True, timeout=120)
+                   env=env, check=True, timeout=600)
     tables = Tables({"t": table_config(segment(2, optimizer=config.AdagradOptimizer(initial_accumulator_value=1.0)))})
     tables.assign("t", [77], [[1, 1]])
     tables.run(lambda t: t.restore(str(basename)))

@@ -10,9 +10,9 @@ import pytest
 from conftest import ROOT
 from fake_tfs import Model
 from google.protobuf import text_format
+from ports import free_port
 from tfs_client_helpers import T11_BYTES, framed, tfs  # noqa: F401 - a fixture
 
-from monolith_cli.serving.addresses import free_port
 from monolith_cli.serving.protos import get_model_status_pb2, predict_pb2, status_pb2, tensor_pb2, types_pb2
 
 Q = struct.Struct("<Q").pack

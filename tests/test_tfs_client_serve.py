@@ -1,8 +1,9 @@
 """tfs-client and monolith-top with a real server: monolith-serve over real SavedModels, with and without TLS."""
 
 import json
+import re
+import signal
 import struct
-import threading
 
 import grpc
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import saved_models
 from certificates import make_certificates
 from fake_tfs import FakeTfs, Model
+from kafka_helpers import start
 from model_server import ModelServer, model, write_config
 from saved_models import predict_request
 
@@ -136,35 +138,30 @@ def test_plain_tensors_signature_and_version(run, server, tmp_path):
 
 
 def test_profile_and_what_the_monitor_sees_of_it(run, server):
-    def load():
-        args = [
-            "--input-type",
-            "instance",
-            "--samples",
-            20,
-            "--parallel-num",
-            2,
-            "--rate",
-            50,
-            "--duration",
-            20,
-            "--json",
-        ]
-        results.append(run("tfs-client", "profile", "--target", server.target, "--model-name", "strings", *args))
+    """The load goes on until the monitor has looked twice."""
 
-    def page():
-        return server.curl("/monitoring/prometheus/metrics")[1]
+    def answered():
+        page = server.curl("/monitoring/prometheus/metrics")[1]
+        return re.findall(r':tensorflow:serving:request_count\{model_name="strings",status="OK"\} (.*)', page)
 
-    results, thread, before = [], threading.Thread(target=load), page()
-    thread.start()
-    server.wait_until(lambda: page() != before or not thread.is_alive())
-    shown = run(
-        *("monolith-top", "--once", "--json", "--interval", 1, "--timeout", 10),
-        *("--server", f"{server.target}/{server.rest_port}", "--model-name", "constant"),
+    before = answered()
+    load = start(
+        *("tfs-client", "profile", "--target", server.target, "--model-name", "strings", "--input-type", "instance"),
+        *("--samples", 20, "--parallel-num", 2, "--rate", 50, "--duration", 3600, "--json"),
     )
-    thread.join(120)
-    made, top = json.loads(results[0].stdout), json.loads(shown.stdout)
-    assert made["count"] + made["unsent"] + made["error_count"] >= 990
+    try:
+        server.wait_until(lambda: answered() != before)
+        shown = run(
+            *("monolith-top", "--once", "--json", "--interval", 3, "--timeout", 60),
+            *("--server", f"{server.target}/{server.rest_port}", "--model-name", "constant"),
+        )
+    finally:
+        load.send_signal(signal.SIGINT)
+        out, _ = load.communicate(timeout=300)
+    made, top = json.loads(out), json.loads(shown.stdout)
+    assert load.returncode == 130
+    fell_due = made["count"] + made["unsent"] + made["error_count"]
+    assert fell_due > 0.9 * 50 * made["elapsed_s"] - 5
     assert made["count"] > 0 and made["error_count"] == 0 and 0 < made["p50_ms"] <= made["p99_ms"]
     rows = {(r["model"], r["version"]): r for r in top["rows"]}
     assert rows["strings", 1]["state"] == "AVAILABLE" and rows["strings", 1]["rate"] > 0
@@ -213,14 +210,14 @@ def test_tls_and_mutual_tls(run, certificates, mutual):
         [Model("m")], credentials=server_credentials(tls), predict=lambda r: predict_pb2.PredictResponse()
     ) as tfs:
         tfs.settle()
-        args = ["--target", tfs.target, "--model-name", "m", "--timeout", 5]
+        args = ["--target", tfs.target, "--model-name", "m", "--timeout", 60]
         assert b"AVAILABLE" in run("tfs-client", "status", *args, *mine).stdout
         made = json.loads(
-            run("tfs-client", "profile", *args, *mine, "--duration", 0.3, "--samples", 1, "--json").stdout
+            run("tfs-client", "profile", *args, *mine, "--duration", 2, "--samples", 1, "--json").stdout
         )
         assert made["count"] > 0 and made["error_count"] == 0
         top = json.loads(
-            run("monolith-top", "--once", "--json", "--server", tfs.target, "--model-name", "m", *mine).stdout
+            run("monolith-top", "--once", "--json", "--timeout", 60, "--server", tfs.target, "--model-name", "m", *mine).stdout
         )
         assert top["rows"][0]["state"] == "AVAILABLE"
         refused = [args, [*args, *mine[:2]]]  # plain text; the name does not fit
@@ -264,6 +261,8 @@ def test_the_monitor_reads_the_page_of_a_server_with_mutual_tls(run, certificate
                 "--json",
                 "--interval",
                 0.3,
+                "--timeout",
+                60,
                 "--server",
                 f"localhost:{server.port}/{server.rest_port}",
                 *mine,

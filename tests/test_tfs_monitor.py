@@ -6,9 +6,9 @@ import grpc
 import pytest
 from fake_tfs import FakeTfs, Model
 from google.protobuf import text_format
+from ports import free_port
 
 from monolith_cli import errors
-from monolith_cli.serving.addresses import free_port
 from monolith_cli.serving.agent.config import AgentConfig
 from monolith_cli.serving.agent.model_config import model_entry, server_config
 from monolith_cli.serving.agent.tfs_monitor import TfsMonitor, model_spec, newest, version_status

@@ -20,7 +20,7 @@ def session_of(ensemble):
 @pytest.fixture
 def observer(zookeeper_ensemble):
     """A session that waits long for a server."""
-    with connect(ZkConfig(zookeeper_ensemble.servers, session_timeout_s=6, connect_timeout_s=30)) as c:
+    with connect(ZkConfig(zookeeper_ensemble.servers, session_timeout_s=10, connect_timeout_s=BOUND_S)) as c:
         yield c
         c.create("/d/last")
         c.delete("/d", recursive=True)
@@ -83,11 +83,11 @@ def test_no_stale_node_outlives_its_session(whole, observer):
         [sys.executable, "-c", code, whole.servers], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
     ) as p:
         assert p.stdout.readline() == b"1\n"
-        assert observer.exists("/d/gone")
+        eventually(lambda: observer.exists("/d/gone"))
         p.kill()
     killed = time.monotonic()
     eventually(lambda: observer.exists("/d/gone") is None)
-    assert time.monotonic() - killed < 2 * SESSION_S + 5
+    assert time.monotonic() - killed < 2 * SESSION_S + 25
 
 
 def test_the_whole_ensemble_goes_and_comes_back(whole, observer):
@@ -98,12 +98,13 @@ def test_the_whole_ensemble_goes_and_comes_back(whole, observer):
         for i in range(3):
             whole.kill(i)
         eventually(lambda: c.state != "connected")
+        c.timeout_s = 60.0
         started = time.monotonic()
         nodes.update("/d/e", b"1")  # does not wait
         nodes.publish("/d/later", b"2")
         with pytest.raises(errors.UnavailableError):
             nodes.publish("/d/n-", b"", sequence=True)
-        assert time.monotonic() - started < 5 and nodes.paths() == {"/d/e": "pending", "/d/later": "pending"}
+        assert time.monotonic() - started < 30 and nodes.paths() == {"/d/e": "pending", "/d/later": "pending"}
         c.timeout_s = 0.5
         with pytest.raises(errors.UnavailableError, match="does not answer within 0.5 s"):
             c.get("/d/e")
@@ -112,9 +113,10 @@ def test_the_whole_ensemble_goes_and_comes_back(whole, observer):
             whole.restart(i, wait=False)
         whole.wait()
         eventually(lambda: held_by(observer, "/d/e", c, b"1") and held_by(observer, "/d/later", c, b"2"))
-        assert "n-" not in "".join(observer.children("/d")) and states[0] == "suspended" and states[-1] == "connected"
+        assert "n-" not in "".join(observer.children("/d"))
+        eventually(lambda: states[:1] == ["suspended"] and states[-1] == "connected")
         nodes.close()
-        assert observer.children("/d") == []
+        eventually(lambda: observer.children("/d") == [])  # its server may hear of it later than the one of c
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -167,10 +169,10 @@ def test_nodes_against_a_model_under_random_blows(whole, observer, seed):
             return {f"/d/m/{n}": observer.get(f"/d/m/{n}")[0] for n in observer.children("/d/m")}
 
         eventually(lambda: _same(found, model), f"{model}")
-        assert all(held_by(observer, p, c, d) for p, d in model.items())
-        assert nodes.paths() == dict.fromkeys(model, "published")
+        eventually(lambda: all(held_by(observer, p, c, d) for p, d in model.items()))
+        eventually(lambda: nodes.paths() == dict.fromkeys(model, "published"))
         nodes.close()
-        assert observer.children("/d/m") == []
+        eventually(lambda: observer.children("/d/m") == [])
 
 
 def _same(found, model):

@@ -4,6 +4,8 @@ import json
 import socket
 import threading
 
+from test_zk_connection import eventually
+
 from monolith_cli.serving.zookeeper.health import Server, judge
 
 
@@ -14,10 +16,20 @@ def health(run, servers, *args, **more):
     return done.returncode, json.loads(done.stdout)
 
 
+def settled(run, servers, code, status):
+    """What health says as soon as it has this exit code and status: servers that were just started have yet to meet."""
+
+    def look():
+        now, found = health(run, servers)
+        return found if (now, found["status"]) == (code, status) else None
+
+    return eventually(look, f"never {status}")
+
+
 def test_an_ensemble_that_is_well_limps_and_is_down(run, zookeeper_ensemble):
     e = zookeeper_ensemble
-    code, found = health(run, e.servers)
-    assert (code, found["status"], found["quorum"], found["problems"]) == (0, "healthy", True, [])
+    found = settled(run, e.servers, 0, "healthy")
+    assert (found["quorum"], found["problems"]) == (True, [])
     leader = e.leader()
     assert found["leader"] == e.addresses[leader] and sorted(s["mode"] for s in found["servers"]) == [
         "follower",
@@ -53,31 +65,23 @@ def test_an_ensemble_that_is_well_limps_and_is_down(run, zookeeper_ensemble):
     ]
     assert text.splitlines()[-1] == f"healthy: leader {e.addresses[leader]}, quorum yes"
     only = e.followers()[0]
-    code, found = health(run, e.addresses[only])
-    assert code == 1 and "the leader is none of the servers" in found["problems"][0]
+    found = settled(run, e.addresses[only], 1, "degraded")
+    assert "the leader is none of the servers" in found["problems"][0]
 
     gone = e.followers()[0]
     e.kill(gone)
-    code, found = health(run, e.servers)
-    assert (code, found["status"], found["quorum"]) == (
-        1,
-        "degraded",
-        True,
-    ) and f"{e.addresses[gone]} is down: Connection refused" in found["problems"]
+    found = settled(run, e.servers, 1, "degraded")
+    assert found["quorum"] and f"{e.addresses[gone]} is down: Connection refused" in found["problems"]
     other = e.followers()[0]
     e.stall(other)
-    code, found = health(run, e.servers)
-    assert any("no answer within 3 s" in p for p in found["problems"])
+    eventually(lambda: any("no answer within 3 s" in p for p in health(run, e.servers)[1]["problems"]))
     e.kill(other)
-    from test_zk_connection import eventually
-
-    eventually(lambda: health(run, e.servers)[0] == 69)
-    code, found = health(run, e.servers)
-    assert found["status"] == "down" and found["leader"] is None and not found["quorum"]
+    found = settled(run, e.servers, 69, "down")
+    assert found["leader"] is None and not found["quorum"]
     e.restart(gone, wait=False)
     e.restart(other, wait=False)
     e.wait()
-    eventually(lambda: health(run, e.servers)[0] == 0)
+    settled(run, e.servers, 0, "healthy")
 
 
 class Wordless:
@@ -121,8 +125,8 @@ class Wordless:
 
 def test_servers_whose_words_are_off(run, zookeeper):
     quiet = Wordless(zookeeper.ports[0])
-    code, found = health(run, quiet.address)
-    assert (code, found["servers"][0]["mode"], found["servers"][0]["error"]) == (0, "serving", None)
+    (server,) = settled(run, quiet.address, 0, "healthy")["servers"]
+    assert (server["mode"], server["error"]) == ("serving", None)
     quiet.close()
 
 

@@ -5,6 +5,7 @@ import os
 
 import pytest
 import zookeeper_ensemble as z
+from test_zk_connection import eventually
 
 from monolith_cli import errors
 from monolith_cli.serving.zookeeper.connection import EphemeralNodes, NotAllowed, ZkConfig, connect
@@ -77,12 +78,10 @@ def test_a_backup_keeps_acls(run, zookeeper, tmp_path):
 
 def test_sasl(run, sasl, tmp_path):
     good = written(tmp_path / "good", f"{z.SASL_USER}:{z.SASL_PASSWORD}")
-    with connect(ZkConfig(sasl.servers, sasl_file=good, session_timeout_s=2)) as c:
+    with connect(ZkConfig(sasl.servers, sasl_file=good)) as c:
         nodes = EphemeralNodes(c)
         nodes.publish("/s/e", b"1")
         sasl.restart(0)
-        from test_zk_connection import eventually
-
         eventually(
             lambda: c.state == "connected" and nodes.paths() == {"/s/e": "published"} and c.get("/s/e")[0] == b"1"
         )
@@ -96,7 +95,7 @@ def test_sasl(run, sasl, tmp_path):
         "--zk-sasl-file",
         bad,
         "--zk-connect-timeout",
-        "5",
+        "30",
         "-v",
         check=False,
     )
@@ -111,27 +110,25 @@ def test_sasl(run, sasl, tmp_path):
 def test_tls_with_certificates_of_both_sides(run, secure):
     d = secure.certificates
     ca, cert, key = (str(d / n) for n in ("ca.pem", "client.pem", "client.key"))
-    with connect(ZkConfig(secure.secure_servers, tls_ca=ca, tls_cert=cert, tls_key=key, session_timeout_s=2)) as c:
+    with connect(ZkConfig(secure.secure_servers, tls_ca=ca, tls_cert=cert, tls_key=key)) as c:
         nodes = EphemeralNodes(c)
         nodes.publish("/s/e", b"x" * 100000)
         assert c.get("/s/e")[0] == b"x" * 100000
         secure.restart(0)
-        from test_zk_connection import eventually
-
         eventually(lambda: c.state == "connected" and nodes.paths() == {"/s/e": "published"} and c.exists("/s/e"))
     tls = ["--zk-tls-ca", ca, "--zk-tls-cert", cert, "--zk-tls-key", key, "--zk-servers", secure.secure_servers]
     assert json.loads(run("zk", "health", "--json", *tls).stdout)["status"] == "healthy"
     with pytest.raises(errors.UnavailableError):  # no certificate is shown
-        connect(ZkConfig(secure.secure_servers, tls_ca=ca, connect_timeout_s=2))
+        connect(ZkConfig(secure.secure_servers, tls_ca=ca, connect_timeout_s=6))
     with pytest.raises(errors.UnavailableError):  # plain text to a port of TLS
-        connect(ZkConfig(secure.secure_servers, connect_timeout_s=2))
+        connect(ZkConfig(secure.secure_servers, connect_timeout_s=6))
     stranger = d.parent / "stranger"
     stranger.mkdir()
     z.make_certificates(stranger)
     with pytest.raises(errors.UnavailableError, match="(?i)certificate"):  # the server is signed by somebody else
         connect(
             ZkConfig(
-                secure.secure_servers, tls_ca=str(stranger / "ca.pem"), tls_cert=cert, tls_key=key, connect_timeout_s=2
+                secure.secure_servers, tls_ca=str(stranger / "ca.pem"), tls_cert=cert, tls_key=key, connect_timeout_s=6
             )
         )
     with pytest.raises(
@@ -143,7 +140,7 @@ def test_tls_with_certificates_of_both_sides(run, secure):
                 tls_ca=ca,
                 tls_cert=cert,
                 tls_key=key,
-                connect_timeout_s=2,
+                connect_timeout_s=6,
             )
         )
 

@@ -1,5 +1,6 @@
 """What monolith-top looks at in tests: a monitoring page that counts, an agent, and a terminal."""
 
+import codecs
 import fcntl
 import http.server
 import os
@@ -30,10 +31,12 @@ class Page:
 
     def __init__(self):
         self.counts, self.latencies, self.status, self.body = {}, {}, 200, None
+        self.before_each = lambda: None  # what happens on the server between two looks at its page
         page = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
+                page.before_each()
                 body = page.text().encode() if self.path == PATH else b""
                 self.send_response(page.status if self.path == PATH else 404)
                 self.send_header("Content-Length", str(len(body)))
@@ -106,6 +109,7 @@ class Terminal:
         self.master, self.slave = pty.openpty()
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.Stream(self._screen)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.resize(rows, columns, tell=False)
         self.before = termios.tcgetattr(self.slave)
         environment = {
@@ -132,22 +136,26 @@ class Terminal:
         """What comes within this time."""
         new, until = "", time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and select.select([self.master], [], [], left)[0]:
-            new += os.read(self.master, 65536).decode("utf-8", "replace")
+            new += self._decoder.decode(os.read(self.master, 65536))  # may end inside a character
         self.text += new
         self._stream.feed(new)
         return new
 
-    def wait_for(self, *words, timeout=30):
+    def wait_for(self, *words, timeout=90):
         """Until all the words are to be seen."""
+        self.wait_until(lambda: all(word in self.display for word in words), f"{words} did not come", timeout)
+
+    def wait_until(self, seen, why="it did not come", timeout=90):
+        """Until seen() is true of the display."""
         until = time.monotonic() + timeout
-        while not all(word in self.display for word in words):
-            assert time.monotonic() < until and self.process.poll() is None, f"{words} did not come:\n{self.display}"
+        while not seen():
+            assert time.monotonic() < until and self.process.poll() is None, f"{why}:\n{self.display}"
             self.read()
 
     def press(self, keys):
         os.write(self.master, keys.encode())
 
-    def end(self, timeout=20):
+    def end(self, timeout=60):
         """The exit code, when it has ended."""
         until = time.monotonic() + timeout
         while self.process.poll() is None:

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 from certificates import make_certificates
+from ports import free_ports
 
 JARS = Path("/usr/share/java")
 # What the manifest of zookeeper.jar leaves out: parts of netty that TLS needs, and something to log with.
@@ -44,22 +45,6 @@ def class_path() -> str:
     if missing := [str(j) for j in jars if not j.exists()]:
         raise NoZooKeeper(f"{', '.join(missing)} missing (Debian: zookeeper, libnetty-java, libslf4j-java)")
     return ":".join(map(str, jars))
-
-
-def free_ports(n: int) -> list[int]:
-    """Ports of loopback that nobody listens on, below those that outgoing connections get."""
-    import random
-
-    found: list[int] = []
-    while len(found) < n:
-        port = random.randrange(12000, 32000)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found += [port] if port not in found else []
-    return found
 
 
 def make_stores(folder: Path) -> None:
@@ -205,7 +190,7 @@ class Ensemble:
     def log(self, i: int) -> str:
         return (self.folder / f"{i}" / "log").read_text(errors="replace")
 
-    def wait(self, limit_s: float = 90) -> None:
+    def wait(self, limit_s: float = 180) -> None:
         """Until each running server serves."""
         until = time.monotonic() + limit_s
         for i, process in enumerate(self._processes):
@@ -215,7 +200,7 @@ class Ensemble:
                     raise NoZooKeeper(f"server {i} does not start:\n{self.log(i)[-3000:]}")
                 time.sleep(0.05)
 
-    def command(self, i: int, word: str, timeout_s: float = 2.0) -> str:
+    def command(self, i: int, word: str, timeout_s: float = 10.0) -> str:
         """The answer of server i to a four-letter word; OSError where it does not answer."""
         with socket.create_connection(("127.0.0.1", self.ports[i]), timeout_s) as s:
             s.sendall(word.encode())
@@ -232,7 +217,7 @@ class Ensemble:
             return None
         return next((line.split()[1] for line in answer.splitlines() if line.startswith("Mode: ")), None)
 
-    def leader(self, limit_s: float = 60) -> int:
+    def leader(self, limit_s: float = 120) -> int:
         """Index of the server that leads (or is alone). Waits until there is one."""
         until = time.monotonic() + limit_s
         while time.monotonic() < until:
@@ -269,8 +254,16 @@ class Ensemble:
 
     def expire(self, session_id: int, password: bytes, server: int | None = None) -> None:
         """Ends a session on the servers: somebody else with its id and password comes and closes it."""
-        i = self.leader() if server is None else server
-        with socket.create_connection(("127.0.0.1", self.ports[i]), 10) as s:
+        for pause_s in (0.1, 1.0, 5.0, None):
+            try:
+                return self._end_session(self.leader() if server is None else server, session_id, password)
+            except OSError:  # the server was busy, or has just ceased to lead
+                if pause_s is None:
+                    raise
+                time.sleep(pause_s)
+
+    def _end_session(self, i: int, session_id: int, password: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", self.ports[i]), 30) as s:
             signed = session_id - (1 << 64) if session_id >= 1 << 63 else session_id
             hello = struct.pack(">iqiqi16s?", 0, 0, 10000, signed, 16, password, False)
             s.sendall(struct.pack(">i", len(hello)) + hello)
@@ -283,8 +276,8 @@ class Ensemble:
 
     def expire_client(self, connection) -> None:
         """Ends the session of a kazoo client, or of what has one as `.client`."""
-        client = getattr(connection, "client", connection)
-        self.expire(*client.client_id)
+        if found := getattr(connection, "client", connection).client_id:
+            self.expire(*found)
 
     def stop(self) -> None:
         """Ends all servers; their data stays."""

@@ -67,9 +67,9 @@ layout_filters ps_{i}; i % \${shard_num} == \${shard_id}
 zk_servers     $ZK_SERVERS
 run_dir        $work/agent-$i/run
 CONF
-  # What makes the two different: the pod's name, and which shard it is.
+  # What makes the two different: the pod's name, and which shard it is. The long pause leaves time to look, below.
   MY_POD_NAME=pod-$i SHARD_ID=$i MONOLITH_HOST_SHARD_N=2 \
-    monolith-agent --conf "$work/agent-$i/agent.conf" --model-root "$work/model" --tfs-log "$work/agent-$i/server.log" \
+    monolith-agent --conf "$work/agent-$i/agent.conf" --model-root "$work/model" --restart-pause 15 --tfs-log "$work/agent-$i/server.log" \
     2> "$work/agent-$i/log" &
   started+=($!)
 done
@@ -96,7 +96,7 @@ for address in "${http[@]}"; do echo "$address $(ask "$address")"; done
 
 say "A model server is killed: the other one answers, and the agent starts it again"
 pkill -KILL -P "${started[-1]}" -f model_config_file
-until_true 20 served entry 1
+until_true 60 served entry 1
 for address in "${http[@]}"; do echo "$address $(ask "$address" || echo 'does not answer')"; done
 until_true 120 served entry 2
 
@@ -104,12 +104,12 @@ say "A new version"
 put 2
 is_new() { [ "$(ask "$1")" = '[2,4,6]' ]; }
 for address in "${http[@]}"; do
-  until_true 60 is_new "$address"
+  until_true 120 is_new "$address"
   echo "$address $(ask "$address")"
 done
 
 say "Out again"
 agent-controller unpub --bzid demo --model-name 'demo:*' --layout main --yes
-until_true 30 served entry 0
-until_true 30 served ps_0 0
+until_true 60 served entry 0
+until_true 60 served ps_0 0
 info | jq -c '.model_info.demo | {sub_graphs_total, sub_graphs_available}'

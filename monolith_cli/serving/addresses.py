@@ -55,13 +55,6 @@ def local_ipv6(environ: Mapping[str, str] = os.environ) -> str:
         return "::"
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port nobody listens on at this moment."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
-
-
 def port_is_open(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
     """Whether something accepts connections at this port."""
     try:

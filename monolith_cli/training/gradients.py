@@ -156,6 +156,19 @@ def moving_average(decay: float, step=None) -> tf.train.ExponentialMovingAverage
     return tf.train.ExponentialMovingAverage(decay, num_updates=step)
 
 
+def averages_to_restore(decay: float, variables: list) -> dict:
+    """Name in a checkpoint -> the variable of the graph that is read from it: of `variables` their moving averages, of others
+    themselves. Parts of one variable are a list under the name of the whole."""
+    found: dict = {}
+    for name, variable in moving_average(decay).variables_to_restore(variables).items():
+        part = variable._get_save_slice_info()
+        if part is None:
+            found[name] = variable
+        else:
+            found.setdefault(part.full_name + name.removeprefix(variable.op.name), []).append(variable)
+    return found
+
+
 def _averages(decay: float | None, variables: list, step, updates: list) -> list:
     if decay is None or not variables:
         return []

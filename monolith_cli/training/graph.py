@@ -176,7 +176,7 @@ def _saver(model: MonolithModel, mode: str):
     """Saves and restores the dense variables; where nothing is trained, a model with averages reads those instead."""
     variables = tf1.global_variables()
     if model.dense_moving_average is not None and mode != TRAIN and tf1.trainable_variables():
-        variables = gradients.moving_average(model.dense_moving_average).variables_to_restore(tf1.trainable_variables())
+        variables = gradients.averages_to_restore(model.dense_moving_average, tf1.trainable_variables())
     return tf1.train.Saver(variables, max_to_keep=0, write_version=tf1.train.SaverDef.V2)
 
 

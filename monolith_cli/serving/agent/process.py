@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import BinaryIO
 
 from monolith_cli import errors
 from monolith_cli.serving import addresses
@@ -130,6 +131,7 @@ class _Warden:
     def __init__(self) -> None:
         self._groups: set[int] = set()
         self._process: subprocess.Popen | None = None
+        self._pipe: BinaryIO | None = None
 
     def look_after(self, group: int) -> None:
         self._groups.add(group)
@@ -142,21 +144,26 @@ class _Warden:
     def keep_alive(self) -> None:
         if self._process is None or self._process.poll() is not None:
             self.close()
-            self._process = subprocess.Popen(
-                [*_PYTHON, "watch"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                cwd="/", start_new_session=True, bufsize=0)
-            for group in self._groups:
-                self._tell(f"+ {group}\n")
+            theirs, ours = os.pipe()
+            self._pipe = open(ours, "wb", 0)
+            try:
+                # Before it is there, so that it knows the groups however soon this process is killed.
+                for group in self._groups:
+                    self._tell(f"+ {group}\n")
+                self._process = subprocess.Popen(
+                    [*_PYTHON, "watch"], stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", start_new_session=True)
+            finally:
+                os.close(theirs)
 
     def _tell(self, line: str) -> None:
         # A warden that is gone is started anew, with all groups, by the next tick.
         with contextlib.suppress(OSError, AttributeError):
-            self._process.stdin.write(line.encode())
+            self._pipe.write(line.encode())
 
     def close(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
         if self._process is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
             self._process.wait()
 
 

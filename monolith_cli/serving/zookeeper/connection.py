@@ -80,6 +80,7 @@ class Connection:
         self._changed = threading.Condition()
         self._state, self._closing, self._was_lost = "lost", False, False
         self._established = False  # from then on a client that gives up is started again
+        self._restarting = False
         self._watches: set[Watch] = set()
         self._listeners: set[_StateListener] = set()
         self._direct: set[Callable[[str], None]] = set()  # ours: called in kazoo's thread, so they only take note
@@ -100,6 +101,11 @@ class Connection:
         found = self.client.client_id
         return found[0] if found else None
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing
+
     def on_state(self, function: Callable[[str], Any]) -> _StateListener:
         """Calls function(state) at every change of `state`; `.stop()` on what is returned ends that."""
         listener = _StateListener(self, function)
@@ -118,7 +124,8 @@ class Connection:
                 and not self._closing
                 and self._established
             ):
-                threading.Thread(target=self._revive, name="zookeeper-revive", daemon=True).start()
+                # kazoo gives up for good where a server refuses credentials, which a server that is going down does too.
+                self._restart(f"the session was refused ({self._reason.text or 'no reason'})", _REVIVE_S)
         if state == "connected":
             anew, self._was_lost = self._was_lost, False
             for watch in list(self._watches):
@@ -128,20 +135,26 @@ class Connection:
         for listener in list(self._listeners):
             listener.hear(state)
 
-    def _revive(self) -> None:
-        """kazoo gives up for good where a server refuses credentials, which a server that is going down does too."""
+    def _restart(self, why: str, pause_s: float) -> None:
+        """Another session in place of this one."""
+        with self._changed:
+            if self._restarting or self._closing:
+                return
+            self._restarting = True
+        threading.Thread(target=self._revive, args=(why, pause_s), name="zookeeper-revive", daemon=True).start()
+
+    def _revive(self, why: str, pause_s: float) -> None:
         while not self._closing:
-            self.log.warning(
-                f"ZooKeeper {self.config.servers}: the session was refused "
-                f"({self._reason.text or 'no reason'}); trying again"
-            )
-            time.sleep(_REVIVE_S)
+            self.log.warning(f"ZooKeeper {self.config.servers}: {why}; trying again")
+            time.sleep(pause_s)
             try:
                 self.client.stop()
+                self._restarting = False
                 if not self._closing:
                     self.client.start_async()
                 return
             except Exception as e:  # noqa: BLE001 - whatever it is, the session must come back
+                self._restarting, pause_s = True, _REVIVE_S
                 self.log.warning(f"ZooKeeper {self.config.servers}: {type(e).__name__}: {e}")
 
     def _start(self) -> None:
@@ -195,6 +208,8 @@ class Connection:
         with self._changed:
             self._state = "lost"
             self._changed.notify_all()
+        for note in list(self._direct):
+            note("lost")
 
     def __enter__(self) -> Connection:
         return self
@@ -234,9 +249,13 @@ class Connection:
                     f"cannot {verb} {path}: {why}"
                     + (f": {self._reason.text}" if self._reason.text and not connected else "")
                 )
+            session = self.session_id
             try:
                 return send().get(timeout=left)
             except _LOST as e:
+                if isinstance(e, k.SessionExpiredError) and self._state == "connected" and self.session_id == session:
+                    # The ensemble has ended it and this server missed that: it would answer like this for ever.
+                    self._restart("the session has ended, which one server does not know", 0.0)
                 if once:
                     raise errors.UnavailableError(
                         f"cannot {verb} {path}: the connection broke, and it may have been done"

@@ -56,7 +56,7 @@ class EphemeralNodes:
         self._nodes: dict[str, _Node] = {}
         self._unnumbered: list[_Node] = []
         self._changed = threading.Condition()
-        self._stopped = False
+        self._closing = False
         connection._direct.add(self._on_state)
         self._thread = threading.Thread(target=self._loop, name="zookeeper-ephemeral", daemon=True)
         self._thread.start()
@@ -122,29 +122,27 @@ class EphemeralNodes:
             }
 
     def close(self) -> None:
-        """Takes all of them away, as far as a server answers, and ends the thread."""
+        """Takes all of them away. While no server answers it returns all the same, and they go when one does, or with
+        the session."""
         with self._changed:
-            nodes = list(self._nodes.values())
+            nodes = [*self._unnumbered, *self._nodes.values()]
             for node in nodes:
                 self._mark_withdrawn(node)
-        if self._connection.state == "connected":
-            for node in nodes:
-                self._wait_for(node)
-        self._connection._direct.discard(self._on_state)
-        with self._changed:
-            self._stopped = True
+            self._closing = True
             self._changed.notify_all()
-        self._thread.join(self._connection.timeout_s)
-
-    def _wait_for(self, node: _Node) -> None:
         until = time.monotonic() + self._connection.timeout_s
+        for node in nodes:
+            self._wait_for(node, until)
+
+    def _wait_for(self, node: _Node, until: float | None = None) -> None:
+        until = time.monotonic() + self._connection.timeout_s if until is None else until
         with self._changed:
             target = node.wanted
             while (
                 node.done < target
                 and node.error is None
                 and self._connection.state == "connected"
-                and not self._stopped
+                and self._thread.is_alive()
             ):
                 left = until - time.monotonic()
                 if left <= 0 or not self._changed.wait(min(left, 0.2)) and time.monotonic() > until:
@@ -176,9 +174,12 @@ class EphemeralNodes:
 
     # --- the thread
 
+    def _ended(self) -> bool:
+        return self._connection.closed or self._closing and not (self._nodes or self._unnumbered)
+
     def _next(self) -> _Node | None:
         with self._changed:
-            while not self._stopped:
+            while not self._ended():
                 dirty = [n for n in (*self._unnumbered, *self._nodes.values()) if n.dirty]
                 if dirty and self._connection.state == "connected":
                     first = min(dirty, key=lambda n: n.due)
@@ -203,6 +204,7 @@ class EphemeralNodes:
             with self._changed:
                 self._done(node, wanted, withdrawn, error)
                 self._changed.notify_all()
+        self._connection._direct.discard(self._on_state)
 
     def _done(self, node: _Node, wanted: int, withdrawn: bool, error: errors.Error | None) -> None:
         if error is None:
@@ -217,6 +219,8 @@ class EphemeralNodes:
                 self._unnumbered.remove(node)
                 self._nodes[node.path] = node
             return
+        if wanted != node.wanted:
+            return  # what failed is not what is wanted now, which nobody has tried yet
         if node.error is None or str(node.error) != str(error):
             self._connection.log.warning(f"{error}; trying again")
         node.error = error
@@ -270,6 +274,8 @@ class EphemeralNodes:
     def _orphan(self, node: _Node) -> str | None:
         c = self._connection
         parent, _, start = node.path.rpartition("/")
+        # The server that this session came to after its connection broke may not know yet what the one before made.
+        c.sync(parent or "/")
         try:
             names = c.children(parent or "/")
         except NoNode:
@@ -292,6 +298,7 @@ class EphemeralNodes:
         path = node.path if not node.unnumbered else self._orphan(node) if node.tried else None
         if path is None:
             return
+        c.sync(path)
         stat = c.exists(path)
         if stat is not None and stat.owner_session_id == c.session_id:
             try:

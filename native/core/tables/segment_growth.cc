@@ -21,15 +21,29 @@ struct HashedRow {
   uint16_t to;  // and where the copy is
 };
 
-// In the order of the index, which is nearly that of the hashes.
-std::vector<HashedRow> KeysOf(const Segment& segment) {
-  std::vector<HashedRow> keys;
-  keys.reserve(segment.rows().count.load(std::memory_order_relaxed));
-  segment.ForEach([&](uint32_t group, int slot, RowId id) {
-    keys.push_back({segment.HashAt(group, slot), static_cast<uint16_t>(id), 0});
-  });
-  return keys;
-}
+using HashedRows = std::vector<HashedRow>;
+
+// The 2^bits parts of the range of hashes of a segment of `depth` bits, and room for the keys of each.
+class HashParts {
+ public:
+  HashParts(int depth, int bits, size_t keys) : depth_(depth), bits_(bits), parts_(size_t{1} << bits) {
+    for (HashedRows& part : parts_) part.reserve((keys >> bits) + (bits ? keys / 64 : 0));
+  }
+  void Add(const HashedRow& key) { parts_[bits_ ? key.hash << depth_ >> (64 - bits_) : 0].push_back(key); }
+  // In the order of the index, which is nearly that of the hashes.
+  void AddAll(const Segment& segment) {
+    segment.ForEach([&](uint32_t group, int slot, RowId id) { Add({segment.HashAt(group, slot), static_cast<uint16_t>(id), 0}); });
+  }
+
+  int depth() const { return depth_ + bits_; }
+  uint64_t Prefix(uint64_t whole, size_t part) const { return whole | (bits_ ? uint64_t{part} << (64 - depth()) : 0); }
+  size_t size() const { return parts_.size(); }
+  HashedRows& operator[](size_t part) { return parts_[part]; }
+
+ private:
+  int depth_, bits_;
+  std::vector<HashedRows> parts_;
+};
 
 // Copies that are not used soon: whole lines go past the caches.
 void CopyLines(char* to, const char* from, size_t bytes) {
@@ -49,7 +63,7 @@ void FetchRow(const SegmentRows& rows, RowId id) {
   __builtin_prefetch(rows.Timestamp(id));
 }
 
-void CopyRows(const SegmentRows& from, std::vector<HashedRow>* keys, SegmentRows* to) {
+void CopyRows(const SegmentRows& from, HashedRows* keys, SegmentRows* to) {
   for (size_t i = 0; i < keys->size(); ++i) {
     if (i + kAhead < keys->size()) FetchRow(from, (*keys)[i + kAhead].id);
     HashedRow& k = (*keys)[i];
@@ -67,7 +81,7 @@ void CopyRows(const SegmentRows& from, std::vector<HashedRow>* keys, SegmentRows
 }
 
 // An index over `rows`, where the copies of `keys` are; nullptr when so many keys crowd in one place that none is large enough.
-std::shared_ptr<Segment> Indexed(const std::vector<HashedRow>& keys, uint64_t prefix, int depth, const std::shared_ptr<SegmentRows>& rows) {
+std::shared_ptr<Segment> Indexed(const HashedRows& keys, uint64_t prefix, int depth, const std::shared_ptr<SegmentRows>& rows) {
   const uint32_t step = Segment::ChunkStep(depth);
   for (uint32_t chunks = Segment::ChunksFor(keys.size() + keys.size() / 32, depth); chunks <= Segment::kMaxChunks; chunks += step) {
     auto segment = Segment::Make(prefix, depth, chunks, rows);
@@ -83,43 +97,48 @@ class Copier {
  public:
   Copier(const SegmentRows& from, bool track_changes) : from_(from), track_changes_(track_changes) {}
 
-  // Appends the segments that hold copies of `keys`: one, or as many as it takes.
-  void Copy(std::vector<HashedRow> keys, uint64_t prefix, int depth) {
-    auto rows = std::make_shared<SegmentRows>(from_.layout());
-    if (track_changes_) rows->TrackChanges();
-    CopyRows(from_, &keys, rows.get());
-    if (auto segment = Indexed(keys, prefix, depth, rows)) return segments.push_back(std::move(segment));
-    rows.reset();
-    Split(keys, prefix, depth, 1);
-  }
-
-  // The 2^bits parts of a segment's part of the hashes, each by itself.
-  void Split(const std::vector<HashedRow>& keys, uint64_t prefix, int depth, int bits) {
-    std::vector<std::vector<HashedRow>> parts(size_t{1} << bits);
-    for (auto& part : parts) part.reserve((keys.size() >> bits) + keys.size() / 32);
-    for (const HashedRow& k : keys) parts[k.hash << depth >> (64 - bits)].push_back(k);
-    for (size_t i = 0; i < parts.size(); ++i) Copy(std::move(parts[i]), prefix | uint64_t{i} << (64 - depth - bits), depth + bits);
+  // Appends the segments that hold copies of the rows of `keys`, one part after the other.
+  void Copy(HashParts keys, uint64_t prefix) {
+    for (size_t part = 0; part < keys.size(); ++part) CopyPart(&keys[part], keys.Prefix(prefix, part), keys.depth());
   }
 
   std::vector<std::shared_ptr<Segment>> segments;
 
  private:
+  // One segment, or as many as it takes.
+  void CopyPart(HashedRows* keys, uint64_t prefix, int depth) {
+    auto rows = std::make_shared<SegmentRows>(from_.layout());
+    if (track_changes_) rows->TrackChanges();
+    CopyRows(from_, keys, rows.get());
+    auto segment = Indexed(*keys, prefix, depth, rows);
+    if (segment) {
+      segments.push_back(std::move(segment));
+    } else {
+      rows.reset();
+      HashParts halves(depth, 1, keys->size());
+      for (const HashedRow& k : *keys) halves.Add(k);
+      Copy(std::move(halves), prefix);
+    }
+    HashedRows().swap(*keys);
+  }
+
   const SegmentRows& from_;
   const bool track_changes_;
 };
 
-std::vector<std::shared_ptr<Segment>> SplitSegment(const Segment& from, bool track_changes) {
+// Copies a segment in 2^bits parts.
+std::vector<std::shared_ptr<Segment>> CopyInParts(const Segment& from, int bits, bool track_changes) {
+  HashParts keys(from.depth(), bits, from.rows().count.load(std::memory_order_relaxed));
+  keys.AddAll(from);
   Copier copier(from.rows(), track_changes);
-  copier.Split(KeysOf(from), from.prefix(), from.depth(), kSplitBits);
+  copier.Copy(std::move(keys), from.prefix());
   return std::move(copier.segments);
 }
 
 }  // namespace
 
 std::vector<std::shared_ptr<Segment>> CopySegment(const Segment& from, bool track_changes) {
-  Copier copier(from.rows(), track_changes);
-  copier.Copy(KeysOf(from), from.prefix(), from.depth());
-  return std::move(copier.segments);
+  return CopyInParts(from, 0, track_changes);
 }
 
 std::vector<std::shared_ptr<Segment>> GrowSegment(const Segment& segment, bool track_changes) {
@@ -137,7 +156,7 @@ std::vector<std::shared_ptr<Segment>> GrowSegment(const Segment& segment, bool t
     });
     if (fits) return {larger};
   }
-  return SplitSegment(segment, track_changes);
+  return CopyInParts(segment, kSplitBits, track_changes);
 }
 
 }  // namespace monolith
