@@ -128,6 +128,19 @@ def seconds_a_save(pid, out) -> float:
     return found
 
 
+class Pace:
+    """Random times for kills: six in ten come after a save, however long one takes as the model grows and the machine has more to do."""
+
+    def __init__(self, seed, a_save_s):
+        self._rng, self._longest_s = random.Random(seed), 4 * a_save_s
+
+    def next(self) -> float:
+        return self._rng.uniform(0, self._longest_s)
+
+    def learn(self, saved: bool) -> None:
+        self._longest_s = min(2.0, self._longest_s * (0.95 if saved else 1.08))
+
+
 def last_reported(text, before) -> int:
     done = re.findall(r"(\d+)\n", text)
     return int(done[-1]) if done else before
@@ -147,16 +160,16 @@ def folder(tmp_path):
 
 
 def test_kills_in_a_model_directory(folder):
-    rng = random.Random(11)
     model_dir = os.path.join(folder, "m")
     expected, store = Expected(), CheckpointStore(model_dir, max_to_keep=3, incremental=4)
     tables = tables_of("parent")
     generation = saved = half_written = deltas = 0
-    longest_s = 4 * seconds_a_save(*train_in_directory(os.path.join(folder, "pace"), 4, 0))
+    pace = Pace(11, seconds_a_save(*train_in_directory(os.path.join(folder, "pace"), 4, 0)))
     with contextlib.closing(tables):
         for _ in range(KILLS):
-            text = kill_after(*train_in_directory(model_dir, 4, generation), rng.uniform(0, longest_s))
+            text = kill_after(*train_in_directory(model_dir, 4, generation), pace.next())
             reported = last_reported(text, generation)
+            pace.learn(reported > generation)
             listed = store.prefixes()
             if not listed:
                 assert reported == 0
@@ -182,17 +195,17 @@ def test_kills_in_a_model_directory(folder):
 
 
 def test_kills_while_one_set_takes_the_place_of_another(folder):
-    rng = random.Random(12)
     expected, tables = Expected(), tables_of("parent")
     base = os.path.join(folder, "m")
     generation = changed = half_written = 0
     os.mkdir(os.path.join(folder, "pace"))
-    longest_s = 4 * seconds_a_save(*train_in_place(os.path.join(folder, "pace"), 0))
+    pace = Pace(12, seconds_a_save(*train_in_place(os.path.join(folder, "pace"), 0)))
     shutil.rmtree(os.path.join(folder, "pace"))
     with contextlib.closing(tables):
         for _ in range(KILLS):
-            text = kill_after(*train_in_place(folder, generation), rng.uniform(0, longest_s))
+            text = kill_after(*train_in_place(folder, generation), pace.next())
             reported = last_reported(text, generation)
+            pace.learn(reported > generation)
             left = [n for n in os.listdir(folder) if "-tmp-" in n or n.endswith(".publish")]
             half_written += bool(left)
             try:

@@ -96,7 +96,10 @@ def test_follows_the_size_of_the_terminal(top, tfs):
         (1, 2, "", "MODEL"),
         (40, 200, "NOTE", "\0"),
     ):
+        before = len(terminal.text)
         terminal.resize(rows, columns)
+        # All of it is drawn anew: what was on its way for the old size may stand anywhere.
+        terminal.wait_until(lambda before=before: CLEAR.search(terminal.text[before:]))
         terminal.wait_until(lambda seen=seen, unseen=unseen: seen in terminal.display and unseen not in terminal.display)
         terminal.read(1.0)
         assert terminal.process.poll() is None, terminal.text[-2000:]

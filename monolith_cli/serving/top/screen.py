@@ -68,6 +68,9 @@ class Screen:
                 continue
             if not self._press(key):
                 return
+            if key == curses.KEY_RESIZE:
+                # What was under way for the old size may have come to stand elsewhere.
+                window.clearok(True)
             self._draw(window)
 
     def _press(self, key) -> bool:
