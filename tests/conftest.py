@@ -20,6 +20,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
+# Their assertions tell what differs, as those of the tests themselves.
+pytest.register_assert_rewrite(*(p.stem for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith(("test_", "conftest"))))
 
 
 def run_command(name, *args, stdin=b"", env=None, check=True, timeout=900, cwd=None, **popen):

@@ -376,6 +376,10 @@ class MonolithModel:
         """Of the loss, by dense variables and then by embeddings: (name, number) of a lookup -> tensor. None: there is none."""
         return tf.compat.v1.gradients(loss, [*variables, *embeddings.values()])
 
+    def _in_recorded_order(self) -> bool:
+        """Whether the graph of model_fn comes with the order of reads and assignments of its variables."""
+        return False
+
     def begin_graph(self, mode: str) -> None:
         """Forgets what belonged to the graph built before."""
         self.mode = mode

@@ -19,7 +19,7 @@ from monolith_cli.model.model import EVAL, HIDDEN, PREDICT, TRAIN, MonolithModel
 from monolith_cli.model.spec import Head, ModelResult, normalize
 from monolith_cli.tables import filters
 from monolith_cli.tables.graph import MultiTable, RestoreReport
-from monolith_cli.training import gradients, plan
+from monolith_cli.training import assignments, gradients, plan
 from monolith_cli.training.graph_metrics import GraphMetrics
 from monolith_cli.training.layout_lookup import LayoutLookup
 from monolith_cli.training.overlap import Overlap, Postpush, Prefetch
@@ -29,7 +29,6 @@ tf1 = tf.compat.v1
 
 TABLES_NAME = "MonolithMultiHashTable_0"
 FILTER_NAME = "hash_filter_0"
-_ASSIGNS = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 
 
 @dataclass
@@ -134,7 +133,7 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
             _check_heads(result, mode)
             made, summaries = [v for v in _variables() if id(v) not in known], tf1.get_collection(tf1.GraphKeys.SUMMARIES)
             loss = None if mode == PREDICT else _total_loss(result, model, mode)
-            updates = _update_ops(graph, before) if mode == TRAIN else []
+            updates = assignments.update_ops(graph, before, not model._in_recorded_order()) if mode == TRAIN else []
             parts = ModelParts(lookup.outputs, result, made, summaries, updates)
             train, postpush = None, None
             if mode == TRAIN:
@@ -336,15 +335,6 @@ def _layer_losses(dtype) -> list:
     from monolith_cli.layers.utils import get_layer_loss
 
     return [tf.cast(tf.reduce_sum(v), dtype) for v in get_layer_loss().values()]
-
-
-def _update_ops(graph: tf.Graph, before: set) -> list:
-    """What model_fn wants run in every step: the collection UPDATE_OPS, and assignments that layers made (moving averages,
-    states of random generators)."""
-    initializers = {v.initializer for v in tf1.global_variables() + tf1.local_variables()}
-    made = [op for op in graph.get_operations() if op not in before and op.type in _ASSIGNS and op not in initializers]
-    collected = tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
-    return list(dict.fromkeys([*made, *(getattr(op, "op", op) for op in collected)]))
 
 
 __all__ = ["EVAL", "PREDICT", "TRAIN", "TABLES_NAME", "BuiltGraph", "build", "collect"]

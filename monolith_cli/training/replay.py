@@ -249,6 +249,9 @@ class DumpedModel(MonolithModel):
             **heads,
         )
 
+    def _in_recorded_order(self) -> bool:
+        return True
+
     def _take_gradients(self, loss, variables: list, embeddings: dict) -> list:
         return [self._replayed.get(key) for key in (*(v.op.name for v in variables), *embeddings)]
 
