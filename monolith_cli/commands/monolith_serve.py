@@ -73,8 +73,8 @@ def _ignored_options(function):
 Loads the SavedModels of --model-base-path, or of the models in --model-config-file, each version a folder with a
 decimal name, and answers TensorFlow Serving's API: gRPC PredictionService (Predict, GetModelMetadata) and
 ModelService (GetModelStatus, HandleReloadConfigRequest), health checks and reflection; REST
-/v1/models/NAME[/versions/N|/labels/L][/metadata|:predict], /monitoring/prometheus/metrics and /healthz. Flags may be
-spelled as tensorflow_model_server spells them, with underscores.
+/v1/models/NAME[/versions/N|/labels/L][/metadata|:predict], /monitoring/prometheus/metrics and /healthz; a body may come
+as gzip. Flags may be spelled as tensorflow_model_server spells them, with underscores.
 
 New versions are found by looking into the folders, loaded, warmed up with assets.extra/tf_serving_warmup_requests,
 and only then the old ones unloaded, when their last request is done. A version that cannot be loaded is tried again

@@ -10,6 +10,7 @@ import json
 import socket
 import ssl
 import threading
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -204,8 +205,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 20 else None
 
     def _body(self) -> bytes:
-        if self.headers.get("Content-Encoding", "identity") != "identity":
-            raise invalid("Content-Encoding is not supported")
+        encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", "x-gzip"):
+            raise invalid(f"Content-Encoding {encoding} is not supported: send gzip, or the body as it is")
         if "Transfer-Encoding" in self.headers:
             if self.headers["Transfer-Encoding"].lower() != "chunked" or "Content-Length" in self.headers:
                 raise invalid("Transfer-Encoding must be chunked, and stand without Content-Length")
@@ -220,7 +222,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
                 raise invalid("the request's body is not whole")
         self._read = True
-        return body
+        return body if encoding == "identity" else self._unpacked(body)
+
+    def _unpacked(self, body: bytes) -> bytes:
+        """A gzip body; no more of it is unpacked than a body may have."""
+        unpack = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            plain = unpack.decompress(body, self.max_body_bytes + 1)
+        except zlib.error as e:
+            raise invalid(f"the request's body is no gzip: {e}") from None
+        self._check_size(len(plain))
+        if not unpack.eof or unpack.unused_data:
+            raise invalid("the request's body is not one whole gzip")
+        return plain
 
     def _check_size(self, size: int) -> None:
         if size > self.max_body_bytes:
