@@ -23,9 +23,9 @@ from monolith_protos.embedding_hash_table_pb2 import EmbeddingHashTableConfig
 DAY = 86400
 
 
-def open_table(expire=None, default=36500, **names):
+def open_table(expire=None, default=36500, dim=2):
     proto = EmbeddingHashTableConfig()
-    proto.entry_config.segments.append(CombineAsSegment(2, ZerosInitializer(), AdagradOptimizer(0.1), Fp32Compressor()))
+    proto.entry_config.segments.append(CombineAsSegment(dim, ZerosInitializer(), AdagradOptimizer(0.1), Fp32Compressor()))
     CuckooHashTableConfig().mutate_table(proto)
     proto.slot_expire_time_config.default_expire_time = default
     for slot, days in (expire or {}).items():
@@ -51,9 +51,9 @@ def fid(slot, n=1):
     return (slot << 48) + n
 
 
-def put(t, ids, value=1.0, now=0):
+def put(t, ids, value=1.0, now=0, dim=2):
     ids = np.array(ids, np.int64)
-    t.assign("t", ids, np.full((len(ids), 2), value, np.float32), now)
+    t.assign("t", ids, np.full((len(ids), dim), value, np.float32), now)
 
 
 def there(t, *ids):
@@ -126,6 +126,11 @@ put(t, ids)
 taken = resident() - before
 assert abs(t.memory() - taken) < 0.05 * taken + (2 << 20), (t.memory(), taken)
 assert t.memory() <= _core.table_memory()
+# A segment was split just now: what it took is kept for the rows to come, and counts.
+wide, ids16, held, before = open_table(dim=16), np.arange(254_000), _core.table_memory(), resident()
+put(wide, ids16, dim=16)
+taken, counted = resident() - before, _core.table_memory() - held
+assert abs(counted - taken) < 0.05 * taken + (2 << 20), (counted, taken)
 _core.set_table_memory(_core.table_memory() + (4 << 20))
 try:
     put(t, ids + 1_000_000, 2.0)

@@ -288,7 +288,7 @@ void BindTables(nb::module_& m) {
       .def("close", &Tables::Close, "Forgets the name; the tables go when the last object that uses them does.");
   m.def("set_table_memory", &ChunkArena::SetBudget, nb::arg("bytes"),
         "The most that all tables of the process may take, 0 for no limit: what goes beyond raises UnavailableError and changes nothing.");
-  m.def("table_memory", &ChunkArena::memory_bytes, "Bytes that the tables of the process have taken.");
+  m.def("table_memory", &ChunkArena::memory_bytes, "Bytes that the tables of the process have taken, with those kept for tables to come.");
   m.def("checkpoint_chain", &CheckpointChain, nb::arg("basename"), nb::call_guard<nb::gil_scoped_release>(),
         "The basenames of the checkpoints that `basename` needs, the base first and itself last.");
   m.def("feature_counts", &FeatureCounts, nb::arg("basename"), nb::call_guard<nb::gil_scoped_release>(),

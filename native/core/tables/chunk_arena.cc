@@ -33,7 +33,8 @@ struct Arena {
   Part parts[2];
   size_t budget = 0;  // chunks; 0: none
 
-  size_t in_use() const { return parts[0].in_use + parts[1].in_use; }
+  // With memory behind them.
+  size_t resident() const { return parts[0].in_use + parts[0].idle + parts[1].in_use + parts[1].idle; }
 };
 
 Arena& TheArena() {
@@ -64,6 +65,26 @@ void Reserve(Arena* a) {
 
 int LogOf(uint32_t run) { return __builtin_ctz(run); }
 
+char* AddressOf(const Arena& a, uint32_t chunk) { return a.base + size_t{chunk} * kChunkBytes; }
+
+// Gives the memory of idle chunks back until `chunks` more are within the budget, or throws.
+void MakeRoom(Arena* a, size_t chunks) {
+  const auto too_much = [&] { return a->budget && a->resident() + chunks > a->budget; };
+  for (Part& p : a->parts) {
+    for (int log = kRuns; log-- > 0;) {
+      for (; too_much() && !p.free[log].empty(); p.free[log].pop_back()) {
+        const uint32_t chunk = p.free[log].back();
+        madvise(AddressOf(*a, chunk), kChunkBytes << log, MADV_DONTNEED);
+        p.released[log].push_back(chunk);
+        p.idle -= size_t{1} << log;
+      }
+    }
+  }
+  if (too_much())
+    throw Error(ErrorCode::kUnavailable, "embedding tables need more than the " + std::to_string(a->budget * kChunkBytes >> 20) +
+                                             " MiB of memory they may take: raise the limit, let ids expire, or keep rare ones out");
+}
+
 }  // namespace
 
 char* ChunkArena::base_ = nullptr;
@@ -75,9 +96,6 @@ uint32_t ChunkArena::Take(Region region, uint32_t run, bool* zeros) {
     Reserve(&arena);
     base_ = arena.base;
   }
-  if (arena.budget && arena.in_use() + run > arena.budget)
-    throw Error(ErrorCode::kUnavailable, "embedding tables need more than the " + std::to_string(arena.budget * kChunkBytes >> 20) +
-                                             " MiB of memory they may take: raise the limit, let ids expire, or keep rare ones out");
   Part& a = arena.parts[region];
   uint32_t chunk;
   *zeros = true;
@@ -85,8 +103,12 @@ uint32_t ChunkArena::Take(Region region, uint32_t run, bool* zeros) {
     chunk = free.back();
     free.pop_back();
     a.idle -= run;
+    a.in_use += run;
     *zeros = false;
-  } else if (auto& released = a.released[LogOf(run)]; !released.empty()) {
+    return chunk;
+  }
+  MakeRoom(&arena, run);
+  if (auto& released = a.released[LogOf(run)]; !released.empty()) {
     chunk = released.back();
     released.pop_back();
   } else {
@@ -109,7 +131,7 @@ void ChunkArena::SetBudget(size_t bytes) {
 size_t ChunkArena::memory_bytes() {
   Arena& arena = TheArena();
   std::lock_guard<std::mutex> lock(arena.mutex);
-  return arena.in_use() * kChunkBytes;
+  return arena.resident() * kChunkBytes;
 }
 
 uint32_t ChunkArena::Allocate(Region region, uint32_t run) {

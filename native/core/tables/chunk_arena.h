@@ -30,7 +30,7 @@ class ChunkArena {
   // The most that all tables of the process may take, 0 for no limit: what goes beyond throws Error(kUnavailable) where it would be
   // taken, and nothing is changed.
   static void SetBudget(size_t bytes);
-  // What tables have taken.
+  // What tables have taken, and what they gave back that is kept for those to come: up to 64 MiB, or 3 % of the former.
   static size_t memory_bytes();
 
   static char* At(uint32_t chunk) { return base_ + size_t{chunk} * kChunkBytes; }
