@@ -16,8 +16,10 @@ hypothesis.settings.register_profile("default", **SLOW)
 hypothesis.settings.register_profile("ci", **SLOW, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# A shell's background jobs ignore SIGINT and hand that on to every child; the commands under test are to hear it.
+# A shell's background jobs ignore SIGINT, what nohup starts ignores SIGHUP, and both hand that on to every child; the commands under test
+# are to hear them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).resolve().parent.parent
 # Their assertions tell what differs, as those of the tests themselves.
