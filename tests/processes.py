@@ -11,7 +11,7 @@ from pathlib import Path
 LIMIT_S = 120
 
 
-def wait_until(done, what, limit_s=LIMIT_S):
+def wait_until(done, what="it", limit_s=LIMIT_S):
     """The first true value of done()."""
     end = time.monotonic() + limit_s
     while not (value := done()):

@@ -214,3 +214,19 @@ def test_two_outputs_in_one_file_are_refused(run, tmp_path, other):
     assert done.returncode == 2 and "--output" in done.stderr and other in done.stderr and not path.exists()
     assert run("pb-filter", "--label", "1", "-o", path, other, tmp_path / "else").returncode == 0
     assert run("pb-filter", "--label", "1", "-o", "/dev/null", "--rejected", "/dev/null", check=False).returncode != 2
+
+
+def test_files_of_the_user_in_a_checkout_stand_for_no_library(tmp_path):
+    """The README has a click.py written where one stands, which may be the checkout."""
+    (tmp_path / "bin").mkdir()
+    for name in ("pb-gen", "monolith-eval"):
+        shutil.copy(ROOT / "bin/monolith", tmp_path / "bin" / name)
+    for package in ("monolith_cli", "monolith_protos"):
+        (tmp_path / package).symlink_to(ROOT / package)
+    for library in ("click", "numpy", "json", "random", "google"):
+        (tmp_path / f"{library}.py").write_text("raise SystemExit('not the library')")
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"MONOLITH_PYTHON": sys.executable}
+    for command in (["pb-gen", "-n", "3"], ["monolith-eval", "-h"]):
+        line = [f"bin/{command[0]}", *command[1:]]
+        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, timeout=300, check=False)
+        assert done.returncode == 0 and done.stdout, done.stderr.decode()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from processes import wait_until as until
 from prometheus_client import CollectorRegistry
 
 from monolith_cli import errors
@@ -53,13 +54,6 @@ def versions(receive, model="rs"):
     folders = [set(os.listdir(receive / model / s)) for s in os.listdir(receive / model)]
     assert all(f == folders[0] for f in folders)
     return sorted(map(int, folders[0]))
-
-
-def until(check, timeout_s=90):
-    end = time.monotonic() + timeout_s
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_start_copies_what_was_delivered(place):

@@ -84,3 +84,11 @@ def test_a_file_system_of_tensorflow(versions):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
     assert done.stdout.split() == ["served", "1", "served", "2"], done.stderr
     assert done.returncode == 143, done.stderr
+
+
+def test_a_file_system_that_is_not_there(tmp_path):
+    server = ModelServer(tmp_path, "--model_base_path=hdfs://nowhere/m", "--model_name=c", wait=False)
+    try:
+        server.wait_until(lambda: "this TensorFlow has no file system hdfs://, it has " in server.log.read_text())
+    finally:
+        server.stop()

@@ -15,20 +15,12 @@ import pytest
 from conftest import ROOT
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from ports import free_port
+from processes import wait_until as until
 
 from monolith_cli import errors
 from monolith_cli.serving.agent.process import Child, Restart, State, Supervisor, health_ready, port_ready
 
 SLEEP = ["sleep", "1000"]
-
-
-def until(check, timeout_s=90):
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if found := check():
-            return found
-        time.sleep(0.02)
-    pytest.fail(f"not within {timeout_s} s: {check}")
 
 
 def sh(text):

@@ -19,7 +19,7 @@ def update_ops(graph: tf.Graph, before: set, reorder: bool = True) -> list:
     one another in any order: a layer that reads a state and then advances it, as the random generators of Keras do, would read the
     old or the new one as threads have it.
     """
-    initializers = [v.initializer for v in (*tf1.global_variables(), *tf1.local_variables())]
+    initializers = {v.initializer for v in (*tf1.global_variables(), *tf1.local_variables())}
     made = {op: None for op in graph.get_operations() if op not in before}
     assigns = [op for op in made if op.type in _ASSIGNS and op not in initializers]
     if reorder:
@@ -41,4 +41,3 @@ def _chain(uses: list) -> None:
             last, since = [op], []
         else:
             since.append(op)
-

@@ -30,6 +30,10 @@ def find_versions(base_path: str) -> dict[int, str]:
 
 def _find_remote(base_path: str) -> dict[int, str]:
     tf = tensorflow()
+    scheme = base_path.partition("://")[0]
+    known = sorted(filter(None, tf.io.gfile.get_registered_schemes()))
+    if scheme not in known:
+        raise OSError(f"this TensorFlow has no file system {scheme}://, it has {', '.join(known)}; others come with --op-library")
     try:
         names = [n.rstrip("/") for n in tf.io.gfile.listdir(base_path)]
     except tf.errors.OpError as e:
