@@ -1,6 +1,8 @@
 """Command lines and platform configurations of the model servers (spec 60, 3.4 and 3.5)."""
 
 import itertools
+import subprocess
+from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
@@ -130,9 +132,19 @@ def test_which_server_is_started(tmp_path):
     server.write_text("#!/bin/sh\n")
     server.chmod(0o755)
     assert server_command(v3({"PATH": str(tmp_path)})) == ["monolith-serve"]
-    assert server_command(v3({"PATH": "/nowhere"}))[1:] == ["-m", "monolith_cli", "monolith-serve"]
+    assert server_command(v3({"PATH": "/nowhere"})) == [str(Path(__file__).resolve().parent.parent / "bin" / "monolith-serve")]
     assert server_command(v3({"MONOLITH_TFS_BINARY": "/t/tensorflow_model_server"})) == ["/t/tensorflow_model_server"]
     assert server_command(v3({"MONOLITH_TFS_BINARY": "/t/x"}, tfs_binary="/u/y")) == ["/u/y"]
+
+
+def test_what_lies_about_is_not_started(tmp_path):
+    """Not on the PATH, from a directory that has a package and a library of the same names."""
+    for name in ("monolith_cli", "click"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')\n")
+    config = v3({"PATH": "/usr/bin:/bin"})
+    done = subprocess.run([*server_command(config), "--version"], cwd=tmp_path, env=child_environment(config, "dense"), capture_output=True,
+                          text=True)  # fmt: skip
+    assert done.returncode == 0 and done.stdout.startswith("monolith-serve"), done.stderr
 
 
 def test_servers_that_call_others_find_the_agent():

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 
+import monolith_cli
 from monolith_cli import errors
 from monolith_cli.serving.agent.config import PASS_THROUGH, AgentConfig, ServerType
 from monolith_cli.serving.agent.constants import PLATFORM_CONFIG_FILE
@@ -32,8 +33,18 @@ def server_command(config: AgentConfig) -> list[str]:
     """What starts the model server, without its flags. monolith-serve need not be on the PATH."""
     binary = server_binary(config)
     if binary == OUR_SERVER and shutil.which(OUR_SERVER, path=config.environ.get("PATH")) is None:
-        return [sys.executable, "-m", "monolith_cli", OUR_SERVER]
+        return _own_server()
     return [binary]
+
+
+def _own_server() -> list[str]:
+    """The launcher of the checkout, or beside the Python that the package was installed for; else the package itself, never what the
+    directory one stands in has under its name."""
+    checkout = os.path.dirname(os.path.dirname(os.path.abspath(monolith_cli.__file__)))
+    for folder in (os.path.join(checkout, "bin"), os.path.dirname(sys.executable)):
+        if found := shutil.which(OUR_SERVER, path=folder):
+            return [found]
+    return [sys.executable, "-P", "-m", "monolith_cli", OUR_SERVER]
 
 
 def knows_our_fields(config: AgentConfig) -> bool:
@@ -111,9 +122,10 @@ def proxy_command_line(config: AgentConfig, binary: str, conf_dir: str) -> tuple
 
 
 def child_environment(config: AgentConfig, server_type: str) -> dict[str, str]:
-    """Environment of a model server: the container's; one that calls others finds the agent at PORT2."""
+    """Environment of a model server: the container's; one that calls others finds the agent at PORT2. The launchers of a checkout
+    take the Python of the agent, where nothing else is said."""
     calls_others = server_type in (ServerType.ENTRY, ServerType.UNIFIED)
-    return {**config.environ, **({"PORT2": str(config.agent_port)} if calls_others else {})}
+    return {"MONOLITH_PYTHON": sys.executable, **config.environ, **({"PORT2": str(config.agent_port)} if calls_others else {})}
 
 
 def _internal_names(config: AgentConfig, kind: ServerType) -> list[tuple[str, object]]:
