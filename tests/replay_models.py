@@ -19,6 +19,7 @@ RICH = """
 
     class Rich(MonolithModel):
         clip_norm = 0.5
+        filter_capacity = 3000
         dense_moving_average = AVERAGE
         enable_fused_layout = FUSED
 
