@@ -240,10 +240,12 @@ class ApplyGradientsOp : public TablesKernel {
     TF_RETURN_IF_ERROR(ForEachUnit(ctx, scratch->units.size(), threads, [&](size_t i) {
       const Unit& u = scratch->units[i];
       EmbeddingTable& table = tables->table(u.table);
-      GradientSums& sums = scratch->sums[i];
+      auto taken = sums_.Take();
+      GradientSums& sums = *taken;
       sums.Sum(scratch->by_table[u.table], table.dim(), u.part, u.parts, table.gate() != nullptr);
       table.OptimizeDistinct(sums.keys(), sums.counts(), sums.size(), sums.sums(), rates->flat<float>().data() + rate_of[u.table], now,
                              global_step);
+      sums_.Return(std::move(taken));
     }));
     scratch_.Return(std::move(scratch));
     return absl::OkStatus();
@@ -259,7 +261,6 @@ class ApplyGradientsOp : public TablesKernel {
     std::vector<FeatureIds> ids;
     std::map<int, std::vector<FeatureGrads>> by_table;
     std::vector<Unit> units;
-    std::vector<GradientSums> sums;
   };
 
   absl::Status ReadGrads(tf::OpKernelContext* ctx, MultiTable* tables, Scratch* scratch) const {
@@ -317,12 +318,12 @@ class ApplyGradientsOp : public TablesKernel {
       const uint64_t parts = threads ? std::clamp<int64_t>(fids / kFidsPerUnit, 1, workers) : 1;
       for (uint64_t part = 0; fids && part < parts; ++part) scratch->units.push_back({table, part, parts});
     }
-    if (scratch->sums.size() < scratch->units.size()) scratch->sums.resize(scratch->units.size());
   }
 
   std::vector<FeaturePlan> plans_;
   std::vector<bool> has_grad_;
   ScratchPool<Scratch> scratch_;
+  ScratchPool<GradientSums> sums_;  // one for each thread at work: what one unit used is near for the next
 };
 
 REGISTER_KERNEL_BUILDER(Name("MonolithTablesLookup").Device(tf::DEVICE_CPU), LookupOp);

@@ -14,21 +14,21 @@ inline void AddRow(const float* __restrict from, int n, float* __restrict to) {
   for (int i = 0; i < n; ++i) to[i] += from[i];
 }
 
-// Sum and mean. A row is written by its first fid, later ones are added, so that nothing is zeroed in advance.
+// Sum and mean. A row is written by its first fid, later ones are added, so that nothing is zeroed in advance. kDim: the width where
+// there is but one slice; 0: any slices.
+template <int kDim>
 class SumPooler {
  public:
   SumPooler(const FeaturePlan& plan, const FeatureIds& ids, int64_t begin, float* const* outputs)
-      : plan_(plan), splits_(ids.splits()), outputs_(outputs), row_(begin) {}
+      : plan_(plan), splits_(ids.splits()), outputs_(outputs), first_output_(outputs[0]), row_(begin) {}
 
   void Visit(int64_t at, const float* weights) {
     while (at >= splits_[row_ + 1]) CloseRow();
     if (!weights) return;
-    for (size_t s = 0; s < plan_.slice_dims.size(); ++s) {
-      const int dim = plan_.slice_dims[s];
-      float* out = outputs_[s] + row_ * dim;
+    ForEachSlice([&](float* out, int dim) {
       empty_ ? CopyRow(weights, dim, out) : AddRow(weights, dim, out);
       weights += dim;
-    }
+    });
     empty_ = false;
   }
   void CloseUntil(int64_t end) {
@@ -51,6 +51,10 @@ class SumPooler {
   }
   template <class Work>
   void ForEachSlice(Work work) {
+    if (kDim) {
+      work(first_output_ + row_ * kDim, kDim);
+      return;
+    }
     for (size_t s = 0; s < plan_.slice_dims.size(); ++s)
       work(outputs_[s] + row_ * plan_.slice_dims[s], plan_.slice_dims[s]);
   }
@@ -58,6 +62,7 @@ class SumPooler {
   const FeaturePlan& plan_;
   const int64_t* splits_;
   float* const* outputs_;
+  float* const first_output_;
   int64_t row_;
   bool empty_ = true;  // nothing was written to the row yet
 };
@@ -130,8 +135,13 @@ size_t Pool(const EmbeddingTable& table, const FeaturePlan& plan, const FeatureI
 
 size_t Pool(const EmbeddingTable& table, const FeaturePlan& plan, const FeatureIds& ids, int64_t begin, int64_t end,
             float* const* outputs, std::vector<int64_t>* missing) {
-  return plan.combiner == Combiner::kFirstN ? Pool<FirstNPooler>(table, plan, ids, begin, end, outputs, missing)
-                                            : Pool<SumPooler>(table, plan, ids, begin, end, outputs, missing);
+  if (plan.combiner == Combiner::kFirstN) return Pool<FirstNPooler>(table, plan, ids, begin, end, outputs, missing);
+  switch (plan.slice_dims.size() == 1 ? plan.slice_dims[0] : 0) {
+    case 1: return Pool<SumPooler<1>>(table, plan, ids, begin, end, outputs, missing);
+    case 8: return Pool<SumPooler<8>>(table, plan, ids, begin, end, outputs, missing);
+    case 16: return Pool<SumPooler<16>>(table, plan, ids, begin, end, outputs, missing);
+    default: return Pool<SumPooler<0>>(table, plan, ids, begin, end, outputs, missing);
+  }
 }
 
 // Finalizer of MurmurHash3: partitions take the high bits, cells the low ones.
@@ -207,8 +217,9 @@ void PoolRows(EmbeddingTable* table, const FeaturePlan& plan, const FeatureIds& 
 
 void GradientSums::Start(size_t max_keys, int dim) {
   dim_ = dim;
-  keys_.clear();
-  counts_.clear();
+  size_ = 0;
+  if (keys_.size() <= max_keys) keys_.resize(max_keys + 1);
+  if (count_ && counts_.size() < max_keys) counts_.resize(max_keys);
   uint64_t capacity = 64;
   while (capacity < 2 * max_keys) capacity *= 2;
   if (capacity > cells_.size()) {
@@ -226,23 +237,23 @@ void GradientSums::Start(size_t max_keys, int dim) {
   }
 }
 
-inline float* GradientSums::Find(int64_t key, uint64_t hash, bool* fresh) {
-  for (uint64_t at = hash & mask_;; at = (at + 1) & mask_) {
-    Cell& cell = cells_[at];
-    *fresh = cell.epoch != epoch_;
-    if (*fresh) {
-      cell = {key, static_cast<uint32_t>(keys_.size()), epoch_};
-      keys_.push_back(key);
-      if (count_) counts_.push_back(0);
-    } else if (cell.key != key) {
-      continue;
-    }
-    if (count_) ++counts_[cell.index];
-    return sums_.get() + size_t{cell.index} * dim_;
-  }
+// Where the sum of a key is. Whether a key is new cannot be guessed, so that nothing branches on it.
+inline uint32_t GradientSums::Find(int64_t key, uint64_t hash, bool* fresh) {
+  uint64_t at = hash & mask_;
+  while (cells_[at].epoch == epoch_ && cells_[at].key != key) at = (at + 1) & mask_;
+  Cell& cell = cells_[at];
+  *fresh = cell.epoch != epoch_;
+  const uint32_t index = *fresh ? static_cast<uint32_t>(size_) : cell.index;
+  cell = {key, index, epoch_};
+  keys_[size_] = key;
+  size_ += *fresh;
+  if (count_) counts_[index] = *fresh ? 1 : counts_[index] + 1;
+  return index;
 }
 
-void GradientSums::Add(const FeatureGrads& feature, uint64_t part, uint64_t parts) {
+// each(where its sum is, whether that is new, row of the gradients, scale)
+template <class Each>
+inline void GradientSums::ForEachId(const FeatureGrads& feature, uint64_t part, uint64_t parts, Each each) {
   const FeaturePlan& plan = *feature.plan;
   const int64_t* values = feature.ids->values();
   const int64_t* splits = feature.ids->splits();
@@ -254,22 +265,37 @@ void GradientSums::Add(const FeatureGrads& feature, uint64_t part, uint64_t part
       const uint64_t hash = HashKey(values[at]);
       if (parts > 1 && !InPart(hash, part, parts)) continue;
       bool fresh;
-      float* sum = Find(values[at], hash, &fresh);
-      const int64_t position = first_n ? row * plan.max_length + (at - begin) : row;
-      for (size_t s = 0; s < plan.slice_dims.size(); ++s) {
-        const int dim = plan.slice_dims[s];
-        const float* grad = feature.grads[s] ? feature.grads[s] + position * dim : nullptr;
-        if (!grad) {
-          if (fresh) std::fill(sum, sum + dim, 0.0f);
-        } else if (fresh) {
-          SetScaled(grad, scale, dim, sum);
-        } else {
-          AddScaled(grad, scale, dim, sum);
-        }
-        sum += dim;
-      }
+      const uint32_t index = Find(values[at], hash, &fresh);
+      each(index, fresh, first_n ? row * plan.max_length + (at - begin) : row, scale);
     }
   }
+}
+
+void GradientSums::Add(const FeatureGrads& feature, uint64_t part, uint64_t parts) {
+  float* sums = sums_.get();
+  const std::vector<int>& dims = feature.plan->slice_dims;
+  if (dims.size() == 1 && dims[0] == 1) {
+    ForEachId(feature, part, parts, [sums, grads = feature.grads[0]](uint32_t index, bool fresh, int64_t position, float scale) {
+      const float grad = scale * grads[position];
+      sums[index] = fresh ? grad : sums[index] + grad;
+    });
+    return;
+  }
+  ForEachId(feature, part, parts, [&](uint32_t index, bool fresh, int64_t position, float scale) {
+    float* sum = sums + size_t{index} * dim_;
+    for (size_t s = 0; s < dims.size(); ++s) {
+      const int dim = dims[s];
+      const float* grad = feature.grads[s] ? feature.grads[s] + position * dim : nullptr;
+      if (!grad) {
+        if (fresh) std::fill(sum, sum + dim, 0.0f);
+      } else if (fresh) {
+        SetScaled(grad, scale, dim, sum);
+      } else {
+        AddScaled(grad, scale, dim, sum);
+      }
+      sum += dim;
+    }
+  });
 }
 
 void GradientSums::Sum(const std::vector<FeatureGrads>& features, int dim, uint64_t part, uint64_t parts, bool count) {

@@ -71,7 +71,7 @@ class GradientSums {
   // how often each fid occurs.
   void Sum(const std::vector<FeatureGrads>& features, int dim, uint64_t part, uint64_t parts, bool count = false);
 
-  size_t size() const { return keys_.size(); }
+  size_t size() const { return size_; }
   const int64_t* keys() const { return keys_.data(); }
   const float* sums() const { return sums_.get(); }  // [size, dim]
   const uint32_t* counts() const { return count_ ? counts_.data() : nullptr; }
@@ -83,7 +83,9 @@ class GradientSums {
     uint32_t epoch;  // the cell is taken when this is the epoch of the present use
   };
   void Start(size_t max_keys, int dim);
-  float* Find(int64_t key, uint64_t hash, bool* fresh);
+  uint32_t Find(int64_t key, uint64_t hash, bool* fresh);
+  template <class Each>
+  void ForEachId(const FeatureGrads& feature, uint64_t part, uint64_t parts, Each each);
   void Add(const FeatureGrads& feature, uint64_t part, uint64_t parts);
 
   std::vector<Cell> cells_;
@@ -91,7 +93,8 @@ class GradientSums {
   uint32_t epoch_ = 0;
   int dim_ = 0;
   bool count_ = false;
-  std::vector<int64_t> keys_;
+  size_t size_ = 0;
+  std::vector<int64_t> keys_;     // room for one more than there can be: what comes next is written before it is known to be new
   std::vector<uint32_t> counts_;
   std::unique_ptr<float[]> sums_;
   size_t sums_capacity_ = 0;

@@ -57,6 +57,7 @@ void ReadAll(Impl& impl, const int64_t* keys, size_t n, float* out, Done on_done
       continue;
     }
     switch (impl.plan.dim()) {
+      case 1: ReadSome<1>(impl, d, keys, begin, end, out, on_done); break;
       case 8: ReadSome<8>(impl, d, keys, begin, end, out, on_done); break;
       case 16: ReadSome<16>(impl, d, keys, begin, end, out, on_done); break;
       case 32: ReadSome<32>(impl, d, keys, begin, end, out, on_done); break;
