@@ -8,6 +8,8 @@ import random
 import sys
 import tempfile
 
+from monolith_cli.garbage import importing_for_good
+
 
 @contextlib.contextmanager
 def quiet_stderr(verbose: bool = False):
@@ -38,7 +40,7 @@ def import_tensorflow(verbose: bool = False):
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with quiet_stderr(verbose):
+    with quiet_stderr(verbose), importing_for_good():
         import tensorflow as tf
         import keras  # noqa: F401 - its first import prints too
     if not verbose:

@@ -6,6 +6,8 @@ import functools
 import os
 import sys
 
+from monolith_cli.garbage import importing_for_good
+
 
 @functools.cache
 def tensorflow():
@@ -16,7 +18,8 @@ def tensorflow():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     if "tensorflow" not in sys.modules:
-        with quiet_stderr(verbose):
+        # What stays of it is not looked through again: collections hold up all requests.
+        with quiet_stderr(verbose), importing_for_good():
             import tensorflow
     import tensorflow
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -133,8 +132,6 @@ class ModelServer:
 
     def start(self) -> None:
         tensorflow()
-        gc.collect()
-        gc.freeze()  # what TensorFlow's import made stays: collections, which hold up all requests, skip it
         self._grpc.start()
         for server in self._http:
             server.start()
