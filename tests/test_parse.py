@@ -173,7 +173,7 @@ def check(parse, rows, sparse) -> None:
 @given(st.lists(mangled.instance, max_size=4), st.sampled_from([[], ["a", "ab"]]))
 def test_instances(payloads, fidv2):
     sparse = [name for _, name in SLOTS] + fidv2
-    check(lambda: _core.parse_records("instance", payloads, SLOTS, fidv2, INSTANCE_DENSE, EXTRA),
+    check(lambda: _core.RecordParser("instance", SLOTS, fidv2, INSTANCE_DENSE, EXTRA).parse(payloads),
           [lambda p=p: model_instance(p, fidv2) for p in payloads], sparse)
 
 
@@ -183,7 +183,7 @@ def test_instances(payloads, fidv2):
        st.sampled_from([[("label", (3, "float")), ("instance_weight", (1, "float"))], [("i", (2, "float")), ("label", (1, "float"))],
                         [("i", (1, "int64")), ("instance_weight", (2, "float"))], [("i", (1, "string"))]]))
 def test_examples(payloads, sparse, dense):
-    check(lambda: _core.parse_records("example", payloads, [], sparse, dense, EXTRA),
+    check(lambda: _core.RecordParser("example", [], sparse, dense, EXTRA).parse(payloads),
           [lambda p=p: model_example(p, sparse, dense) for p in payloads], sparse)
 
 
@@ -220,7 +220,7 @@ def batch_rows(batch):
 def test_batches(made):
     made = [b for b in made if all(c.feature or not c.type for c in b.named_feature_list)]
     dense = [("i", (2, "float")), ("label", (2, "float")), ("instance_weight", (1, "float"))]
-    check(lambda: _core.parse_records("example_batch", [b.SerializeToString() for b in made], [], ["a", "b"], dense, EXTRA),
+    check(lambda: _core.RecordParser("example_batch", [], ["a", "b"], dense, EXTRA).parse([b.SerializeToString() for b in made]),
           [lambda r=r: r for b in made for r in batch_rows(b)], ["a", "b"])
 
 
@@ -228,6 +228,6 @@ def test_errors_name_record_and_feature():
     record = example_pb2.Example()
     record.named_feature.add(name="a").feature.float_list.value.append(1)
     with pytest.raises(errors.BadDataError, match="^record 1: feature a: holds float_list, wanted are fids$"):
-        _core.parse_records("example", [b"", record.SerializeToString()], fidv2=["a"])
+        _core.RecordParser("example", fidv2=["a"]).parse([b"", record.SerializeToString()])
     with pytest.raises(errors.ConfigError, match="extra feature did is not in line id"):
-        _core.parse_records("instance", [], extra=[("did", 1)])
+        _core.RecordParser("instance", extra=[("did", 1)])

@@ -168,10 +168,10 @@ def test_a_source_that_cannot_be_opened():
             reading.batch()
 
 
-def test_a_broken_record_names_the_record():
+def test_a_broken_record_names_its_place():
     with Reading([file_of(range(4)) + framed(b"\x0a\xff\xff\xff")]) as reading:
         assert reading.batch()["uid"].tolist() == [0, 1, 2]
-        with pytest.raises(BadDataError, match="record 4"):
+        with pytest.raises(BadDataError, match="^source_0: byte 116: a number is cut short at byte 1 of the record"):
             reading.batch()
 
 

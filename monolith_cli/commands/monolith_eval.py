@@ -35,6 +35,7 @@ from monolith_cli.commands.frame import Example, command
 @click.option("--batch-size", type=click.IntRange(min=1), default=1024, show_default=True, help="Records in a batch.")
 @insight_options.insight
 @options.json_output
+@options.on_bad_record_of_batch
 @options.framing
 @options.sources
 def main(as_json, run, **settings):

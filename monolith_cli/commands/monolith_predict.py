@@ -13,7 +13,8 @@ from monolith_cli.commands.frame import Example, command
     "Print the score of each record.",
     description=(
         "Runs the model at a checkpoint on SOURCE, or standard input, and prints a line per record, in their order: the score, or with "
-        "several heads their scores separated by tabs. With --json a line is an object of the id fields and `pred`, head by head."
+        "several heads their scores separated by tabs. With --json a line is an object of the id fields and `pred`, head by head. "
+        "A record that --on-bad-record leaves out has no line."
     ),
     examples=[
         Example("Scores of a file", "monolith-predict --model movie.py:MovieRanking --model-dir m test.pb"),
@@ -33,6 +34,7 @@ from monolith_cli.commands.frame import Example, command
 @click.option("--batch-size", type=click.IntRange(min=1), default=1024, show_default=True, help="Records in a batch.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line: id fields and the scores of all heads.")
 @click.option("--id-fields", default="uid,item_id", show_default=True, metavar="NAMES", help="Fields of the LineId in a line of --json, separated by commas.")
+@options.on_bad_record_of_batch
 @options.framing
 @options.sources
 def main(as_json, id_fields, run, **settings):

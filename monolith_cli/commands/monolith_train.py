@@ -22,6 +22,8 @@ from monolith_cli.commands.table_options import Size
         "Started again on the same directory it goes on where it stood: the checkpoint keeps the position in the files, so give the "
         "same SOURCE again (more may follow at the end). Standard input has no position: it is trained on as it comes, unless "
         "--skip-consumed passes over what was trained.\n\n"
+        "A record that the model cannot read ends the training in front of its batch, with a checkpoint; --on-bad-record skip leaves such records out and "
+        "goes on, with batches as large as without them. Each is parsed twice then.\n\n"
         "SIGINT and SIGTERM end it in order: the batch at hand is finished, a checkpoint is written, and the exit code is 130 or 143. "
         "A second one ends it at once."
     ),
@@ -74,13 +76,14 @@ from monolith_cli.commands.table_options import Size
 @insight_options.insight
 @telemetry_options.telemetry
 @options.json_output
+@options.on_bad_record_of_batch
 @options.framing
 @options.sources
 def main(as_json, run, **settings):
     from monolith_cli.training.trainer import TrainConfig, train
 
     summary = train(TrainConfig(**settings), run)
-    counters = {k: summary[k] for k in ("examples", "steps", "examples_per_second", "loss", "global_step")}
+    counters = {k: summary[k] for k in ("examples", "steps", "examples_per_second", "loss", "global_step", "bad_records")}
     run.stats({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in counters.items()})
     head_lines.report(run, summary["heads"])
     if as_json:

@@ -19,10 +19,16 @@ record_type = click.option(
 
 sources = click.argument("sources", metavar="[SOURCE]...", nargs=-1)
 
-on_bad_record = click.option(
-    "--on-bad-record", metavar="fail|skip|PATH", default="fail", show_default=True,
-    help="What to do with a record that cannot be read: end with exit code 65 after passing on all that came before; leave it out "
-         "and count it; or keep its bytes, framed, in the file PATH. A cut-off end of a source counts as one bad record.")
+def _on_bad_record(end: str):
+    return click.option(
+        "--on-bad-record", metavar="fail|skip|PATH", default="fail", show_default=True,
+        help=f"What to do with a record that cannot be read: end with exit code 65 {end}; leave it out "
+             "and count it; or keep its bytes, framed, in the file PATH. A cut-off end of a source counts as one bad record.")
+
+
+on_bad_record = _on_bad_record("after passing on all that came before")
+
+on_bad_record_of_batch = _on_bad_record("in front of its batch")
 
 output = click.option(
     "-o", "--output", type=click.Path(dir_okay=False), metavar="PATH",

@@ -51,7 +51,14 @@ def record_dataset(stream_name: str) -> tf.data.Dataset:
 def batch_position(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """(first, size) of one batch of a record dataset: int64 scalars, the number of its first record over the whole
     stream (from 0) and how many it holds."""
-    return ops.library().monolith_record_batch_info(records=records)
+    info = ops.library().monolith_record_batch_info(records=records)
+    return info.first, info.size
+
+
+def batch_end(records: tf.Tensor) -> tf.Tensor:
+    """int64 scalar: the number of the record that follows a batch of a record dataset in the stream. Records that were left out
+    count, so that it may be more than the first one's and their number together."""
+    return ops.library().monolith_record_batch_info(records=records).end
 
 
 @dataclass(frozen=True)

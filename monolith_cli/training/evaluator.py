@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 
 from monolith_cli.training.deep_insight import DeepInsight
-from monolith_cli.training.reading import ReadConfig, opened
+from monolith_cli.training.reading import ReadConfig, nothing_because, opened
 
 
 def evaluate(config: ReadConfig, run) -> dict:
-    """examples, global_step, loss (mean over the batches), heads: name -> rows and metrics (see `metrics`). With one head its
+    """examples, global_step, bad_records, loss (mean over the batches), heads: name -> rows and metrics (see `metrics`). With one head its
     metrics stand at the top, too. Raises as `trainer.train`."""
-    with opened(config, "eval", run) as (session, built, step):
+    with opened(config, "eval", run) as (session, built, step, source):
         import numpy as np
         import tensorflow as tf
 
@@ -35,15 +35,16 @@ def evaluate(config: ReadConfig, run) -> dict:
                     insight.add({name: np.asarray(next(fetched)) for name in samples})
                 if loss:
                     losses, batches = losses + float(values[-1]), batches + 1
+        bad_records = source.bad_records
     if not examples:
         run.nothing_to_do = True
-        run.log.warning("nothing to evaluate: the input is empty")
+        run.log.warning("nothing to evaluate: " + nothing_because(bad_records))
     heads = {m.name: {"rows": m.rows, **m.result()} for m in metrics}
     top = next(iter(heads.values())) if len(heads) == 1 else {}
     top = {k: v for k, v in top.items() if k != "rows"}
-    return {"examples": examples, "global_step": step, "loss": losses / batches if batches else None, **top, "heads": heads} | (
-        {"deep_insight": {"sent": insight.sent, "lost": insight.lost}} if insight else {}
-    )
+    loss_of_all = losses / batches if batches else None
+    result = {"examples": examples, "global_step": step, "bad_records": bad_records, "loss": loss_of_all, **top, "heads": heads}
+    return result | ({"deep_insight": {"sent": insight.sent, "lost": insight.lost}} if insight else {})
 
 
 def _columns(head) -> dict:

@@ -22,32 +22,35 @@ class RecordInput:
 
     position: what `position_after` gave when a checkpoint was made; {} at the beginning. In it stand `names`, the files
     read so far, `offset` and `size` of the last one, `at_end`, and `records`, how many were read.
+    on_bad_record: fail, skip, or the path of a file that keeps the bytes; warn(message) hears of the first ones left out.
     """
 
     def __init__(self, sources, record_type: str, framing: dict, batch_size: int, *, position: dict | None = None,
                  skip_consumed: bool = False, id_fields: tuple[str, ...] = (), count: bool = False,
-                 drop_remainder: bool = False):  # fmt: skip
+                 drop_remainder: bool = False, on_bad_record: str = "fail", warn=None):  # fmt: skip
         self._sources, self._record_type, self._batch_size = tuple(sources), record_type, batch_size
         self._framing = Framing(**framing, record_type=record_type)
         self._position = position or {}
         self._skip_consumed, self._id_fields, self._count = skip_consumed, id_fields, count
-        self._drop_remainder = drop_remainder
+        self._drop_remainder, self._on_bad_record, self._warn = drop_remainder, on_bad_record, warn
         self._stream: Any = None
         self._stream_name = f"input_{next(_numbers)}"
         self._names: list[str] = []
 
     @classmethod
-    def for_training(cls, config, state) -> "RecordInput":
+    def for_training(cls, config, state, warn) -> "RecordInput":
         position = {} if config.from_start else state.input
         return cls(config.sources, config.record_type, config.framing, config.batch_size, position=position,
                    skip_consumed=config.skip_consumed, count=True, drop_remainder=config.drop_remainder,
+                   on_bad_record=config.on_bad_record, warn=warn,
                    id_fields=config.insight.line_id_fields() if config.insight else ())  # fmt: skip
 
     @classmethod
-    def for_reading(cls, config) -> "RecordInput":
+    def for_reading(cls, config, warn) -> "RecordInput":
         more = config.insight.line_id_fields() if config.insight else ()
         fields = tuple(dict.fromkeys((*config.id_fields, *more)))
-        return cls(config.sources, config.record_type, config.framing, config.batch_size, id_fields=fields)
+        return cls(config.sources, config.record_type, config.framing, config.batch_size, id_fields=fields,
+                   on_bad_record=config.on_bad_record, warn=warn)  # fmt: skip
 
     def __enter__(self) -> "RecordInput":
         from monolith_cli._native import _core
@@ -75,20 +78,24 @@ class RecordInput:
             batches = batches.filter(lambda records: batch_position(records)[1] >= self._batch_size)
         return batches
 
-    def start(self) -> None:
-        """Begins to read, if the model asked for records. Standard input stays untouched until then."""
+    def start(self, graph) -> None:
+        """Begins to read, if the model asked for records. Standard input stays untouched until then. graph: that parses the records."""
         if self._names and self._stream is None:
-            self._open()
+            self._open(graph)
+
+    @property
+    def bad_records(self) -> int:
+        """How many were left out so far."""
+        return 0 if self._stream is None else self._stream.bad_records
 
     def hidden(self, records) -> dict:
         """Of each batch: the number of the record after it, and the id fields."""
         from monolith_cli.model import parsers
-        from monolith_cli.tables.graph import batch_position
+        from monolith_cli.tables.graph import batch_end
 
         out = {}
         if self._count:
-            first, size = batch_position(records)
-            out[RECORDS_END] = first + size
+            out[RECORDS_END] = batch_end(records)
         if self._id_fields:
             parse = {"instance": parsers.parse_instances, "example": parsers.parse_examples}.get(
                 self._record_type, parsers.parse_example_batch
@@ -109,8 +116,9 @@ class RecordInput:
             raise UsageError("standard input (-) has no position to go on from: name it alone, or files alone")
         self._names = names
 
-    def _open(self) -> None:
+    def _open(self, graph) -> None:
         from monolith_cli._native import _core
+        from monolith_cli.training.record_check import parsers_of
 
         skip, start_records, start_index, offset = 0, 0, 0, 0
         done = self._position.get("records", 0)
@@ -128,7 +136,8 @@ class RecordInput:
 
         self._stream = _core.RecordStream(
             self._record_type, self._batch_size, next_reader, skip_records=skip, start_records=start_records,
-            start_source_index=start_index,
+            start_source_index=start_index, on_bad_record=self._on_bad_record, warn=self._warn,
+            parsers=[] if self._on_bad_record == "fail" else parsers_of(graph, self._record_type),
         )  # fmt: skip
         _core.register_stream(self._stream_name, self._stream)
 

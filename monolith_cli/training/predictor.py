@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from monolith_cli.errors import ConfigError
-from monolith_cli.training.reading import ReadConfig, opened
+from monolith_cli.training.reading import ReadConfig, nothing_because, opened
 
 
 def predict(config: ReadConfig, as_json: bool, run) -> Iterator[str]:
@@ -15,7 +15,7 @@ def predict(config: ReadConfig, as_json: bool, run) -> Iterator[str]:
     Text: the scores of the heads, separated by tabs. JSON: the id fields, and `pred`: head -> score. Raises as
     `trainer.train`.
     """
-    with opened(config, "predict", run) as (session, built, _):
+    with opened(config, "predict", run) as (session, built, _, source):
         import tensorflow as tf
 
         from monolith_cli.training.position import ID_FIELD
@@ -39,9 +39,11 @@ def predict(config: ReadConfig, as_json: bool, run) -> Iterator[str]:
                 yield _json_lines(names, preds, ids) if as_json else _text_lines(preds)
         except tf.errors.OutOfRangeError:
             pass
+        bad_records = source.bad_records
+    run.metrics.update(examples=records, bad_records=bad_records)
     if not records:
         run.nothing_to_do = True
-        run.log.warning("nothing to predict: the input is empty")
+        run.log.warning("nothing to predict: " + nothing_because(bad_records))
 
 
 def _columns(value):

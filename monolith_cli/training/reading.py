@@ -11,7 +11,8 @@ from monolith_cli.training.deep_insight import InsightConfig
 
 @dataclass
 class ReadConfig:
-    """A model, one of its checkpoints (step None: the newest) and the records to read; insight: for deep-insight messages."""
+    """A model, one of its checkpoints (step None: the newest) and the records to read; on_bad_record: fail, skip, or the path of a file that
+    keeps those which cannot be read; insight: for deep-insight messages."""
 
     model: str
     model_dir: str
@@ -20,13 +21,14 @@ class ReadConfig:
     framing: dict = field(default_factory=dict)
     batch_size: int = 1024
     step: int | None = None
+    on_bad_record: str = "fail"
     id_fields: tuple[str, ...] = ()
     insight: InsightConfig | None = None
 
 
 @contextlib.contextmanager
 def opened(config: ReadConfig, mode: str, run):
-    """(session, built graph, global step) at the checkpoint, its input ready to be read."""
+    """(session, built graph, global step, input) at the checkpoint, ready to be read."""
     runtime.import_tensorflow(run.log.verbosity > 1)
     from monolith_cli.training.checkpoint import CheckpointDirectory, step_of
     from monolith_cli.training import model_source
@@ -41,7 +43,7 @@ def opened(config: ReadConfig, mode: str, run):
     with contextlib.ExitStack() as stack:
         model = model_source.load(config.model)
         model.batch_size = config.batch_size
-        source = stack.enter_context(RecordInput.for_reading(config))
+        source = stack.enter_context(RecordInput.for_reading(config, run.log.warning))
         model.read_from(source.records, source.hidden)
         built = build(model, mode, state.seed)
         session = stack.enter_context(make_session(built.graph))
@@ -49,6 +51,10 @@ def opened(config: ReadConfig, mode: str, run):
         directory.restore(session, built, prefix)
         run.log.info(f"using {prefix}")
         with running(built.model.model_file):
-            source.start()
+            source.start(built.graph)
             session.run(built.iterator_init)
-            yield session, built, step_of(prefix)
+            yield session, built, step_of(prefix), source
+
+
+def nothing_because(bad_records: int) -> str:
+    return "no record of the input could be read" if bad_records else "the input is empty"

@@ -12,6 +12,7 @@ from monolith_cli._native import _core
 from monolith_cli.errors import BadDataError, CannotCreateError, TryAgainError, UsageError
 from monolith_cli.training import runtime
 from monolith_cli.training.deep_insight import DeepInsight, InsightConfig
+from monolith_cli.training.reading import nothing_because
 from monolith_cli.training.telemetry import Telemetry, TelemetryConfig
 
 
@@ -24,7 +25,7 @@ class TrainConfig:
     skip_consumed: pass over the records of stdin that the checkpoint has trained on. from_start: read the sources from
     their beginning whatever the checkpoint says. drop_remainder: train on whole batches alone. use_previous: where the newest
     checkpoint is damaged, go back to the one before. incremental_checkpoints: how many checkpoints after a whole one hold only
-    the rows that changed. table_memory: bytes that all tables may take. restore_modes: what may differ from the checkpoint (checkpoint.RESTORE_MODES).
+    the rows that changed. on_bad_record: fail, skip, or the path of a file that keeps records which cannot be read. table_memory: bytes that all tables may take. restore_modes: what may differ from the checkpoint (checkpoint.RESTORE_MODES).
     insight: rows to write deep-insight messages about. model_dump: write a ModelDump into the model directory before the first step.
     variable_postpush, embedding_postpush, embedding_prefetch_capacity: see `overlap.Overlap`. telemetry: what the run tells of itself while
     it goes on.
@@ -44,6 +45,7 @@ class TrainConfig:
     skip_consumed: bool = False
     from_start: bool = False
     drop_remainder: bool = False
+    on_bad_record: str = "fail"
     use_previous: bool = False
     incremental_checkpoints: int = 0
     table_memory: int | None = None
@@ -59,8 +61,8 @@ class TrainConfig:
 
 
 def train(config: TrainConfig, run) -> dict:
-    """Trains and returns the summary: examples, steps, seconds, examples_per_second, loss, global_step, records_trained, heads (name
-    -> metrics of this run, each batch judged before it was trained on), tables.
+    """Trains and returns the summary: examples, steps, seconds, examples_per_second, loss, global_step, records_trained,
+    bad_records, heads (name -> metrics of this run, each batch judged before it was trained on), tables.
 
     Raises ModelError, BadDataError, NoInputError, IoError, TryAgainError (the directory is in use).
     """
@@ -90,16 +92,14 @@ def train(config: TrainConfig, run) -> dict:
         loop = TrainLoop(ready.session, ready.built, directory, ready.state, cadence, ready.source.position_after, run, writer, insight,
                          telemetry)  # fmt: skip
         with running(ready.built.model.model_file), insight or contextlib.nullcontext(), telemetry:
-            ready.source.start()
+            ready.source.start(ready.built.graph)
             ready.session.run(ready.built.iterator_init)
             loop.train()
             for hook in ready.built.hooks:
                 hook.end(ready.session)
         if not loop.progress.examples and not run.stop_requested():
             run.nothing_to_do = True
-            run.log.warning(
-                "nothing to train: " + ("every record of the input was trained on" if ready.prefix else "the input is empty")
-            )
+            run.log.warning("nothing to train: " + _why_nothing(ready))
         summary = _summary(ready, loop)
         if loop.progress.examples:
             for note in empty_table_notes(ready.built.model._factory, summary["tables"]):
@@ -154,7 +154,7 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     model = model_source.load(config.model)
     telemetry.name((config.insight.name if config.insight else "") or type(model).__name__)
     model.batch_size = state.batch_size = config.batch_size
-    source = stack.enter_context(RecordInput.for_training(config, state))
+    source = stack.enter_context(RecordInput.for_training(config, state, run.log.warning))
     model.read_from(source.records, source.hidden)
     overlap = Overlap(config.variable_postpush, config.embedding_postpush, config.embedding_prefetch_capacity)
     built = build(model, TRAIN, state.seed, overlap=overlap)
@@ -179,6 +179,11 @@ def _prepare(stack: contextlib.ExitStack, config: TrainConfig, directory, prefix
     return _Ready(prefix, state, source, built, session)
 
 
+def _why_nothing(ready: _Ready) -> str:
+    bad = ready.source.bad_records
+    return "every record of the input was trained on" if ready.prefix and not bad else nothing_because(bad)
+
+
 def _summary(ready: _Ready, loop) -> dict:
     progress = loop.progress
     return {
@@ -189,6 +194,7 @@ def _summary(ready: _Ready, loop) -> dict:
         "loss": progress.loss,
         "global_step": ready.state.global_step,
         "records_trained": ready.state.records,
+        "bad_records": ready.source.bad_records,
         "heads": loop.heads(),
         "tables": ready.built.tables.sizes(ready.session) if ready.built.tables else {},
     }

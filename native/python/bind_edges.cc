@@ -15,19 +15,6 @@ namespace {
 
 nb::bytes ToBytes(std::string_view s) { return nb::bytes(s.data(), s.size()); }
 
-// A Python object that may be dropped on any thread.
-std::shared_ptr<nb::object> Held(nb::object object) {
-  return {new nb::object(std::move(object)), [](nb::object* o) {
-            if (nb::is_alive()) {
-              nb::gil_scoped_acquire acquire;
-              delete o;
-            } else {
-              (void)o->release();
-              delete o;
-            }
-          }};
-}
-
 // A Python object with next_batch() -> list of bytes or None, passed(messages, left), place(i), cancel().
 class PythonMessages : public MessageSource {
  public:

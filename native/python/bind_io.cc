@@ -47,10 +47,6 @@ bool NextReleased(RecordReader& reader, Record* record) {
   }
 }
 
-OnBadRecord ParseOnBadRecord(const std::string& text) {
-  return text == "fail" ? OnBadRecord::kFail : text == "skip" ? OnBadRecord::kSkip : OnBadRecord::kSetAside;
-}
-
 std::shared_ptr<Chain> MakeChain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<RecordSink> sink,
                                  std::optional<uint64_t> limit_in, std::optional<uint64_t> limit_out,
                                  const std::string& on_bad_record, std::function<void(const std::string&)> warn,

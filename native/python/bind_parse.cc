@@ -20,20 +20,26 @@ nb::list ToList(const DenseColumn& column) {
   return out;
 }
 
-nb::dict ParseRecords(const std::string& type, const std::vector<nb::bytes>& payloads,
-                      const std::vector<std::pair<int, std::string>>& fidv1, const std::vector<std::string>& fidv2,
-                      const std::vector<std::pair<std::string, std::pair<int64_t, std::string>>>& dense,
-                      const std::vector<std::pair<std::string, int64_t>>& extra) {
+using Slots = std::vector<std::pair<int, std::string>>;
+using DenseFeatures = std::vector<std::pair<std::string, std::pair<int64_t, std::string>>>;
+using ExtraFields = std::vector<std::pair<std::string, int64_t>>;
+
+RecordParser MakeParser(const std::string& type, const Slots& fidv1, const std::vector<std::string>& fidv2, const DenseFeatures& dense,
+                        const ExtraFields& extra) {
   ParseSpec spec;
   spec.type = ParseRecordType(type);
   for (const auto& [slot, name] : fidv1) spec.fidv1.push_back({slot, name});
   spec.fidv2 = fidv2;
   for (const auto& [name, rest] : dense) spec.dense.push_back({name, rest.first, ParseColumnType(rest.second)});
   for (const auto& [name, width] : extra) spec.extra.push_back({name, width});
+  return RecordParser(std::move(spec));
+}
+
+nb::dict ParseRecords(const RecordParser& parser, const std::vector<nb::bytes>& payloads) {
   std::vector<std::string_view> records;
   for (const nb::bytes& p : payloads) records.push_back({p.c_str(), p.size()});
   ParsedColumns columns;
-  RecordParser(spec).Parse(records.data(), records.size(), &columns);
+  parser.Parse(records.data(), records.size(), &columns);
   nb::dict out;
   for (const SparseColumn& c : columns.sparse) {
     const char* name = c.name.c_str();
@@ -47,12 +53,16 @@ nb::dict ParseRecords(const std::string& type, const std::vector<nb::bytes>& pay
 }  // namespace
 
 void BindParse(nb::module_& m) {
-  m.def("parse_records", &ParseRecords, nb::arg("type"), nb::arg("payloads"),
-        nb::arg("fidv1") = std::vector<std::pair<int, std::string>>{}, nb::arg("fidv2") = std::vector<std::string>{},
-        nb::arg("dense") = std::vector<std::pair<std::string, std::pair<int64_t, std::string>>>{},
-        nb::arg("extra") = std::vector<std::pair<std::string, int64_t>>{},
-        "The columns a model gets of serialized records, as lists: fidv1 (slot, name), fidv2 names, dense (name, (width, "
-        "float|int64|string)), extra (LineId field, width). Sparse ones come as (row_splits, values).");
+  nb::class_<RecordParser>(m, "RecordParser",
+                           "What a model reads of serialized records: fidv1 (slot, name), fidv2 names, dense (name, (width, "
+                           "float|int64|string)), extra (LineId field, width).")
+      .def(nb::new_([](const std::string& type, const Slots& fidv1, const std::vector<std::string>& fidv2, const DenseFeatures& dense,
+                       const ExtraFields& extra) {
+             return std::make_shared<RecordParser>(MakeParser(type, fidv1, fidv2, dense, extra));
+           }),
+           nb::arg("type"), nb::arg("fidv1") = Slots{}, nb::arg("fidv2") = std::vector<std::string>{}, nb::arg("dense") = DenseFeatures{},
+           nb::arg("extra") = ExtraFields{})
+      .def("parse", &ParseRecords, nb::arg("payloads"), "The columns, as lists. Sparse ones come as (row_splits, values).");
 }
 
 }  // namespace monolith

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/stop.h"
+#include "core/parse/parse.h"
 #include "python/callback_source.h"
 
 namespace monolith {
@@ -31,18 +32,8 @@ void Delete(RecordStream* stream) {
   }
 }
 
-// A Python callable that may be called, copied and dropped on any thread.
 RecordStream::NextReader WrapNextReader(nb::object next_reader) {
-  std::shared_ptr<nb::object> held(new nb::object(std::move(next_reader)), [](nb::object* o) {
-    if (nb::is_alive()) {
-      nb::gil_scoped_acquire acquire;
-      delete o;
-    } else {
-      o->release();
-      delete o;
-    }
-  });
-  return [held]() -> std::shared_ptr<RecordReader> {
+  return [held = Held(std::move(next_reader))]() -> std::shared_ptr<RecordReader> {
     nb::gil_scoped_acquire acquire;
     try {
       nb::object reader = (*held)();
@@ -56,15 +47,35 @@ RecordStream::NextReader WrapNextReader(nb::object next_reader) {
   };
 }
 
-std::shared_ptr<RecordStream> MakeStream(const std::string& type, size_t batch_size, nb::object next_reader,
-                                         size_t batches_ahead, uint64_t skip_records, uint64_t start_records,
-                                         uint64_t start_source_index) {
-  StreamPosition start;
-  start.records = start_records;
-  start.source_index = start_source_index;
+BadRecords::Warn WrapWarn(nb::object warn) {
+  if (warn.is_none()) return nullptr;
+  return [held = Held(std::move(warn))](const std::string& message) {
+    nb::gil_scoped_acquire acquire;
+    try {
+      (*held)(message);
+    } catch (const nb::python_error& e) {
+      ThrowFromPython(e, "telling of a bad record");
+    }
+  };
+}
+
+std::shared_ptr<RecordStream> MakeStream(const std::string& type, size_t batch_size, nb::object next_reader, size_t batches_ahead,
+                                         uint64_t skip_records, uint64_t start_records, uint64_t start_source_index,
+                                         const std::string& on_bad_record, nb::object warn,
+                                         std::vector<std::shared_ptr<RecordParser>> parsers) {
+  RecordStreamOptions options;
+  options.batches_ahead = batches_ahead;
+  options.skip_records = skip_records;
+  options.start.records = start_records;
+  options.start.source_index = start_source_index;
+  options.bad_records = std::make_shared<BadRecords>(ParseOnBadRecord(on_bad_record), on_bad_record, WrapWarn(std::move(warn)));
+  if (!options.bad_records->fail() && !parsers.empty()) {
+    options.check = [parsers = std::move(parsers), scratch = std::make_shared<ParsedColumns>()](std::string_view record) {
+      for (const auto& parser : parsers) parser->Check(record, scratch.get());
+    };
+  }
   auto next = WrapNextReader(std::move(next_reader));
-  std::shared_ptr<RecordStream> stream(
-      new RecordStream(ParseRecordType(type), batch_size, std::move(next), batches_ahead, skip_records, start), Delete);
+  std::shared_ptr<RecordStream> stream(new RecordStream(ParseRecordType(type), batch_size, std::move(next), std::move(options)), Delete);
   std::lock_guard<std::mutex> lock(live_mutex);
   live.insert(stream.get());
   return stream;
@@ -105,18 +116,23 @@ std::vector<nb::bytes> RecordsOf(const RecordBatch& batch) {
 void BindStream(nb::module_& m) {
   nb::class_<RecordBatch>(m, "RecordBatch", "Records of one batch.")
       .def_ro("first", &RecordBatch::first, "Number of its first record in the whole stream.")
+      .def_ro("end", &RecordBatch::end, "Number of the next record behind it.")
       .def_prop_ro("type", [](const RecordBatch& b) { return RecordTypeName(b.type); })
       .def("__len__", &RecordBatch::size)
       .def("records", &RecordsOf, "The payloads as bytes.");
   nb::class_<RecordStream>(m, "RecordStream",
                            "Batches of records of many sources, read ahead on a thread of their own.\n\n"
                            "next_reader() returns the next reader or None. skip_records are passed over first. "
-                           "start_records, start_source_index: where numbering begins.")
+                           "start_records, start_source_index: where numbering begins. on_bad_record: fail, skip, or the path of a file "
+                           "that keeps the bytes; then records that a reader or one of the parsers refuses are left out, and warn(message) "
+                           "hears of the first ones, on another thread.")
       .def(nb::new_(&MakeStream), nb::arg("type"), nb::arg("batch_size"), nb::arg("next_reader"),
            nb::arg("batches_ahead") = 4, nb::arg("skip_records") = 0, nb::arg("start_records") = 0,
-           nb::arg("start_source_index") = 0)
+           nb::arg("start_source_index") = 0, nb::arg("on_bad_record") = "fail", nb::arg("warn") = nb::none(),
+           nb::arg("parsers") = std::vector<std::shared_ptr<RecordParser>>{})
       .def("next", &RecordStream::Next, nb::call_guard<nb::gil_scoped_release>(),
            "The next RecordBatch, None at the end.")
+      .def_prop_ro("bad_records", &RecordStream::bad_records, "How many were left out so far.")
       .def("position_after", &PositionOf, nb::arg("records"),
            "dict of records, source, source_index, offset; `records` is the end of a batch handed out not long ago.")
       .def("stop", &RecordStream::Stop, nb::call_guard<nb::gil_scoped_release>());

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "core/io/record_reader.h"
 #include "python/bind.h"
@@ -10,6 +11,19 @@ namespace monolith {
 
 // Bytes of a Python object with `readinto(buffer) -> int`, read from any thread.
 std::shared_ptr<ByteSource> MakeCallbackSource(nb::object file, const std::string& name);
+
+// A Python object that may be copied and dropped on any thread.
+inline std::shared_ptr<nb::object> Held(nb::object object) {
+  return {new nb::object(std::move(object)), [](nb::object* o) {
+            if (nb::is_alive()) {
+              nb::gil_scoped_acquire acquire;
+              delete o;
+            } else {
+              (void)o->release();
+              delete o;
+            }
+          }};
+}
 
 // The Python exception that stands for Interrupted.
 PyObject* InterruptedType();

@@ -32,7 +32,7 @@ std::string RecordBatchVariant::DebugString() const {
 void RecordBatchVariant::Encode(tf::VariantTensorData* data) const {
   data->set_type_name(TypeName());
   if (!batch) return;
-  data->set_metadata(std::string(RecordTypeName(batch->type)) + " " + std::to_string(batch->first));
+  data->set_metadata(std::string(RecordTypeName(batch->type)) + " " + std::to_string(batch->first) + " " + std::to_string(batch->end));
   tf::Tensor bytes(tf::DT_STRING, tf::TensorShape({}));
   bytes.scalar<tf::tstring>()() = batch->bytes;
   const int64_t n = static_cast<int64_t>(batch->offsets.size());
@@ -53,7 +53,10 @@ bool RecordBatchVariant::Decode(const tf::VariantTensorData& data) {
   auto decoded = std::make_shared<RecordBatch>();
   const absl::Status parsed = Guard([&] {
     decoded->type = ParseRecordType(std::string_view(head).substr(0, blank));
-    decoded->first = std::stoull(head.substr(blank + 1));
+    size_t digits = 0;
+    const std::string numbers = head.substr(blank + 1);
+    decoded->first = std::stoull(numbers, &digits);
+    decoded->end = std::stoull(numbers.substr(digits));
   });
   if (!parsed.ok()) return false;
   const tf::tstring& bytes = data.tensors(0).flat<tf::tstring>()(0);
@@ -85,12 +88,13 @@ REGISTER_OP("MonolithRecordBatchInfo")
     .Input("records: variant")
     .Output("first: int64")
     .Output("size: int64")
+    .Output("end: int64")
     .SetShapeFn([](tf::shape_inference::InferenceContext* c) {
-      c->set_output(0, c->Scalar());
-      c->set_output(1, c->Scalar());
+      for (int i = 0; i < 3; ++i) c->set_output(i, c->Scalar());
       return absl::OkStatus();
     })
-    .Doc("Number of the first record of a batch over the whole stream, and how many records it holds.");
+    .Doc("Number of the first record of a batch over the whole stream, how many records it holds, and the number of the next record "
+         "behind it, records left out included.");
 
 class RecordDatasetOp : public tf::data::DatasetOpKernel {
  public:
@@ -198,11 +202,13 @@ class RecordBatchInfoOp : public tf::OpKernel {
                 absl::InvalidArgumentError("records must be a scalar, one batch of a record dataset"));
     const auto* variant = records.scalar<tf::Variant>()().get<RecordBatchVariant>();
     OP_REQUIRES(ctx, variant && variant->batch, absl::InvalidArgumentError("records is no batch of a record dataset"));
-    tf::Tensor *first = nullptr, *size = nullptr;
+    tf::Tensor *first = nullptr, *size = nullptr, *end = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {}, &first));
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, {}, &size));
+    OP_REQUIRES_OK(ctx, ctx->allocate_output(2, {}, &end));
     first->scalar<int64_t>()() = static_cast<int64_t>(variant->batch->first);
     size->scalar<int64_t>()() = static_cast<int64_t>(variant->batch->size());
+    end->scalar<int64_t>()() = static_cast<int64_t>(variant->batch->end);
   }
 };
 

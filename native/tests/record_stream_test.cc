@@ -23,6 +23,13 @@ static RecordStream::NextReader Sources(int count, const std::string& last_tail 
   };
 }
 
+static RecordStreamOptions Ahead(size_t batches, uint64_t skip_records = 0) {
+  RecordStreamOptions options;
+  options.batches_ahead = batches;
+  options.skip_records = skip_records;
+  return options;
+}
+
 TEST(BatchesReachOverSources) {
   RecordStream stream(RecordType::kExample, 8, Sources(3));
   uint64_t seen = 0;
@@ -46,20 +53,20 @@ TEST(BatchesReachOverSources) {
 }
 
 TEST(SkippedRecordsCount) {
-  RecordStream stream(RecordType::kInstance, 4, Sources(2), 2, 13);
+  RecordStream stream(RecordType::kInstance, 4, Sources(2), Ahead(2, 13));
   auto batch = stream.Next();
   CHECK_EQ(batch->first, 13u);
   CHECK_EQ(batch->record(0), "1.3");
   CHECK_EQ(stream.PositionAfter(17).offset, 7 * 11u);
-  RecordStream too_far(RecordType::kInstance, 4, Sources(2), 2, 21);
+  RecordStream too_far(RecordType::kInstance, 4, Sources(2), Ahead(2, 21));
   CHECK_THROWS(too_far.Next(), ErrorCode::kBadData);
 }
 
 TEST(NumberingGoesOn) {
-  StreamPosition start;
-  start.records = 100;
-  start.source_index = 7;
-  RecordStream stream(RecordType::kInstance, 15, Sources(2), 2, 0, start);
+  RecordStreamOptions options = Ahead(2);
+  options.start.records = 100;
+  options.start.source_index = 7;
+  RecordStream stream(RecordType::kInstance, 15, Sources(2), options);
   CHECK_EQ(stream.Next()->first, 100u);
   CHECK_EQ(stream.PositionAfter(115).source_index, 8u);
 }
@@ -72,6 +79,49 @@ TEST(ErrorComesAfterTheBatchesBefore) {
   });
   CHECK_EQ(records, 20u);
   CHECK_EQ(text.find("s1: byte 110: the last record is cut short"), 0u);
+}
+
+// "s.i" with i = 3 or s = 1 and i >= 8 are of no use.
+static void NoUse(std::string_view record) {
+  if (record.substr(2) == "3" || record == "1.8" || record == "1.9") throw BadRecord("of no use");
+}
+
+TEST(RecordsOfNoUseAreLeftOut) {
+  std::vector<std::string> told;
+  RecordStreamOptions options = Ahead(2, 2);
+  options.bad_records =
+      std::make_shared<BadRecords>(OnBadRecord::kSkip, "", [&](const std::string& message) { told.push_back(message); });
+  options.check = NoUse;
+  RecordStream stream(RecordType::kInstance, 8, Sources(2, "\x01"), options);
+  auto batch = stream.Next();
+  CHECK_EQ(batch->size(), 8u);
+  CHECK_EQ(batch->first, 2u);
+  CHECK_EQ(batch->end, 11u);
+  CHECK_EQ(batch->record(1), "0.4");
+  CHECK_EQ(batch->Place(1), "s0: byte 44");
+  CHECK_EQ(batch->Place(7), "s1: byte 0");
+  CHECK_EQ(stream.PositionAfter(11).offset, 11u);
+  batch = stream.Next();
+  CHECK_EQ(batch->size(), 6u);
+  CHECK_EQ(batch->end, 20u);
+  CHECK_EQ(stream.PositionAfter(20).offset, 110u);
+  CHECK(stream.Next() == nullptr);
+  CHECK_EQ(stream.bad_records(), 5u);
+  CHECK_EQ(told.size(), 5u);
+  CHECK_EQ(told[0], "s0: byte 33: of no use");
+  CHECK_EQ(told[4].find("s1: byte 110: the last record is cut short"), 0u);
+  CHECK(told[4].find("the rest of this source is left out") != std::string::npos);
+}
+
+TEST(ARecordOfNoUseEndsTheStreamInFrontOfIt) {
+  RecordStreamOptions options;
+  options.check = NoUse;
+  RecordStream stream(RecordType::kInstance, 8, Sources(1), options);
+  const auto batch = stream.Next();
+  CHECK_EQ(batch->size(), 3u);
+  CHECK_EQ(batch->end, 3u);
+  CHECK_EQ(stream.PositionAfter(3).offset, 33u);
+  CHECK_EQ(MessageOf([&] { stream.Next(); }), "s0: byte 33: of no use (--on-bad-record skip leaves such records out)");
 }
 
 TEST(StopWakesAReaderThatWaits) {
@@ -91,7 +141,7 @@ TEST(StopWakesAReaderThatWaits) {
 }
 
 TEST(StopWakesAFullQueue) {
-  RecordStream stream(RecordType::kInstance, 1, Sources(5), 1);
+  RecordStream stream(RecordType::kInstance, 1, Sources(5), Ahead(1));
   usleep(20000);
   stream.Stop();
 }

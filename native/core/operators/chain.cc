@@ -1,31 +1,17 @@
 #include "core/operators/chain.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
 #include "core/base/stop.h"
-#include "core/io/fd_sink.h"
 
 namespace monolith {
 namespace {
 
-constexpr uint64_t kWarnings = 10;
 constexpr uint64_t kLookEvery = 1 << 16;  // records between looks at the stop flag while input is at hand
 constexpr uint64_t kRun = 1 << 14;  // records taken at once
-constexpr size_t kSetAsidePiece = 1 << 20;
-
-std::unique_ptr<RecordSink> OpenSetAside(const std::string& path) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (fd < 0)
-    throw Error(ErrorCode::kCannotCreate, path + ": cannot open for bad records: " + std::strerror(errno));
-  return std::make_unique<FdSink>(fd, path, true);
-}
 
 }  // namespace
 
@@ -119,7 +105,8 @@ class Chain::Tail : public RecordSink {
 };
 
 Chain::Chain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<RecordSink> sink, ChainOptions options)
-    : operators_(std::move(operators)), sink_(std::move(sink)), options_(std::move(options)), guard_(options_.type) {
+    : operators_(std::move(operators)), sink_(std::move(sink)), options_(std::move(options)),
+      bad_(options_.on_bad_record, options_.set_aside_path, options_.warn), guard_(options_.type) {
   tail_ = std::make_unique<Tail>(sink_.get(), options_.limit_out);
   head_ = tail_.get();
   links_.resize(operators_.size());
@@ -127,7 +114,6 @@ Chain::Chain(std::vector<std::shared_ptr<Operator>> operators, std::shared_ptr<R
     links_[i] = std::make_unique<Link>(this, i, head_);
     head_ = links_[i].get();
   }
-  if (options_.on_bad_record == OnBadRecord::kSetAside) set_aside_ = OpenSetAside(options_.set_aside_path);
 }
 
 Chain::~Chain() = default;
@@ -165,12 +151,13 @@ bool Chain::Run(RecordReader* reader) {
     throw;
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kBadData) throw;
-    if (options_.on_bad_record == OnBadRecord::kFail) {
+    if (bad_.fail()) {
       FinishFrom(0);
       FlushOf(reader);
       throw;
     }
-    HandleBrokenSource(reader, e);
+    FlushAll();
+    bad_.LeaveRest(reader, e);
   }
   FlushOf(reader);
   return Wanted() && !StopRequested();
@@ -231,39 +218,8 @@ void Chain::HandleBadRecord(size_t stage, const Record& record, const BadRecord&
   const std::string place = reader_ ? reader_->Place(record.offset) : "byte " + std::to_string(record.offset);
   const std::string where = (reader_ ? reader_->name() : source_) + (placed ? ": " + place : "") + ": " + name +
                             (placed ? "" : "in a record from the stage before: ") + error.what();
-  if (options_.on_bad_record == OnBadRecord::kFail)
-    throw Failed(stage, where + " (--on-bad-record skip leaves such records out)");
-  ++bad_records_;
-  if (set_aside_) {
-    set_aside_->Write(record);
-    set_aside_->Flush();
-  }
-  Warn(where);
-}
-
-// There is no telling where the next record begins: the rest of this source is left out, or kept in pieces.
-void Chain::HandleBrokenSource(RecordReader* reader, const Error& error) {
-  FlushAll();
-  ++bad_records_;
-  Warn(std::string(error.what()) + "; the rest of this source is left out");
-  if (!set_aside_) return;
-  std::string piece(kSetAsidePiece, '\0');
-  try {
-    while (const size_t n = reader->ReadRest(piece.data(), piece.size())) {
-      Record record;
-      record.payload = {piece.data(), n};
-      set_aside_->Write(record);
-      set_aside_->Flush();
-    }
-  } catch (const Error& e) {
-    if (e.code() != ErrorCode::kBadData) throw;  // the source itself is corrupt from here on
-  } catch (const Interrupted&) {
-  }
-}
-
-void Chain::Warn(const std::string& message) {
-  if (!options_.warn || bad_records_ > kWarnings) return;
-  options_.warn(bad_records_ == kWarnings ? message + " (further ones are only counted)" : message);
+  if (bad_.fail()) throw Failed(stage, where + BadRecords::kHint);
+  bad_.Leave(record, where);
 }
 
 void Chain::Finish() {
@@ -308,7 +264,7 @@ bool Chain::HoldsBack() const {
 }
 
 void Chain::Publish() {
-  const uint64_t now[5] = {records_in_, tail_->records(), bytes_in_, tail_->bytes(), bad_records_};
+  const uint64_t now[5] = {records_in_, tail_->records(), bytes_in_, tail_->bytes(), bad_.count()};
   for (int i = 0; i < 5; ++i) published_[i].store(now[i], std::memory_order_relaxed);
 }
 

@@ -11,15 +11,13 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/io/bad_records.h"
 #include "core/io/record.h"
 #include "core/io/record_reader.h"
 #include "core/io/type_guard.h"
 #include "core/operators/operator.h"
 
 namespace monolith {
-
-// What happens to a record that cannot be read, and to the broken end of a source.
-enum class OnBadRecord { kFail, kSkip, kSetAside };
 
 struct ChainOptions {
   static constexpr uint64_t kNoLimit = UINT64_MAX;
@@ -78,8 +76,6 @@ class Chain {
   bool RunAtHand(RecordReader* reader);
   bool Step(RecordReader* reader);
   void HandleBadRecord(size_t stage, const Record& record, const BadRecord& error);
-  void HandleBrokenSource(RecordReader* reader, const Error& error);
-  void Warn(const std::string& message);
   void FinishFrom(size_t stage);
   void FinishLinks(size_t stage);
   void FlushAll();
@@ -93,14 +89,14 @@ class Chain {
   std::unique_ptr<Tail> tail_;
   std::vector<std::unique_ptr<Link>> links_;
   RecordSink* head_;
-  std::unique_ptr<RecordSink> set_aside_;
+  BadRecords bad_;
   TypeGuard guard_;
   RecordReader* reader_ = nullptr;  // that records come from; none after the last source
   std::string source_;              // the name of the last one
   bool ended_ = false;  // some operator lets nothing through any more
   bool finished_ = false;
 
-  uint64_t records_in_ = 0, bytes_in_ = 0, bad_records_ = 0;
+  uint64_t records_in_ = 0, bytes_in_ = 0;
   uint64_t passed_ = 0;  // offset in the reader at hand up to which all records have been passed on
   std::atomic<uint64_t> published_[5] = {};
 };

@@ -176,10 +176,30 @@ void RecordParser::Parse(const RecordBatch& batch, ParsedColumns* out) const {
            RecordTypeName(plan_->spec.type));
   std::vector<std::string_view> records(batch.size());
   for (size_t i = 0; i < records.size(); ++i) records[i] = batch.record(i);
-  Parse(records.data(), records.size(), out, batch.first);
+  size_t at = 0;
+  try {
+    ParseEach(records.data(), records.size(), out, &at);
+  } catch (const BadRecord& e) {
+    throw BadRecord(batch.Place(at) + ": " + e.what() + BadRecords::kHint);
+  }
 }
 
-void RecordParser::Parse(const std::string_view* records, size_t n, ParsedColumns* out, uint64_t first) const {
+void RecordParser::Parse(const std::string_view* records, size_t n, ParsedColumns* out) const {
+  size_t at = 0;
+  try {
+    ParseEach(records, n, out, &at);
+  } catch (const BadRecord& e) {
+    throw BadRecord("record " + std::to_string(at) + ": " + e.what());
+  }
+}
+
+void RecordParser::Check(std::string_view record, ParsedColumns* scratch) const {
+  size_t at = 0;
+  ParseEach(&record, 1, scratch, &at);
+}
+
+// *at: the record that is parsed.
+void RecordParser::ParseEach(const std::string_view* records, size_t n, ParsedColumns* out, size_t* at) const {
   const ParseSpec& spec = plan_->spec;
   if (out->sparse.size() != spec.fidv1.size() + spec.fidv2.size() || out->dense.size() != spec.dense.size() ||
       out->extra.size() != spec.extra.size())
@@ -192,22 +212,18 @@ void RecordParser::Parse(const std::string_view* records, size_t n, ParsedColumn
   std::for_each(out->extra.begin(), out->extra.end(), clear);
 
   ParseRun run(*plan_, out);
-  size_t i = 0;
-  try {
-    if (spec.type == RecordType::kExampleBatch) {
-      for (; i < n; ++i) run.ExampleBatch(records[i]);
-      return;
-    }
-    run.AddRows(n);
-    if (spec.type == RecordType::kInstance) {
-      for (; i < n; ++i) run.Instance(records[i], i);
-    } else {
-      for (; i < n; ++i) run.Example(records[i], i);
-    }
-    run.CloseRows();
-  } catch (const BadRecord& e) {
-    throw BadRecord("record " + std::to_string(first + i) + ": " + e.what());
+  size_t& i = *at;
+  if (spec.type == RecordType::kExampleBatch) {
+    for (; i < n; ++i) run.ExampleBatch(records[i]);
+    return;
   }
+  run.AddRows(n);
+  if (spec.type == RecordType::kInstance) {
+    for (; i < n; ++i) run.Instance(records[i], i);
+  } else {
+    for (; i < n; ++i) run.Example(records[i], i);
+  }
+  run.CloseRows();
 }
 
 }  // namespace monolith

@@ -79,7 +79,7 @@ class RecordParser {
   // Types and widths of the columns, without rows: what Parse would fill.
   ParsedColumns Layout() const;
 
-  // Parses all records into `out`. Throws BadRecord naming record and feature; `out` is of no use then.
+  // Parses all records into `out`. Throws BadRecord naming the place of the record and the feature; `out` is of no use then.
   // May be called by many threads at once, each with an `out` of its own.
   //
   // Instance. v1 fids stay v1 unless a v2 feature is wanted too, then they are converted. A v2 column is `fid`, then all
@@ -98,10 +98,13 @@ class RecordParser {
   //
   // extra: repeated fields give the first `width`, rest 0; single ones stand in column 0, unset ones as their default.
   void Parse(const RecordBatch& batch, ParsedColumns* out) const;
-  // `first` numbers the records in messages.
-  void Parse(const std::string_view* records, size_t n, ParsedColumns* out, uint64_t first = 0) const;
+  void Parse(const std::string_view* records, size_t n, ParsedColumns* out) const;
+  // Throws BadRecord, without the place, for a record that Parse would refuse.
+  void Check(std::string_view record, ParsedColumns* scratch) const;
 
  private:
+  void ParseEach(const std::string_view* records, size_t n, ParsedColumns* out, size_t* at) const;
+
   struct Plan;
   std::unique_ptr<const Plan> plan_;
 };
