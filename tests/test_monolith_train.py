@@ -203,3 +203,32 @@ def test_whole_batches_alone_and_averaged_variables(run, tmp_path, variable):
     data.write_bytes(items(range(13)))
     summary = json.loads(run(*train).stdout.splitlines()[-1])
     assert (summary["examples"], summary["global_step"], summary["records_trained"]) == (4, 3, 12)
+
+
+def test_features_of_any_make_reach_model_fn(run, tmp_path):
+    """Ragged, sparse and dense ones, in dicts of dicts, and numbers: as parse_fn gave them, in its order."""
+    model = write_model(tmp_path, """
+        import tensorflow as tf
+        from monolith_cli.model import *
+
+        class Odd(MonolithModel):
+            def parse_fn(self, records, mode):
+                features = parse_instances(records, fidv2_features=["user"], dense_features=["label"], dense_feature_shapes=[1])
+                sparse = tf.sparse.from_dense(tf.cast(features["label"], tf.int64))
+                return features | {"z": {"twice": tf.concat([features["user"], features["user"]], axis=1), "sparse": sparse}, "half": 0.5}
+
+            def model_fn(self, features, mode):
+                assert list(features) == ["user", "label", "z", "half"] and list(features["z"]) == ["twice", "sparse"]
+                assert isinstance(features["z"]["sparse"], tf.SparseTensor) and features["half"].shape == []
+                (user,) = self.lookup_embedding_slice(["user"], "vec", 1, initializer=ZerosInitializer(), optimizer=SgdOptimizer(learning_rate=0.0))
+                ids = tf.cast(features["z"]["twice"].row_lengths(), tf.float32) * features["half"]
+                values = tf.reshape(tf.sparse.to_dense(features["z"]["sparse"]), [-1, 1])
+                pred = tf.reshape(ids, [-1, 1]) * tf.cast(values, tf.float32) + 0.0 * user
+                return EstimatorSpec(features["label"], pred, loss=tf.reduce_mean(user), optimizer=None, classification=False)
+        """)  # fmt: skip
+    data = tmp_path / "data.pb"
+    data.write_bytes(wire(instance(label=i, user=[fid(1, 7)] * (i % 3)) for i in range(40)))
+    args = ["--model", f"{model}:Odd", "--model-dir", tmp_path / "m", data]
+    run("monolith-train", *args, "--batch-size", "16")
+    scores = [float(line) for line in run("monolith-predict", *args).stdout.split()]
+    assert scores == [float(i * (i % 3)) for i in range(40)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -115,14 +115,22 @@ class MonolithModel:
 
     def input_fn(self, mode: str) -> tf.data.Dataset:
         """A tf.data dataset of dicts. The default reads the command's sources and calls `parse_fn` for each batch."""
+        return self.parsed_records(mode, lambda features: features)
+
+    def parsed_records(self, mode: str, change: Callable[[dict], Any]) -> tf.data.Dataset:
+        """Dataset of what `change` makes of the features of each batch of the command's records."""
 
         def parse(records):
             features = self.parse_fn(records, mode)
             if not isinstance(features, dict):
                 raise ModelError(f"parse_fn must return a dict of features, not {type(features).__name__}")
-            return {**features, **(self._hidden_fn(records) if self._hidden_fn else {})}
+            return change({**features, **(self._hidden_fn(records) if self._hidden_fn else {})})
 
         return self.records().map(tf.autograph.experimental.do_not_convert(parse))
+
+    def has_own_input(self, mode: str) -> bool:
+        """Whether the dataset comes from an input_fn of the model's own, not from parse_fn."""
+        return type(self).input_fn is not MonolithModel.input_fn
 
     def parse_fn(self, records, mode: str) -> dict[str, Any]:
         """A batch of records -> features by name. Write it with parse_instances, parse_examples, parse_example_batch."""

@@ -161,7 +161,7 @@ class _Work:
         with built.graph.as_default():
             preds = [tf.convert_to_tensor(h.pred).op.name for h in built.result.heads]
         try:
-            one = flops.one_example(built.graph)
+            one = flops.one_example(built.graph, built.features)
         except ValueError as e:
             raise ModelError(f"the network cannot be built for a batch of one row: {e}") from None
         self.graph = one

@@ -50,8 +50,11 @@ class Count:
         return sum(self.by_op.values())
 
 
-def one_example(graph: tf.Graph) -> tf.Graph:
-    """A copy of a graph in which what comes from outside has a batch of one: placeholders and batches of the input."""
+def one_example(graph: tf.Graph, features: dict | None = None) -> tf.Graph:
+    """A copy of a graph in which what comes from outside has a batch of one: placeholders and batches of the input. features: what of a batch
+    is ragged, and so has one split more than rows."""
+    ragged = [f for f in tf.nest.flatten(features or {}) if isinstance(f, tf.RaggedTensor)]
+    splits = {t.name for f in ragged for t in f.nested_row_splits}
     definition = graph.as_graph_def()
     for node in definition.node:
         if "_output_shapes" in node.attr:
@@ -59,17 +62,17 @@ def one_example(graph: tf.Graph) -> tf.Graph:
         if node.op in ("Placeholder", "PlaceholderWithDefault"):
             _batch_of_one(node.attr["shape"].shape)
         elif node.op in ("IteratorGetNext", "IteratorV2"):
-            for shape in node.attr["output_shapes"].list.shape:
-                _batch_of_one(shape)
+            for i, shape in enumerate(node.attr["output_shapes"].list.shape):
+                _batch_of_one(shape, 2 if f"{node.name}:{i}" in splits else 1)
     copy = tf.Graph()
     with copy.as_default():
         tf1.import_graph_def(definition, name="")
     return copy
 
 
-def _batch_of_one(shape) -> None:
+def _batch_of_one(shape, size: int = 1) -> None:
     if not shape.unknown_rank and shape.dim and shape.dim[0].size < 0:
-        shape.dim[0].size = 1
+        shape.dim[0].size = size
 
 
 def ancestors(targets: Iterable[tf.Operation]) -> set[tf.Operation]:

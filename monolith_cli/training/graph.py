@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
 from monolith_cli.model.errors import ModelError, user_code
-from monolith_cli.model.model import EVAL, HIDDEN, PREDICT, TRAIN, MonolithModel
+from monolith_cli.model.model import EVAL, PREDICT, TRAIN, MonolithModel
 from monolith_cli.model.spec import Head, ModelResult, normalize
 from monolith_cli.tables import filters
 from monolith_cli.tables.graph import MultiTable, RestoreReport
 from monolith_cli.training import assignments, gradients, plan
+from monolith_cli.training.batches import next_batch
 from monolith_cli.training.graph_metrics import GraphMetrics
 from monolith_cli.training.layout_lookup import LayoutLookup
 from monolith_cli.training.overlap import Overlap, Postpush, Prefetch
@@ -90,7 +91,7 @@ def collect(model: MonolithModel) -> Collected:
     with tf1.Graph().as_default() as graph:
         tf1.train.get_or_create_global_step()
         model.begin_graph(TRAIN)
-        features, _, _ = _next_batch(model, TRAIN)
+        features, _, _ = next_batch(model, TRAIN)
         features = model._factory.begin_collect(features)
         with user_code(model.model_file, "model_fn"):
             result = normalize(model.model_fn(features, TRAIN), model.head_name, model._default_dense_optimizer)
@@ -99,9 +100,9 @@ def collect(model: MonolithModel) -> Collected:
             return Collected(model, graph, dict(features), result, plan.table_configs(model._factory))
 
 
-def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | None = None, overlap: Overlap = Overlap()) -> BuiltGraph:
-    """The graph of `mode` for a model whose `records` are set. `wrap_input(dataset)` may change the dataset of dicts. overlap: what of
-    neighbouring steps is done at the same time; it has to be run by a `stepping.Stepper` then.
+def build(model: MonolithModel, mode: str, seed: int, overlap: Overlap = Overlap()) -> BuiltGraph:
+    """The graph of `mode` for a model whose `records` are set. overlap: what of neighbouring steps is done at the same time; it has to be run
+    by a `stepping.Stepper` then.
 
     Raises ModelError, which names FILE:LINE, for a mistake of the model.
     """
@@ -115,7 +116,7 @@ def build(model: MonolithModel, mode: str, seed: int, wrap_input: Callable | Non
         tf1.set_random_seed(seed)
         global_step = tf1.train.get_or_create_global_step()
         model.begin_graph(mode)
-        features, hidden, init_iterator = _next_batch(model, mode, wrap_input)
+        features, hidden, init_iterator = next_batch(model, mode)
         filtering = _Filtering(model, seed) if configs and mode == TRAIN else None
         tables = MultiTable(TABLES_NAME, configs, seed=seed, **(filtering.arguments if filtering else {})) if configs else None
         lookup = _lookup(tables, configs, model, mode == TRAIN, filtering)
@@ -268,21 +269,6 @@ def _lookup(tables, configs, model, training: bool, filtering):
     # A filter counts how often an id occurs: each time has to be seen.
     unique = filtering is None or filtering.handle is None
     return LayoutLookup(tables, configs, model._factory, training, unique)
-
-
-def _next_batch(model: MonolithModel, mode: str, wrap_input: Callable | None = None):
-    with user_code(model.model_file, "input_fn"):
-        dataset = model.input_fn(mode)
-        if not isinstance(dataset, tf.data.Dataset):
-            raise ModelError(f"input_fn must return a tf.data.Dataset, not {type(dataset).__name__}")
-        if not isinstance(dataset.element_spec, dict):
-            raise ModelError(f"parse_fn must return a dict of features, not {dataset.element_spec!r}")
-    if wrap_input is not None:
-        dataset = wrap_input(dataset)
-    iterator = tf1.data.make_initializable_iterator(dataset.prefetch(2))
-    batch = iterator.get_next()
-    hidden = {k: v for k, v in batch.items() if k.startswith(HIDDEN)}
-    return {k: v for k, v in batch.items() if k not in hidden}, hidden, iterator.initializer
 
 
 def _batch_rows(features: dict[str, Any]) -> tf.Tensor:

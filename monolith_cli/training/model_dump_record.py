@@ -143,7 +143,7 @@ def _extra_outputs(out, model) -> None:
 def _input_fn(out, model, mode: str, record_type: str) -> None:
     context = current_context()
     context.parser_type = None
-    if type(model).input_fn is MonolithModel.input_fn:
+    if not model.has_own_input(mode):
         with tf1.name_scope("records_input"):
             records = tf1.placeholder(tf.variant, [], "records")
             features = model.parse_fn(records, mode)

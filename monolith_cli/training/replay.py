@@ -148,9 +148,12 @@ class DumpedModel(MonolithModel):
 
     # --- input -------------------------------------------------------------------------------------------------------
 
+    def has_own_input(self, mode: str) -> bool:
+        return bool(self._recorded.part(mode).proto.input_fn.dataset)
+
     def input_fn(self, mode: str):
         part = self._recorded.part(mode)
-        if not part.proto.input_fn.dataset:
+        if not self.has_own_input(mode):
             return super().input_fn(mode)
         from tensorflow.python.data.ops.dataset_ops import _VariantDataset
 
