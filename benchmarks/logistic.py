@@ -50,7 +50,7 @@ def seconds(argv: list[str], stdin: Path | None = None) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=400_000)
+    parser.add_argument("--rows", type=int, default=1_500_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=4096)
     parser.add_argument("--vw-python", default=os.environ.get("MONOLITH_VW_PYTHON", sys.executable),
