@@ -174,6 +174,9 @@ def test_files_of_two_saves_do_not_mix(tmp_path):
     shutil.copy(tmp_path / "y-00001-of-00002", tmp_path / "x-00001-of-00002")
     with pytest.raises(BadDataError, match=r"x-00001-of-00002: at byte \d+: .*(manifest|bytes)"):
         t.restore(str(tmp_path / "x"))
+    shutil.copy(tmp_path / "y.manifest", tmp_path / "x.manifest")
+    with pytest.raises(BadDataError, match=r"x.manifest: at byte 0: the manifest is that of another save: it lists y-00000-of-00002"):
+        t.restore(str(tmp_path / "x"))
     (tmp_path / "x.manifest").unlink()  # as the original system writes it
     t.restore(str(tmp_path / "x"))
 

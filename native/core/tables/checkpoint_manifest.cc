@@ -110,6 +110,14 @@ Manifest Decode(std::string_view message) {
   return m;
 }
 
+// A manifest that is whole but was copied to the place of another would pass off that other's rows.
+void CheckOwner(const Manifest& m, const std::string& basename, const std::string& path) {
+  const std::string own = FileName(basename);
+  for (const ManifestFile& f : m.files)
+    if (f.name.compare(0, own.size(), own) != 0 || f.name.size() == own.size() || (f.name[own.size()] != '-' && f.name[own.size()] != '.'))
+      Bad(path, 0, "the manifest is that of another save: it lists " + f.name);
+}
+
 bool Exists(const std::string& path) {
   struct stat st;
   return stat(path.c_str(), &st) == 0;
@@ -156,6 +164,7 @@ std::optional<Manifest> ReadManifest(const std::string& basename) {
     throw Error(ErrorCode::kBadData, reader.Where() + ": " + e.what());
   }
   if (reader.Next(&extra)) throw Error(ErrorCode::kBadData, reader.Where() + ": there is more than one record in the manifest");
+  CheckOwner(m, basename, path);
   m.crc32c = reader.crc32c();
   return m;
 }
