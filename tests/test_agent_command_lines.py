@@ -18,7 +18,7 @@ from monolith_cli.serving.agent.command_lines import (
     server_command,
 )
 from monolith_cli.serving.agent.config import PASS_THROUGH, AgentConfig
-from monolith_cli.serving.agent.files import write_whole
+from monolith_cli.serving.agent.model_config import write_config
 from monolith_cli.serving.agent.platform_config import platform_config_text, write_platform_config
 from monolith_cli.serving.platform_protos import SavedModelBundleSourceAdapterConfig
 from monolith_cli.serving.protos import model_server_config_pb2, platform_config_pb2
@@ -249,10 +249,10 @@ def test_an_operators_file_stays_and_a_failure_is_told(tmp_path):
 
 def test_a_file_that_cannot_be_put_into_place_leaves_nothing_half_written(tmp_path):
     (tmp_path / "p.cfg").mkdir()
-    with pytest.raises(errors.CannotCreateError, match="p.cfg: Is a directory"):
-        write_whole(str(tmp_path / "p.cfg"), "text")
+    with pytest.raises(errors.CannotCreateError, match="p.cfg: cannot create: Is a directory"):
+        write_config(str(tmp_path / "p.cfg"), "text")
     assert [p.name for p in tmp_path.iterdir()] == ["p.cfg"]
-    write_whole(str(tmp_path / "q"), "text")
+    write_config(str(tmp_path / "q"), "text")
     assert (tmp_path / "q").read_text() == "text" and (tmp_path / "q").stat().st_mode & 0o777 == 0o644
 
 

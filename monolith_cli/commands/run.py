@@ -7,6 +7,8 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
+from monolith_cli.whole_file import write_whole
+
 
 class Log:
     """Messages on stderr, as text or as one JSON object a line. Levels: info needs -v, warning is silenced by -q."""
@@ -71,7 +73,7 @@ class Run:
 
         seconds = time.monotonic() - self.started
         rate = round(counters.get("bytes_in", 0) / seconds / 1e6, 3)
-        _write_whole(path, json.dumps({"command": self.prog, **counters, "seconds": round(seconds, 3), "mb_per_second": rate}) + "\n")
+        write_whole(path, json.dumps({"command": self.prog, **counters, "seconds": round(seconds, 3), "mb_per_second": rate}) + "\n")
 
     def stop_requested(self) -> int:
         """Number of the signal that asked the command to end, or 0."""
@@ -111,21 +113,4 @@ class Run:
         values = {f"{base}_{name}": value for name, value in self.metrics.items()}
         values |= {f"{base}_duration_seconds": round(time.monotonic() - self.started, 3), f"{base}_exit_code": exit_code,
                    f"{base}_finished_timestamp_seconds": round(time.time(), 3)}
-        _write_whole(path, "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in values.items()))
-
-
-def _write_whole(path: str, text: str) -> None:
-    """Other programs see the file as it was, or all of it."""
-    import os
-
-    from monolith_cli import errors
-
-    temporary = f"{path}.tmp-{os.getpid()}"
-    try:
-        with open(temporary, "w", encoding="utf-8") as f:
-            f.write(text)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except OSError as e:
-        raise errors.CannotCreateError(f"{path}: {e.strerror}") from None
+        write_whole(path, "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in values.items()))

@@ -93,8 +93,9 @@ def directory(path: str, *, force: bool) -> Iterator[str]:
     sync(os.path.dirname(path) or ".")
 
 
-def sync(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: str) -> None:
+    """What a file holds, or a folder lists, is on the disk when this returns."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monolith_cli.errors import UnavailableError
+from monolith_cli.whole_file import write_whole
 
 _SLOTS = 20
 
@@ -22,8 +23,6 @@ def statistics(result: dict, path: str) -> None:
 
     import matplotlib
 
-    from monolith_cli._native import _core
-
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -41,13 +40,7 @@ def statistics(result: dict, path: str) -> None:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     pyplot.close(figure)
-    file = _core.AtomicFile(path)
-    data = memoryview(image.getvalue())
-    import os
-
-    while data:
-        data = data[os.write(file.fileno(), data):]
-    file.commit()
+    write_whole(path, image.getvalue())
 
 
 def _bars(axis, title: str, bins: list[tuple[str, int]]) -> None:

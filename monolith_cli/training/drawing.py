@@ -6,6 +6,7 @@ import io
 import os
 
 from monolith_cli.errors import UsageError
+from monolith_cli.whole_file import write_whole
 
 FORMATS = (".png", ".svg", ".pdf")
 _COLOURS = {"feature": "#cfe2f3", "dense": "#d9ead3", "layer": "#fff2cc", "head": "#f4cccc"}
@@ -132,8 +133,6 @@ def draw(description: dict, path: str) -> None:
     """Draws the flow of a description to a file, which appears whole. Raises CannotCreateError."""
     import matplotlib
 
-    from monolith_cli._native import _core
-
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -158,8 +157,4 @@ def draw(description: dict, path: str) -> None:
     image = io.BytesIO()
     figure.savefig(image, format=os.path.splitext(path)[1][1:].lower(), dpi=120)
     pyplot.close(figure)
-    file = _core.AtomicFile(path)
-    data = memoryview(image.getvalue())
-    while data:
-        data = data[os.write(file.fileno(), data) :]
-    file.commit()
+    write_whole(path, image.getvalue())

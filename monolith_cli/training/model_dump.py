@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 
 from monolith_cli.errors import BadDataError, ConfigError, NoInputError
+from monolith_cli.whole_file import write_whole
 
 FILE_NAME = "model_dump"  # in a model directory
 FORMAT = 2
@@ -108,17 +109,7 @@ def fields_of(config) -> dict:
 def write(dump, path: str) -> None:
     """Writes the message; the file appears whole. Raises CannotCreateError."""
     body = dump.SerializeToString(deterministic=True)
-    write_bytes(body + _DIGEST_TAG + hashlib.sha256(body).digest(), path)
-
-
-def write_bytes(data: bytes, path: str) -> None:
-    from monolith_cli._native import _core
-
-    file = _core.AtomicFile(path)
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file.fileno(), rest) :]
-    file.commit()
+    write_whole(path, body + _DIGEST_TAG + hashlib.sha256(body).digest())
 
 
 def read(path: str):

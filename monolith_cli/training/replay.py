@@ -21,6 +21,7 @@ from monolith_cli.model.model import EVAL, PREDICT, TRAIN, ClipType, MonolithMod
 from monolith_cli.model.spec import EstimatorSpec
 from monolith_cli.training import model_dump, model_dump_optimizer, replay_ops
 from monolith_cli.training.replay_graph import GraphHelper, key_of
+from monolith_cli.whole_file import write_whole
 
 tf1 = tf.compat.v1
 
@@ -144,7 +145,7 @@ class DumpedModel(MonolithModel):
 
     def copy(self, path: str) -> None:
         """Writes the file this model came from. Raises CannotCreateError."""
-        model_dump.write_bytes(model_dump.read_bytes(self.model_file), path)
+        write_whole(path, model_dump.read_bytes(self.model_file))
 
     # --- input -------------------------------------------------------------------------------------------------------
 

@@ -247,12 +247,13 @@ void BindSinks(nb::module_& m) {
       },
       nb::arg("fd"), nb::arg("name"), nb::arg("owned") = false, "Writes the bare wire to a file descriptor.");
   nb::class_<AtomicFile>(m, "AtomicFile", "A file that appears whole, by rename, or not at all.")
-      .def(nb::init<std::string>(), nb::arg("path"))
+      .def(nb::init<std::string, mode_t>(), nb::arg("path"), nb::arg("mode") = 0)
       .def_prop_ro("path", &AtomicFile::path)
       .def("fileno", &AtomicFile::fd)
       .def("write", [](AtomicFile& self, nb::bytes data) { self.Write(View(data)); }, nb::arg("data"))
       .def("flush", &AtomicFile::Flush, Released())
-      .def("commit", &AtomicFile::Commit, Released(), "Syncs and renames into place; without it nothing has happened.");
+      .def("commit", &AtomicFile::Commit, Released(), "Syncs and renames into place; without it nothing has happened.")
+      .def("abandon", &AtomicFile::Abandon, "Nothing has happened; does nothing after commit().");
 }
 
 void BindChain(nb::module_& m) {

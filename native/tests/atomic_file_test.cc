@@ -1,6 +1,7 @@
 #include "core/base/atomic_file.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,6 +77,32 @@ TEST(KeepsModeAndFollowsLinks) {
   CHECK(lstat(link.c_str(), &st) == 0 && S_ISLNK(st.st_mode));
   CHECK(stat(path.c_str(), &st) == 0 && (st.st_mode & 07777) == 0640);
   CHECK_EQ(Content(path), "new");
+}
+
+TEST(HasTheModeAskedFor) {
+  TempDir dir;
+  const std::string path = dir.path + "/out";
+  std::ofstream(path) << "old";
+  AtomicFile file(path, 0600);
+  file.Commit();
+  struct stat st;
+  CHECK(stat(path.c_str(), &st) == 0 && (st.st_mode & 07777) == 0600);
+}
+
+TEST(DescriptorsAreWrittenFromWhereTheyStand) {
+  TempDir dir;
+  const std::string path = dir.path + "/out";
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT, 0600);
+  for (const char* folder : {"/dev/fd/", "/proc/self/fd/"}) {
+    WriteAll(fd, "a", 1, "");
+    AtomicFile file(folder + std::to_string(fd));
+    file.Write("b");
+    file.Commit();
+  }
+  WriteAll(fd, "c", 1, "");
+  close(fd);
+  CHECK_EQ(Content(path), "ababc");
+  CHECK_THROWS(AtomicFile("/dev/fd/" + std::to_string(fd)), ErrorCode::kCannotCreate);
 }
 
 TEST(Refusals) {

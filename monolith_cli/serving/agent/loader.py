@@ -11,7 +11,6 @@ import grpc
 
 from monolith_cli.serving.agent import model_config
 from monolith_cli.serving.agent.mirror import Mirror
-from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.agent.tfs_monitor import newest
 from monolith_cli.serving.zookeeper.records import PublishMeta, ReplicaMeta, State
 
@@ -85,7 +84,7 @@ class Loader:
         loads."""
         content = wanted.SerializeToString(deterministic=True)
         if self._sent.get(server_type) != content:
-            write_whole(self._config_files[server_type], model_config.model_config_text(wanted))
+            model_config.write_config(self._config_files[server_type], model_config.model_config_text(wanted))
             self._sent[server_type] = content
             self._reloads.submit(self._reload, server_type, wanted, content)
 

@@ -9,8 +9,8 @@ from google.protobuf import text_format
 
 from monolith_cli import errors
 from monolith_cli.serving.agent.config import AgentConfig, ServerType
-from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.protos import file_system_storage_path_source_pb2, model_server_config_pb2
+from monolith_cli.whole_file import write_whole
 
 PLATFORM = "tensorflow"
 DEFAULT_MODEL = "default"
@@ -155,12 +155,17 @@ def model_config_text(message: ModelServerConfig) -> str:
     return text_format.MessageToString(message)
 
 
+def write_config(path: str, text: str) -> None:
+    """A file that appears whole and that a model server of another user may read."""
+    write_whole(path, text, 0o644)
+
+
 def write_model_config(config: AgentConfig, server_type: str | None = None,
                        message: ModelServerConfig | None = None) -> str:
     """Writes a configuration (`model_config` where none is given) into the run directory, whole; its path."""
     kind = config.resolve_server_type(server_type)
     path = config.run_path(f"model_config_{kind}.txt")
-    write_whole(path, model_config_text(message if message is not None else model_config(config, kind)))
+    write_config(path, model_config_text(message if message is not None else model_config(config, kind)))
     return path
 
 

@@ -12,7 +12,7 @@ from monolith_cli import errors
 from monolith_cli.serving.agent.command_lines import knows_our_fields
 from monolith_cli.serving.agent.config import AgentConfig
 from monolith_cli.serving.agent.constants import PLATFORM_CONFIG_FILE
-from monolith_cli.serving.agent.files import write_whole
+from monolith_cli.serving.agent.model_config import write_config
 from monolith_cli.serving.agent.ports import env_int
 from monolith_cli.serving.platform_protos import BatchingParameters, SavedModelBundleSourceAdapterConfig
 from monolith_cli.serving.protos import platform_config_pb2
@@ -78,7 +78,7 @@ def write_platform_config(config: AgentConfig, warn: Callable[[str], object] | N
         return named
     path = config.platform_config_file = named or config.run_path(PLATFORM_CONFIG_FILE)
     try:
-        write_whole(path, platform_config_text(config))
+        write_config(path, platform_config_text(config))
     except errors.Error as e:
         if warn:
             warn(f"platform configuration {path} is not written: {e}")

@@ -9,8 +9,8 @@ from monolith_cli.serving.agent.base import RESCAN_INTERVAL_S, Agent
 from monolith_cli.serving.agent.election import Election
 from monolith_cli.serving.agent.loader import Loader
 from monolith_cli.serving.agent.mirror import Mirror
+from monolith_cli.serving.agent.model_config import write_config
 from monolith_cli.serving.agent.node_set import NodeSet
-from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.agent.options import allowed_path, local_host
 from monolith_cli.serving.agent.scheduler import Scheduler
 from monolith_cli.serving.agent.service import own_resource
@@ -68,7 +68,7 @@ class AgentV2(Agent):
         self.mirror.watch_resource()
         self.mirror.watch_publish()
         for path in self.config_files.values():
-            write_whole(path, NO_MODELS)
+            write_config(path, NO_MODELS)
         self.servers.start(self.config_files)
         self.start_service()
         self.every("resource", RESOURCE_INTERVAL_S, self.report_resource)

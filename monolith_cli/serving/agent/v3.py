@@ -15,7 +15,6 @@ from monolith_cli.serving.agent.bindings import ServiceMap, binding_nodes, own_c
 from monolith_cli.serving.agent.layout import Layout
 from monolith_cli.serving.agent.options import allowed_path, local_host
 from monolith_cli.serving.agent.patterns import LayoutFilters
-from monolith_cli.serving.agent.files import write_whole
 from monolith_cli.serving.agent.service import own_resource
 from monolith_cli.serving.agent.node_set import NodeSet
 from monolith_cli.serving.agent.tfs_monitor import TfsMonitor, newest
@@ -79,7 +78,7 @@ class AgentV3(Agent):
     def start(self) -> None:
         self.layout.start()
         config = self.layout.model_server_config()
-        write_whole(self.config_file, model_config.model_config_text(config))
+        model_config.write_config(self.config_file, model_config.model_config_text(config))
         self.servers.start({"unified": self.config_file})
         self.ephemerals.publish(
             paths.container_path(self.config.bzid, own_container(self.config)), self.service_info().to_json()
@@ -104,7 +103,7 @@ class AgentV3(Agent):
             self._served = {c.name for c in config.model_config_list.config}
             self.sync_bindings()
             self.stopping.wait(self.options.drain_s)
-            write_whole(self.config_file, model_config.model_config_text(config))
+            model_config.write_config(self.config_file, model_config.model_config_text(config))
             self._applied = content
             self._reloads.submit(self._reload, config)
         self.services.subscribe(self.layout.models())

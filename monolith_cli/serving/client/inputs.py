@@ -11,6 +11,7 @@ from monolith_cli import errors
 from monolith_cli.records import messages
 from monolith_cli.records.framing import Framing, lagrangex_header
 from monolith_cli.serving.client.random_records import RandomFields, RandomRecords
+from monolith_cli.whole_file import whole_file
 
 # Input type -> (record type, name of the model's input).
 RECORDS = {
@@ -226,9 +227,9 @@ def random_file(config: InputConfig, record_type: str, count: int, log=None) -> 
     path = config.input_file or f"{uuid.uuid4()}.pb"
     try:
         write_framed(path, made, config.framing)
-    except OSError as e:
+    except (errors.CannotCreateError, errors.IoError):
         if config.input_file:
-            raise errors.CannotCreateError(f"{path}: {e.strerror}") from None
+            raise
         return made
     if log:
         undrawn = config.random.undrawn()
@@ -241,17 +242,11 @@ def random_file(config: InputConfig, record_type: str, count: int, log=None) -> 
 
 
 def write_framed(path: str, records: list[bytes], framing: Framing) -> None:
-    """The records with what `framing` reads before each length. OSError where the file cannot be written."""
-    header, temporary = frame_header(framing), f"{path}.tmp-{uuid.uuid4().hex}"
-    try:
-        with open(temporary, "wb") as f:
-            for record in records:
-                f.write(header + len(record).to_bytes(8, "little") + record)
-        os.replace(temporary, path)
-    except OSError:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    """The records with what `framing` reads before each length. Raises what `whole_file` does."""
+    header = frame_header(framing)
+    with whole_file(path) as f:
+        for record in records:
+            f.write(header + len(record).to_bytes(8, "little") + record)
 
 
 def frame_header(framing: Framing, source: str = "") -> bytes:

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 from monolith_cli import errors
 from monolith_cli.serving.zookeeper import nodes, paths
 from monolith_cli.serving.zookeeper.connection import Connection, NodeExists, NoNode
+from monolith_cli.whole_file import whole_file
 
 FORMAT = "monolith-zookeeper-backup"
 _MAX_LINE = 64 << 20
@@ -38,7 +39,7 @@ def backup(connection: Connection, root: str, target: str) -> dict[str, int]:
     ephemeral among them."""
     root = paths.checked(root)
     counts = {"nodes": 0, "ephemeral": 0}
-    with whole_file(target) as f:
+    with private_file(target) as f:
         digest = hashlib.sha256()
 
         def write(line: dict) -> None:
@@ -73,30 +74,9 @@ def _acl_of(connection: Connection, path: str) -> list[dict] | None:
         return None
 
 
-@contextlib.contextmanager
-def whole_file(target: str) -> Iterator[BinaryIO]:
-    """A file that is renamed into place when all of it is on disk."""
-    if target == "-":
-        yield sys.stdout.buffer
-        return
-    temporary = f"{target}.tmp-{os.getpid()}"
-    try:
-        f = open(temporary, "xb")  # noqa: SIM115 - closed below, before the rename
-    except OSError as e:
-        raise errors.CannotCreateError(f"{target}: {e.strerror}") from None
-    try:
-        with f:
-            os.fchmod(f.fileno(), 0o600)  # nodes may be readable by few
-            yield f
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, target)
-    except BaseException as e:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(e, OSError):
-            raise errors.IoError(f"{target}: {e.strerror or e}") from None
-        raise
+def private_file(target: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    """`whole_file` that its owner alone may read, as nodes may be readable by few; standard output for `-`."""
+    return contextlib.nullcontext(sys.stdout.buffer) if target == "-" else whole_file(target, 0o600)
 
 
 class BackupFile:

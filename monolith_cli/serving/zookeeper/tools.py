@@ -219,5 +219,5 @@ def _copy_tree(
 
 
 def _write_file(path: str, data: bytes) -> None:
-    with backup.whole_file(path) as f:
+    with backup.private_file(path) as f:
         f.write(data)

@@ -39,6 +39,19 @@ void SyncDirectoryOf(const std::string& path) {
   close(fd);
 }
 
+// The number of the open descriptor that a path names; -1 when it names none. Opened anew by that name, a file would begin at its start.
+int DescriptorOf(const std::string& path) {
+  if (path == "/dev/stdin") return 0;
+  if (path == "/dev/stdout") return 1;
+  if (path == "/dev/stderr") return 2;
+  for (const std::string_view folder : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (path.compare(0, folder.size(), folder) != 0) continue;
+    const std::string number = path.substr(folder.size());
+    if (!number.empty() && number.size() < 7 && number.find_first_not_of("0123456789") == std::string::npos) return std::stoi(number);
+  }
+  return -1;
+}
+
 }  // namespace
 
 void WriteAll(int fd, const void* bytes, size_t n, const std::string& name) {
@@ -57,7 +70,12 @@ void WriteAll(int fd, const void* bytes, size_t n, const std::string& name) {
   }
 }
 
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), final_(path_) {
+AtomicFile::AtomicFile(std::string path, mode_t mode) : path_(std::move(path)), final_(path_) {
+  if (const int named = DescriptorOf(path_); named >= 0) {
+    fd_ = fcntl(named, F_DUPFD_CLOEXEC, 0);
+    if (fd_ < 0) Fail(ErrorCode::kCannotCreate, path_, "cannot open for writing", errno);
+    return;
+  }
   struct stat st;
   const bool exists = stat(path_.c_str(), &st) == 0;
   if (exists && S_ISDIR(st.st_mode)) Fail(ErrorCode::kCannotCreate, path_, "cannot create", EISDIR);
@@ -73,10 +91,10 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), final_(path_)
     }
   }
   temp_ = final_ + ".tmp-" + RandomSuffix();
-  fd_ = open(temp_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  fd_ = open(temp_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode ? mode : 0666);
   const int error = errno;
   if (fd_ >= 0) {
-    if (exists) [[maybe_unused]] const int ignored = fchmod(fd_, st.st_mode & 07777);
+    if (mode || exists) [[maybe_unused]] const int ignored = fchmod(fd_, mode ? mode : st.st_mode & 07777);
     return;
   }
   temp_.clear();

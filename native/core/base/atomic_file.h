@@ -1,6 +1,8 @@
 // A file that appears whole or not at all: written beside its place, synced, then renamed.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -13,10 +15,11 @@ void WriteAll(int fd, const void* bytes, size_t n, const std::string& name);
 class AtomicFile {
  public:
   // Makes `<path>.tmp-<random>`. Throws Error(kCannotCreate) naming the path. A path that is there and is no regular
-  // file (a device, a FIFO) is written directly, since it cannot be replaced; so is a file whose directory lets no new
-  // one be made but which can itself be written.
-  explicit AtomicFile(std::string path);
-  ~AtomicFile();  // without Commit(): nothing has happened to `path`
+  // file (a device, a FIFO) is written directly, since it cannot be replaced; so is an open descriptor (/dev/stdout,
+  // /dev/fd/3), whatever it leads to, and a file whose directory lets no new one be made but which can itself be written.
+  // mode: permissions of the file; 0: those of the file that is there, or what the umask leaves.
+  explicit AtomicFile(std::string path, mode_t mode = 0);
+  ~AtomicFile();  // Abandon()
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
@@ -31,9 +34,10 @@ class AtomicFile {
   // Syncs the file, renames it into place and syncs the directory. Throws Error(kIo); `path` is then as it was.
   void Commit();
 
- private:
+  // Nothing has happened to `path`, unless it was written directly. Does nothing after Commit().
   void Abandon() noexcept;
 
+ private:
   std::string path_;   // as the user wrote it
   std::string final_;  // where it goes, links followed
   std::string temp_;   // empty when written directly
