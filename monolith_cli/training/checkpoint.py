@@ -6,7 +6,7 @@ What makes one whole is in `checkpoint_store`. In it are tables (`<prefix>.asset
 
 from __future__ import annotations
 
-from monolith_cli.errors import BadDataError, ConfigError, Error, IoError
+from monolith_cli.errors import BadDataError, ConfigError, Error
 from monolith_cli.tables.names import assets_dir
 from monolith_cli.training.checkpoint_store import CheckpointStore, State, saved_counts, step_of
 
@@ -62,7 +62,7 @@ class CheckpointDirectory(CheckpointStore):
         try:
             return self.publish(state, write)
         except (tf.errors.OpError, BadDataError) as e:
-            raise IoError(f"{self.model_dir}: the checkpoint could not be written: {getattr(e, 'message', None) or e}") from e
+            raise self.cannot_write(state, _core_text(e)) from e
 
 
 def _restore_matching(session, built, prefix: str) -> list[str]:
@@ -77,6 +77,14 @@ def _restore_matching(session, built, prefix: str) -> list[str]:
             tf.compat.v1.train.Saver(matching).restore(session, prefix)
     return [f"variable {n!r} starts afresh: the checkpoint has it " + (f"in shape {shapes[n]}" if n in shapes else "not")
             for n in sorted(set(variables) - set(matching))]
+
+
+def _core_text(error: Exception) -> str:
+    """What an error of a session says, without names of nodes."""
+    from monolith_cli.model.errors import short_message
+    from monolith_cli.tables.graph import unwrap_error
+
+    return str(unwrap_error(error) or short_message(error))
 
 
 def _restore_error(prefix: str, error: Exception) -> Error:

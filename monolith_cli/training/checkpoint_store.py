@@ -11,6 +11,8 @@ TensorFlow is not needed here.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import glob
 import json
 import os
@@ -23,6 +25,8 @@ from dataclasses import dataclass, field
 
 from monolith_cli.errors import BadDataError, CannotCreateError, IoError, NoInputError
 from monolith_cli.tables.names import assets_dir, info_path
+from monolith_cli.tables.outputs import sync
+from monolith_cli.whole_file import write_whole
 
 BASE_NAME = "model.ckpt"
 STATE_FILE = "checkpoint"
@@ -43,31 +47,6 @@ class State:
     seed: int = 0
     batch_size: int = 0
     input: dict = field(default_factory=dict)
-
-
-def write_atomically(path: str, data: bytes) -> None:
-    """The file appears whole, and is on the disk when this returns."""
-    temporary = f"{path}.tmp-{os.getpid()}"
-    try:
-        with open(temporary, "wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-    sync_path(os.path.dirname(path) or ".")
-
-
-def sync_path(path: str) -> None:
-    """fsync of one file or directory."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def step_of(prefix: str) -> int:
@@ -190,21 +169,44 @@ class CheckpointStore:
         prefix = os.path.join(os.path.abspath(self.model_dir), f"{BASE_NAME}-{state.global_step}")
         listed = [p for p in map(os.path.abspath, self.prefixes()) if p != prefix]
         try:
-            _remove_checkpoint(prefix)  # what an interrupted save at this step has left
-            os.makedirs(assets_dir(prefix))
-            counts = write(prefix, self.next_kind())
-            write_atomically(prefix + ".input.json", _encode_state(state))
-            self._write_info(prefix, counts)
-            self._sync(prefix)
-            self._count(prefix)
-            kept, dropped = self._keep([*listed, prefix])
-            self._write_state(kept)
+            with self._removed_unless_listed(prefix):
+                _remove_checkpoint(prefix)  # what an interrupted save at this step has left
+                os.makedirs(assets_dir(prefix))
+                counts = write(prefix, self.next_kind())
+                write_whole(prefix + ".input.json", _encode_state(state))
+                self._write_info(prefix, counts)
+                self._sync(prefix)
+                self._count(prefix)
+                kept, dropped = self._keep([*listed, prefix])
+                self._write_state(kept)
             self._write_monolith_state()
-        except OSError as e:
-            raise IoError(f"{prefix}: the checkpoint could not be written: {e}") from e
+        except (OSError, IoError, CannotCreateError) as e:
+            raise self.cannot_write(state, str(e)) from e
         for old in dropped:
             _remove_checkpoint(old)
         return prefix
+
+    @contextlib.contextmanager
+    def _removed_unless_listed(self, prefix: str):
+        """What a save that fails has written goes again: a disk that was full would stay so."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError, BadDataError):
+                if prefix not in map(os.path.abspath, self.prefixes()):
+                    _remove_checkpoint(prefix)
+            raise
+
+    def cannot_write(self, state: State, why: str) -> IoError:
+        """The error of a save that failed, with what is there to go on from."""
+        try:
+            steps = [step_of(p) for p in self.prefixes()]
+        except (BadDataError, OSError):
+            steps = []
+        stands = f"that of step {steps[-1]} is the newest" if steps else "there is none before it"
+        full = any(os.strerror(e) in why for e in (errno.ENOSPC, errno.EDQUOT))
+        room = "; make room there, or keep fewer with --max-to-keep" if full else ""
+        return IoError(f"{self.model_dir}: the checkpoint of step {state.global_step} could not be written: {why}; {stands}{room}")
 
     def forget_after(self, prefix: str) -> None:
         """Takes the checkpoints that are newer than `prefix` off the list; their files stay for whoever looks into them."""
@@ -248,7 +250,7 @@ class CheckpointStore:
         times = [os.path.getmtime(p + ".index") if os.path.exists(p + ".index") else time.time() for p in prefixes]
         lines += [f"all_model_checkpoint_timestamps: {t!r}" for t in times]
         lines.append(f"last_preserved_timestamp: {times[0]!r}")
-        write_atomically(os.path.join(self.model_dir, STATE_FILE), ("\n".join(lines) + "\n").encode())
+        write_whole(os.path.join(self.model_dir, STATE_FILE), "\n".join(lines) + "\n")
 
     def _read_monolith_state(self):
         from google.protobuf import text_format
@@ -268,22 +270,22 @@ class CheckpointStore:
         state.last_checkpoint_save_timestamp = int(time.time())
         state.builtin_hash_table_type = MonolithCheckpointState.MULTI_CUCKOO_HASH_MAP
         path = os.path.join(self.model_dir, MONOLITH_STATE_FILE)
-        write_atomically(path, text_format.MessageToString(state).encode())
+        write_whole(path, text_format.MessageToString(state))
 
     def _write_info(self, prefix: str, counts: dict[str, int]) -> None:
         from google.protobuf import text_format
         from monolith_protos.ckpt_info_pb2 import CkptInfo
 
         info = CkptInfo(feature_counts=counts)
-        write_atomically(info_path(prefix), text_format.MessageToString(info).encode())
+        write_whole(info_path(prefix), text_format.MessageToString(info))
 
     def _sync(self, prefix: str) -> None:
         for path in glob.glob(glob.escape(prefix) + ".*"):
             for folder, _, files in os.walk(path):
                 for name in files:
-                    sync_path(os.path.join(folder, name))
-            sync_path(path)
-        sync_path(self.model_dir)
+                    sync(os.path.join(folder, name))
+            sync(path)
+        sync(self.model_dir)
 
 
 def saved_counts(folder: str) -> dict[str, int] | None:

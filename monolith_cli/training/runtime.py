@@ -19,7 +19,7 @@ def quiet_stderr(verbose: bool = False):
         return
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as hidden:  # in memory: there need not be a directory that can be written to
         os.dup2(hidden.fileno(), 2)
         try:
             yield
@@ -33,6 +33,14 @@ def quiet_stderr(verbose: bool = False):
             os.close(saved)
 
 
+def need_no_temporary_directory() -> None:
+    """TensorFlow asks for the name of one when it is imported, which fails where none can be written to; nothing of ours needs one."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = "/tmp"
+
+
 def import_tensorflow(verbose: bool = False):
     """The tensorflow module. Its own messages are let through only with `verbose`."""
     if "tensorflow" not in sys.modules:
@@ -40,6 +48,7 @@ def import_tensorflow(verbose: bool = False):
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    need_no_temporary_directory()
     with quiet_stderr(verbose), importing_for_good():
         import tensorflow as tf
         import keras  # noqa: F401 - its first import prints too
