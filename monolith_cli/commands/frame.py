@@ -6,6 +6,7 @@ and shell completion are made from.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -76,6 +77,8 @@ class Command(click.Command):
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         prog = prog_name or self.name
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")  # names of files go out as the bytes they are
         code = guarded(prog, lambda: super(Command, self).main(args, prog, complete_var, standalone_mode=False, **extra))
         sys.exit(flushed(prog, code))
 

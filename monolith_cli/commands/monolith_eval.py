@@ -29,7 +29,7 @@ from monolith_cli.commands.frame import Example, command
     reads_stdin=True,
 )
 @options.model
-@click.option("--model-dir", required=True, type=click.Path(file_okay=False), help="Directory that monolith-train has written.")
+@click.option("--model-dir", required=True, type=options.TensorFlowDirectory(), help="Directory that monolith-train has written.")
 @options.record_type
 @click.option("--checkpoint", "step", type=click.IntRange(min=0), metavar="STEP", help="Global step of the checkpoint. [default: the newest]")
 @click.option("--batch-size", type=click.IntRange(min=1), default=1024, show_default=True, help="Records in a batch.")

@@ -1,6 +1,6 @@
 import click
 
-from monolith_cli.commands import serving_options
+from monolith_cli.commands import options, serving_options
 from monolith_cli.commands.frame import Example, command
 
 _FILE = click.Path(dir_okay=False)
@@ -145,7 +145,7 @@ SIGTERM and SIGINT end it in order: requests at hand are finished, models unload
     show_default=True,
     help="Seconds between looks at --model-config-file for changes; 0: it is read once.",
 )
-@click.option("--model-base-path", type=click.Path(file_okay=False), help="Folder with the versions of one model.")
+@click.option("--model-base-path", type=options.TensorFlowDirectory(), help="Folder with the versions of one model.")
 @click.option("--model-name", default="default", show_default=True, help="Name of the model in --model-base-path.")
 @click.option(
     "--model-root",

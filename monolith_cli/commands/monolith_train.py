@@ -47,7 +47,7 @@ from monolith_cli.commands.table_options import Size
     reads_stdin=True,
 )
 @options.model
-@click.option("--model-dir", required=True, type=click.Path(file_okay=False), help="Directory of checkpoints and summaries; made if missing.")
+@click.option("--model-dir", required=True, type=options.TensorFlowDirectory(), help="Directory of checkpoints and summaries; made if missing.")
 @click.option("--model-dump", is_flag=True, help="Write MODEL-DIR/model_dump before the first step: the model, to be used without its code. See model-show(1).")
 @options.record_type
 @click.option("--batch-size", type=click.IntRange(min=1), default=512, show_default=True, help="Records in a batch; the last one may be smaller.")

@@ -13,6 +13,21 @@ class Text(click.types.StringParamType):
     envvar_list_splitter = "\n"
 
 
+class TensorFlowDirectory(click.Path):
+    """A directory that TensorFlow opens, which takes names in UTF-8 alone."""
+
+    def __init__(self):
+        super().__init__(file_okay=False)
+
+    def convert(self, value, param, ctx):
+        path = super().convert(value, param, ctx)
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{path!r} is not UTF-8; TensorFlow takes no other names", param, ctx)
+        return path
+
+
 record_type = click.option(
     "-t", "--type", "record_type", type=click.Choice(TYPES), default="instance", show_default=True,
     envvar="MONOLITH_RECORD_TYPE", help="Record type of the stream.")

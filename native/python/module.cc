@@ -13,7 +13,7 @@ NB_MODULE(_core, m) {
     } catch (const monolith::Error& e) {
       // monolith_cli.errors holds one class per exit code.
       nb::object make = nb::module_::import_("monolith_cli.errors").attr("from_code");
-      nb::object error = make(static_cast<int>(e.code()), e.what());
+      nb::object error = make(static_cast<int>(e.code()), std::string(e.what()));
       PyErr_SetObject(error.type().ptr(), error.ptr());
     }
   });
