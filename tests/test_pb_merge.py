@@ -242,3 +242,17 @@ def test_limits_of_broken_inputs(run, tmp_path):
         assert len(unframe(done.stdout)) == 6 and f"{tmp_path}/a: byte 20: a record length" in done.stderr
         assert "bad records" in done.stderr
     assert b"".join(unframe(aside.read_bytes())) == b"\xff" * 8 + b"rest"
+
+
+def test_more_files_than_a_shell_lets_be_open(tmp_path):
+    """Split in 100 and merged again under a limit of 40, where more can be had; without, the one that is too many is named."""
+    flows = [f"--flow={i}={tmp_path / f'{i:03}.pb'}" for i in range(100)]
+    (tmp_path / "in.pb").write_bytes(frame(*numbered("x", 1000)))
+    monolith = [sys.executable, "-m", "monolith_cli"]
+    split, together = [*monolith, "pb-split", "--by", "turn", *flows, tmp_path / "in.pb"], [*monolith, "pb-merge", tmp_path / "[0-9]*.pb"]
+    for command in (split, together):
+        done = subprocess.run(["bash", "-c", 'ulimit -n 40 && exec "$@"', "-", *command], capture_output=True)
+        assert done.returncode in (66, 73) and b".pb: " in done.stderr and b"Too many open files\n" in done.stderr
+        done = subprocess.run(["bash", "-c", 'ulimit -S -n 40 && exec "$@"', "-", *command], capture_output=True)
+        assert done.returncode == 0, done.stderr
+    assert unframe(done.stdout) == numbered("x", 1000)

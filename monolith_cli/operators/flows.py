@@ -36,6 +36,7 @@ class SplitConfig:
             kind, field = "field", self.by
         if not self.unmatched:
             raise errors.UsageError("--unmatched: choose drop, error or a path")
+        _open_many()
         return _core.Split(self.record_type, kind, field, [(os.fsencode(n), os.fsencode(p)) for n, p in self.flows],
                            os.fsencode(self.unmatched))
 
@@ -46,6 +47,14 @@ def parse_flow(text: str) -> tuple[str, str]:
     if not equals or not path:
         raise errors.UsageError(f"--flow {text}: write NAME=PATH, for example pc=pc.pb")
     return name, path
+
+
+def _open_many() -> None:
+    """As many open files as the system lets this process have. What a shell gives it, 1,024, is less than the minutes of a day."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def merge(sources: Iterable[str], framing: Framing | None = None, *, on_bad_record: str = "fail", warn=None):
@@ -59,6 +68,7 @@ def merge(sources: Iterable[str], framing: Framing | None = None, *, on_bad_reco
     from monolith_cli._native import _core
     from monolith_cli.records.sources import expand, open_reader
 
+    _open_many()
     framing = framing or Framing()
     inputs = []
     for name in expand(sources):
