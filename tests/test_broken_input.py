@@ -129,3 +129,23 @@ def test_input_that_cannot_be_read(run):
 def test_closed_standard_descriptors(redirect, code):
     done = subprocess.run(["bash", "-c", f"exec {sys.executable} -m monolith_cli pb-cat {redirect}"], capture_output=True, check=False, timeout=300)
     assert done.returncode == code and b"is closed" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_closed_standard_output_is_told_by_who_prints(run, tmp_path):
+    """Commands that print text with Python, not records."""
+    (tmp_path / "in.pb").write_bytes(GOOD)
+    for command in ("pb-stat IN", "pb-stat --json IN", "pb-show IN", "pb-cat --help", "monolith --version"):
+        line = f"exec {sys.executable} -m monolith_cli {command.replace('IN', str(tmp_path / 'in.pb'))} >&-"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, check=False, timeout=300)
+        assert done.returncode == 74 and done.stderr.count(b"standard output: ") == 1 and b"internal" not in done.stderr, command
+
+
+def test_without_standard_error_commands_work(tmp_path):
+    """What would go there is lost, and never ends in a file that was opened in its place."""
+    bad = GOOD + b"\xff" * 20
+    (tmp_path / "in.pb").write_bytes(bad)
+    line = f"exec {sys.executable} -m monolith_cli pb-cat --on-bad-record {tmp_path}/bad.pb -o {tmp_path}/out.pb {tmp_path}/in.pb <&- >&- 2>&-"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, check=False, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (tmp_path / "out.pb").read_bytes() == GOOD
+    assert (tmp_path / "bad.pb").read_bytes() == (20).to_bytes(8, "little") + b"\xff" * 20

@@ -6,7 +6,6 @@ and shell completion are made from.
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 
 import click
 
-from monolith_cli import errors
+from monolith_cli import errors, streams
 from monolith_cli.commands import common
 from monolith_cli.commands.run import Run
 
@@ -76,11 +75,7 @@ class Command(click.Command):
 
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         prog = prog_name or self.name
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="surrogateescape")  # names of files go out as the bytes they are
-        code = guarded(prog, lambda: super(Command, self).main(args, prog, complete_var, standalone_mode=False, **extra))
-        sys.exit(flushed(prog, code))
+        sys.exit(run_guarded(prog, lambda: super(Command, self).main(args, prog, complete_var, standalone_mode=False, **extra)))
 
 
 def _report(prog: str, message: str) -> None:
@@ -90,6 +85,13 @@ def _report(prog: str, message: str) -> None:
     except (OSError, ValueError):
         pass
     sys.stderr.write(f"{prog}: {message}\n")
+
+
+def run_guarded(prog: str, call) -> int:
+    """Runs a command from its first to its last byte; its exit code."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    streams.prepare()
+    return flushed(prog, guarded(prog, call))
 
 
 def guarded(prog: str, call) -> int:
@@ -140,7 +142,7 @@ def _trace() -> None:
 def describe_os_error(e: OSError) -> str:
     import errno
 
-    where = f"{e.filename}: " if e.filename else "standard output: " if e.errno == errno.ENOSPC else ""
+    where = f"{e.filename}: " if e.filename else "standard output: " if e.errno in (errno.ENOSPC, errno.EBADF) else ""
     return f"{where}{e.strerror or e}"
 
 
@@ -163,7 +165,8 @@ def flushed(prog: str, code: int) -> int:
         common.end_by_sigpipe()
     except OSError as e:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would try again and complain
-        _report(prog, f"standard output: {e.strerror}")
+        if code != 74:
+            _report(prog, f"standard output: {e.strerror}")
         return code or 74
     core = sys.modules.get("monolith_cli._native._core")
     stopped = core.stop_requested() if core else 0

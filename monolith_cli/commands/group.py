@@ -3,13 +3,12 @@ shows them together."""
 
 from __future__ import annotations
 
-import signal
 import sys
 
 import click
 
 from monolith_cli.commands.common import version_line
-from monolith_cli.commands.frame import EXIT_CODES, command, flushed, guarded
+from monolith_cli.commands.frame import EXIT_CODES, command, run_guarded
 
 
 class CommandGroup(click.Group):
@@ -69,11 +68,7 @@ class CommandGroup(click.Group):
 
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         prog = prog_name or self.name
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        code = guarded(
-            prog, lambda: super(CommandGroup, self).main(args, prog, complete_var, standalone_mode=False, **extra)
-        )
-        sys.exit(flushed(prog, code))
+        sys.exit(run_guarded(prog, lambda: super(CommandGroup, self).main(args, prog, complete_var, standalone_mode=False, **extra)))
 
 
 def group(name: str, summary: str, *, description: str = "", examples=(), exits=None, see_also=(), sockets=False) -> CommandGroup:

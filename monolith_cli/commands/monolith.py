@@ -8,7 +8,7 @@ import click
 
 from monolith_cli.commands import load, verbs
 from monolith_cli.commands.common import version_line
-from monolith_cli.commands.frame import flushed, guarded
+from monolith_cli.commands.frame import run_guarded
 
 
 class Verbs(click.Group):
@@ -30,11 +30,7 @@ class Verbs(click.Group):
 
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         prog = prog_name or "monolith"
-        import signal
-
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        code = guarded(prog, lambda: click.Group.main(self, args, prog, complete_var, standalone_mode=False, **extra))
-        sys.exit(flushed(prog, code))
+        sys.exit(run_guarded(prog, lambda: click.Group.main(self, args, prog, complete_var, standalone_mode=False, **extra)))
 
     def resolve_command(self, ctx, args):
         name = args[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from monolith_cli.records import messages
+from monolith_cli.streams import check_output
 
 # The largest float (labels use its negative for "unknown") has a shortest text that, read as a double, is above it: the JSON
 # library writes that text and then refuses to read it. We write all digits and read both.
@@ -77,6 +78,7 @@ def open_lines(output: str | None = None) -> Iterator:
     from monolith_cli._native import _core
 
     if output in (None, "-"):
+        check_output()
         yield _core.LineSink(1, "standard output")
         return
     file = _core.AtomicFile(output)

@@ -11,12 +11,12 @@ and dates become seconds since 1970. Memory holds one row group at most.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from monolith_cli.errors import BadDataError, ConfigError, IoError, NoInputError, UsageError
 from monolith_cli.records import csv_schema
+from monolith_cli.streams import check_output
 
 _BATCH_ROWS = 4096
 _GROUP_ROWS, _GROUP_BYTES = 1 << 16, 64 << 20
@@ -252,8 +252,8 @@ class ParquetWriter:
 
         self._schema = pa.schema([(c["from"], self._type(i)) for i, c in enumerate(self._columns)])
         to_file = output not in (None, "-")
-        if not to_file and sys.stdout is None:
-            raise IoError("standard output: is closed")
+        if not to_file:
+            check_output()
         file = _core.AtomicFile(output) if to_file else None
         name = output if to_file else "standard output"
         try:

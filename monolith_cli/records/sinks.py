@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from monolith_cli.errors import IoError
+from monolith_cli.streams import check_output
 
 
 @contextmanager
@@ -19,8 +18,7 @@ def open_sink(output: str | None = None) -> Iterator:
     from monolith_cli._native import _core
 
     if output in (None, "-"):
-        if sys.stdout is None:
-            raise IoError("standard output: is closed")
+        check_output()
         yield _core.FdSink(1, "standard output")
         return
     file = _core.AtomicFile(output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from monolith_cli.errors import BadDataError, IoError, NoInputError, UsageError
+from monolith_cli.streams import check_output
 from monolith_cli.tables import outputs, tools
 
 _LISTS = {"weights": "float32", "state": "float32", "state_sizes": "int32", "state_steps": "int64"}
@@ -34,8 +35,7 @@ def dump_lines(path: str, output: str | None = None, checkpoint: str | None = No
 
     if output not in (None, "-"):
         return _dump_to_file(path, output, checkpoint, table) or 0
-    if sys.stdout is None:
-        raise IoError("standard output: is closed")
+    check_output()
     try:
         return _write_lines(path, checkpoint, table, sys.stdout.buffer, "standard output")
     finally:
